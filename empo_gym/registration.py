@@ -1,0 +1,52 @@
+"""Every file ``envs/**/<name>.yaml`` is a world, and every world is a Gymnasium id: ``key_choice.yaml`` is ``EMPO-KeyChoice-v0``.
+
+Only file names are read here: importing the package parses no YAML and compiles nothing, since it happens in every process
+of a vectorised run. Entry points are strings for the same reason, and so that an ``EnvSpec`` stays JSON.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gymnasium as gym
+
+DEFAULT_ID = "EMPO-Grid-v0"
+DEFAULT_WORLD = "default"
+ENTRY_POINT = "empo_gym.env:RobotEnv"
+
+
+def worlds_directory() -> Path:
+    """Where the world files lie: ``empo_envs`` beside an installed package, ``envs`` in a checkout."""
+    beside = Path(__file__).resolve().parent.parent
+    installed = beside / "empo_envs"
+    return installed if installed.is_dir() else beside / "envs"
+
+
+def world_files() -> dict[str, Path]:
+    """World name -> its file, sorted by name.
+
+    :raises ValueError: if two files share a stem, which is the world's name
+    """
+    files: dict[str, Path] = {}
+    for path in sorted(worlds_directory().rglob("*.yaml"), key=lambda p: p.stem):
+        if path.stem in files:
+            raise ValueError(f"two worlds are called {path.stem!r}: {files[path.stem]} and {path}; rename one of the files")
+        files[path.stem] = path
+    return files
+
+
+def env_id(name: str) -> str:
+    """The Gymnasium id of a world name, ``key_choice`` -> ``EMPO-KeyChoice-v0``."""
+    return f"EMPO-{''.join(part[:1].upper() + part[1:] for part in name.split('_'))}-v0"
+
+
+def env_ids() -> dict[str, str]:
+    """Gymnasium id -> world name, the default id first."""
+    return {DEFAULT_ID: DEFAULT_WORLD} | {env_id(name): name for name in world_files()}
+
+
+def register_envs() -> None:
+    """Register every id that is not registered yet."""
+    for identifier, name in env_ids().items():
+        if identifier not in gym.registry:
+            gym.register(id=identifier, entry_point=ENTRY_POINT, kwargs={"world": name})
