@@ -1,0 +1,65 @@
+# `make demo` and `make test` need only python3 (>= 3.11) and make: everything else goes into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.empo-installed
+ARGS ?=
+
+# A CPU build of torch that pip can already find (its name ends in +cpu) is taken as it is; otherwise PyTorch's own CPU index is asked
+# as well, because PyPI alone would bring several GB of CUDA on Linux.
+TORCH := 2.13.0
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+# Two threads that wait for each other are slower than one on tensors this small.
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+export NUMBA_NUM_THREADS ?= 1
+export MPLBACKEND ?= Agg
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+.PHONY: help install demo test test-all check format bench clean
+
+help:
+	@echo "make demo      solve, learn, compare and draw the default world (writes demo/)"
+	@echo "make test      the fast tests        make test-all  the slow ones too"
+	@echo "make check     format, lint, types and the fast tests"
+	@echo "make bench     every benchmark       make clean     remove what was built"
+
+install: $(STAMP)
+
+$(STAMP): setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("EMPO needs Python 3.11 or newer; try: make PYTHON=python3.12") if sys.version_info < (3, 11) else 0'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (some minutes, the first time)"
+	@$(BIN)/python -c 'import torch, sys; sys.exit(not torch.__version__.startswith("$(TORCH)"))' 2>/dev/null \
+	  || $(BIN)/pip install -q "torch==$(TORCH)+cpu" 2>/dev/null \
+	  || $(BIN)/pip install -q --extra-index-url $(CPU_INDEX) "torch==$(TORCH)"
+	@$(BIN)/pip install -q -c constraints.txt -e ".[dev,zoo,plots,pettingzoo]"
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/empo demo -o demo $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest -m "" $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(ARGS)
+
+format: $(STAMP)
+	$(BIN)/ruff check --select I --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+
+clean:
+	rm -rf demo logs runs solutions build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +

@@ -1,0 +1,45 @@
+"""Packaging of EMPO: two Python packages, and the worlds of ``envs/`` beside them as data."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ZOO = ["rl_zoo3>=2.9,<3", "requests", "pandas", "tensorboard"]
+PLOTS = ["matplotlib>=3.8", "pillow>=10"]
+PETTINGZOO = ["pettingzoo>=1.24"]
+DEV = ["pytest>=8", "pytest-xdist", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.11", "types-PyYAML", "tensorboard", "build"]
+
+setup(
+    name="empo",
+    version="0.1.0",
+    description="Robots that softly maximise the long-term power of the humans around them: exact planner and SB3 learner",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    # The worlds are data: a wheel carries them as site-packages/empo_envs, and nobody imports that name.
+    packages=[*find_packages(include=["empo_gym", "empo_gym.*", "empo_sb3", "empo_sb3.*"]), "empo_envs"],
+    package_dir={"empo_envs": "envs"},
+    package_data={"empo_envs": ["**/*.yaml"], "empo_gym": ["py.typed"], "empo_sb3": ["py.typed"]},
+    install_requires=[
+        "numpy>=1.26,<3",
+        "scipy>=1.11",
+        "numba>=0.60",
+        "pyyaml>=6",
+        "gymnasium>=1.0,<2",
+        "minigrid>=3.0,<4",
+        "torch>=2.3",
+        "stable-baselines3>=2.8,<3",
+        "sb3-contrib>=2.8,<3",
+        "tqdm",
+        "rich",
+    ],
+    extras_require={"zoo": ZOO, "plots": PLOTS, "pettingzoo": PETTINGZOO, "dev": DEV},
+    entry_points={"console_scripts": ["empo = empo_gym.cli:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Intended Audience :: Science/Research",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
