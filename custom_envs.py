@@ -1,6 +1,6 @@
 """rl-zoo3 imports a module of this name from the working directory, which is its only hook before it reads its arguments.
 
-With it the plain `python -m rl_zoo3.train --algo empo --env EMPO-Grid-v0 --conf-file zoo_configs/empo.yml` works from a checkout.
+With it `python -m rl_zoo3.train --algo empo --env EMPO-Grid-v0 --conf-file zoo_configs/empo.yml` works from a checkout.
 """
 
 from empo_sb3.zoo import register

@@ -1,4 +1,4 @@
-"""One thread, no screen: tests must neither fight for cores nor open windows. Runs before numpy and torch are imported."""
+"""One thread, no screen: tests must neither fight for cores nor open windows. Set before anybody imports numpy or torch."""
 
 import os
 
@@ -7,7 +7,3 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUM
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-
-import torch
-
-torch.set_num_threads(1)
