@@ -1,0 +1,122 @@
+"""What a human may want: a goal is a set of states, a goal set is a human's possible goals with their weights.
+
+The weights ``w_g`` say how much each goal counts in a human's power (7); normalised to sum to one they are also the
+probability with which others expect the human to have that goal, which gives the human's marginal policy ``pibar`` in (4) and (6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@runtime_checkable
+class Goal(Protocol):
+    """A set of states that a human may want to enter."""
+
+    @property
+    def name(self) -> str:
+        """How tables and pictures call the goal."""
+
+    def holds(self, world: Any, states: Any, human: int) -> NDArray[np.bool_]:
+        """Return for each of n states whether the goal holds for this human: (n,) bool."""
+
+
+@dataclass(frozen=True)
+class ReachCell:
+    """The human's cell is (x, y), be the human alive or dead."""
+
+    x: int
+    y: int
+
+    @property
+    def name(self) -> str:
+        """The cell as text."""
+        return f"{self.x},{self.y}"
+
+    def holds(self, world: Any, states: Any, human: int) -> NDArray[np.bool_]:
+        """Return for each state whether the human is in the cell."""
+        cells = np.asarray(world.positions(states, human))
+        return (cells[:, 0] == self.x) & (cells[:, 1] == self.y)
+
+
+@dataclass(frozen=True)
+class ReachRect:
+    """The human's cell lies in the rectangle with the corners (x1, y1) and (x2, y2), both included."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+    def __post_init__(self) -> None:
+        if self.x1 > self.x2 or self.y1 > self.y2:
+            raise ValueError(f"The rectangle {self.name} is empty; give x1 <= x2 and y1 <= y2.")
+
+    @property
+    def name(self) -> str:
+        """The corners as text."""
+        return f"{self.x1},{self.y1},{self.x2},{self.y2}"
+
+    def holds(self, world: Any, states: Any, human: int) -> NDArray[np.bool_]:
+        """Return for each state whether the human is in the rectangle."""
+        cells = np.asarray(world.positions(states, human))
+        x, y = cells[:, 0], cells[:, 1]
+        return (self.x1 <= x) & (x <= self.x2) & (self.y1 <= y) & (y <= self.y2)
+
+
+class GoalSet:
+    """The possible goals of one human, with weights.
+
+    :param goals: at least one goal
+    :param weights: one positive number per goal; equal weights by default
+    :param normalize: whether ``weights`` are scaled to sum to 1, which makes ``x_h`` a mean
+    :raises ValueError: if there is no goal or a weight is not positive
+    """
+
+    def __init__(self, goals: Sequence[Goal], weights: Sequence[float] | None = None, normalize: bool = True) -> None:
+        self.goals: tuple[Goal, ...] = tuple(goals)
+        if not self.goals:
+            raise ValueError("A goal set needs at least one goal.")
+        given = np.ones(len(self.goals)) if weights is None else np.asarray(weights, dtype=np.float64)
+        if given.shape != (len(self.goals),):
+            raise ValueError(f"{len(self.goals)} goals need {len(self.goals)} weights, not {given.size}.")
+        if not (np.isfinite(given).all() and (given > 0.0).all()):
+            raise ValueError(f"Goal weights must be positive numbers, not {given.tolist()}.")
+        share = given / given.sum()
+        self.weights: NDArray[np.float64] = share if normalize else given.copy()
+        self.pibar_weights: NDArray[np.float64] = share
+        self.weights.setflags(write=False)
+        self.pibar_weights.setflags(write=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The goals' names."""
+        return tuple(goal.name for goal in self.goals)
+
+    def achieved(self, world: Any, states: Any, human: int) -> NDArray[np.bool_]:
+        """Return (n_states, n_goals) bool: which goals hold in which states.
+
+        :param world: the world of the states
+        :param states: n states
+        :param human: number of the human, 0 for the first
+        """
+        return np.stack([np.asarray(goal.holds(world, states, human), dtype=np.bool_) for goal in self.goals], axis=1)
+
+    def __len__(self) -> int:
+        return len(self.goals)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, GoalSet):
+            return NotImplemented
+        return self.goals == other.goals and np.array_equal(self.weights, other.weights)
+
+    def __hash__(self) -> int:
+        return hash((self.goals, self.weights.tobytes()))
+
+    def __repr__(self) -> str:
+        return f"GoalSet({', '.join(self.names)}; weights {self.weights.tolist()})"

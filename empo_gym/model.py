@@ -1,0 +1,280 @@
+"""A world packed once into arrays: reachable states and the sparse joint transition matrix.
+
+Breadth-first from the initial state, up to the horizon where there is one; states are numbered in the order of discovery, hence
+by depth (the smallest number of steps that leads there). Row ``state * n_joint + joint action`` of the matrix (CSR) holds the
+distribution of the next state. Time is not part of the state: what can be reached at time t is a property of the model
+(:meth:`TabularModel.reachable`), and states at depth ``horizon`` are never left, so their rows are empty.
+
+Worlds of integer vectors that offer ``successors`` are expanded many states at a time and interned in compiled code; any other
+Python object with the verbs of :class:`~empo_gym.world.WorldModel` takes a dictionary. Both ways give the same model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empo_gym import kernels
+from empo_gym.goals import GoalSet
+from empo_gym.state_index import ObjectIndex, StateIndex, VectorIndex
+from empo_gym.world import Agent, action_shape
+
+MAX_STATES = 20_000_000
+_CHUNK_ROWS = 1 << 17
+_TOLERANCE = 1e-9
+Progress = Callable[[int, int], None]
+RowSink = Callable[[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]], None]
+
+
+def is_batched(world: Any) -> bool:
+    """Return whether the world expands many integer-vector states in one call."""
+    return hasattr(world, "successors") and hasattr(world, "radices")
+
+
+def _expand_objects(world: Any, states: Sequence[Any]) -> tuple[NDArray[np.int64], list[Any], NDArray[np.float64]]:
+    """Return indptr, successor states and probabilities of all joint actions of some states."""
+    joint = list(np.ndindex(action_shape(world.agents)))
+    ends, successors, probs = [0], [], []
+    for state in states:
+        for actions in joint:
+            for p, successor in world.transition_probabilities(state, actions):
+                successors.append(successor)
+                probs.append(p)
+            ends.append(len(successors))
+    return np.array(ends, dtype=np.int64), successors, np.array(probs, dtype=np.float64)
+
+
+def _expand_vectors(world: Any, states: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.float64]]:
+    rows = world.successors(states)
+    return rows.indptr, rows.states, rows.probs
+
+
+def _check_rows(world: Any, states: Any, indptr: NDArray[np.int64], probs: NDArray[np.float64]) -> None:
+    shape = action_shape(world.agents)
+    n_rows = len(states) * math.prod(shape)
+    if len(indptr) != n_rows + 1:
+        raise ValueError(f"The world must return {n_rows + 1} row pointers for {len(states)} states, not {len(indptr)}.")
+    row = kernels.first_bad_row(indptr, probs, _TOLERANCE)
+    if row >= 0:
+        s, joint = divmod(row, math.prod(shape))
+        actions = tuple(int(a) for a in np.unravel_index(joint, shape))
+        state = states[s] if isinstance(states, list) else tuple(states[s].tolist())
+        given = probs[indptr[row] : indptr[row + 1]].tolist()
+        raise ValueError(f"State {state}: joint action {actions} has probabilities {given}, not positive with sum 1.")
+
+
+def _explore(
+    world: Any, start: Any, horizon: int | None, max_states: int, progress: Progress | None, sink: RowSink | None
+) -> tuple[StateIndex, list[int]]:
+    """Walk the states layer by layer; return their index and the layers' ends; ``sink`` receives the rows."""
+    batched = is_batched(world)
+    index: StateIndex = VectorIndex(world.radices) if batched else ObjectIndex()
+    expand = _expand_vectors if batched else _expand_objects
+    index.add(np.array([start], dtype=np.int32) if batched else [start])
+    chunk = max(1, _CHUNK_ROWS // math.prod(action_shape(world.agents)))
+    ends, first = [1], 0
+    while first < len(index) and (horizon is None or len(ends) <= horizon):
+        last = len(index)
+        for low in range(first, last, chunk):
+            states = index.states[low : min(low + chunk, last)]
+            indptr, successors, probs = expand(world, states)
+            indptr, probs = np.ascontiguousarray(indptr, dtype=np.int64), np.ascontiguousarray(probs, dtype=np.float64)
+            _check_rows(world, states, indptr, probs)
+            numbers = index.add(successors)
+            if len(index) > max_states:
+                raise ValueError(f"More than {max_states} states are reachable; raise max_states or shorten the horizon.")
+            if sink is not None:
+                sink(np.diff(indptr), numbers, probs)
+            if progress is not None:
+                progress(len(index), len(ends))
+        first = last
+        ends.append(len(index))
+    return index, ends
+
+
+def reachable_states(world: Any, max_states: int = MAX_STATES) -> Any:
+    """Return the reachable states alone, in the order of :class:`TabularModel`.
+
+    :param world: needs ``agents``, ``horizon``, ``initial_state`` and the transition verb, but no goals
+    :param max_states: give up beyond this number
+    :return: (n_states, n_components) int32 array, or a list for worlds of Python objects
+    :raises ValueError: if there are more states
+    """
+    index, _ = _explore(world, world.initial_state(), world.horizon, max_states, None, None)
+    return index.states
+
+
+@dataclass(frozen=True, eq=False)
+class TabularModel:
+    """Reachable states, joint transitions and goals of a world; made by :meth:`pack`.
+
+    :param world: the packed world (None after loading from a file)
+    :param agents: robots first, then humans
+    :param horizon: number of steps, None for none
+    :param goal_sets: one per human
+    :param achieved: per human (n_states, n_goals) bool
+    :param indptr: (n_states * n_joint + 1,) int64; row = state * n_joint + joint action
+    :param indices: (n_entries,) int32 successor numbers
+    :param probs: (n_entries,) float64
+    :param layer_ends: number of states of depth at most 0, 1, ...
+    :param state_index: translation between states and numbers
+    """
+
+    world: Any
+    agents: tuple[Agent, ...]
+    horizon: int | None
+    goal_sets: tuple[GoalSet, ...]
+    achieved: tuple[NDArray[np.bool_], ...]
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    probs: NDArray[np.float64]
+    layer_ends: tuple[int, ...]
+    state_index: StateIndex
+
+    @classmethod
+    def pack(
+        cls, world: Any, *, start: Any = None, max_states: int = MAX_STATES, progress: Progress | None = None
+    ) -> TabularModel:
+        """Enumerate a world.
+
+        :param world: a :class:`~empo_gym.world.WorldModel`, batched or not
+        :param start: state to begin in, the world's initial one by default; becomes state 0
+        :param max_states: give up beyond this number of states
+        :param progress: called with (states so far, depth) after each chunk
+        :raises ValueError: if there are more states, probabilities do not sum to 1, or goal sets do not fit the humans
+        """
+        shape = action_shape(world.agents)
+        if len(world.goal_sets) != sum(agent.role == "human" for agent in world.agents):
+            raise ValueError(f"The world has {len(world.goal_sets)} goal sets; it needs one per human.")
+        counts: list[NDArray[np.int64]] = []
+        indices: list[NDArray[np.int32]] = []
+        probs: list[NDArray[np.float64]] = []
+
+        def sink(count: NDArray[np.int64], number: NDArray[np.int32], p: NDArray[np.float64]) -> None:
+            counts.append(count)
+            indices.append(number)
+            probs.append(p)
+
+        origin = world.initial_state() if start is None else start
+        index, ends = _explore(world, origin, world.horizon, max_states, progress, sink)
+        if isinstance(index, VectorIndex):
+            index.compact()
+        indptr = np.zeros(len(index) * math.prod(shape) + 1, dtype=np.int64)
+        expanded = np.concatenate(counts) if counts else np.zeros(0, dtype=np.int64)
+        np.cumsum(expanded, out=indptr[1 : len(expanded) + 1])
+        indptr[len(expanded) + 1 :] = indptr[len(expanded)]
+        return cls(
+            world=world,
+            agents=tuple(world.agents),
+            horizon=world.horizon,
+            goal_sets=tuple(world.goal_sets),
+            achieved=tuple(goals.achieved(world, index.states, h) for h, goals in enumerate(world.goal_sets)),
+            indptr=indptr,
+            indices=np.concatenate(indices) if indices else np.zeros(0, dtype=np.int32),
+            probs=np.concatenate(probs) if probs else np.zeros(0),
+            layer_ends=tuple(ends),
+            state_index=index,
+        )
+
+    @property
+    def states(self) -> Any:
+        """(n_states, n_components) int32 array, or a list for worlds of Python objects; state 0 is the initial one."""
+        return self.state_index.states
+
+    @property
+    def n_states(self) -> int:
+        """Number of states."""
+        return len(self.state_index)
+
+    @property
+    def n_robots(self) -> int:
+        """Number of robots."""
+        return sum(agent.role == "robot" for agent in self.agents)
+
+    @property
+    def n_humans(self) -> int:
+        """Number of humans."""
+        return len(self.agents) - self.n_robots
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """Number of actions of each agent, robots first."""
+        return tuple(agent.n_actions for agent in self.agents)
+
+    @property
+    def n_joint(self) -> int:
+        """Number of joint actions."""
+        return math.prod(self.action_shape)
+
+    @property
+    def n_robot_joint(self) -> int:
+        """Number of joint actions of the robots."""
+        return math.prod(self.action_shape[: self.n_robots])
+
+    @cached_property
+    def depth(self) -> NDArray[np.int32]:
+        """(n_states,) smallest number of steps that leads to each state."""
+        sizes = np.diff(self.layer_ends, prepend=0)
+        return np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+
+    def n_within(self, t: int) -> int:
+        """Return the number of states of depth at most ``t``: these are the first ones."""
+        return self.layer_ends[min(t, len(self.layer_ends) - 1)]
+
+    def state(self, number: int) -> Any:
+        """Return a state by its number, as the world writes it."""
+        found = self.states[number]
+        return tuple(found.tolist()) if isinstance(found, np.ndarray) else found
+
+    def index(self, state: Any) -> int:
+        """Return the number of a state.
+
+        :raises ValueError: if the state is not reachable within the horizon
+        """
+        number = int(self.index_all([state])[0])
+        if number < 0:
+            raise ValueError(f"State {state} is not among the {self.n_states} reachable states of this model.")
+        return number
+
+    def index_all(self, states: Any) -> NDArray[np.int32]:
+        """Return the numbers of many states, -1 for those that are not reachable."""
+        if isinstance(self.state_index, VectorIndex):
+            return self.state_index.find(np.asarray(states))
+        return self.state_index.find(list(states))
+
+    def successors(self, number: int) -> list[list[tuple[float, int]]]:
+        """Return per joint action the (probability, state number) pairs of one state; empty where the horizon ends."""
+        rows = []
+        for row in range(number * self.n_joint, (number + 1) * self.n_joint):
+            span = slice(self.indptr[row], self.indptr[row + 1])
+            rows.append(list(zip(self.probs[span].tolist(), self.indices[span].tolist(), strict=True)))
+        return rows
+
+    @cached_property
+    def _reachable(self) -> NDArray[np.bool_]:
+        if self.horizon is None:
+            raise ValueError("The world has no horizon: every state counts at every time, so ask n_states instead.")
+        marks = np.zeros((self.horizon + 1, self.n_states), dtype=np.bool_)
+        marks[0, 0] = True
+        for t in range(self.horizon):
+            kernels.mark_successors(marks[t], self.indptr, self.indices, self.n_joint, marks[t + 1])
+        marks.setflags(write=False)
+        return marks
+
+    def reachable(self, t: int) -> NDArray[np.bool_]:
+        """Return (n_states,) bool: which states can be reached at exactly time ``t``."""
+        return self._reachable[t]
+
+    def reachable_pairs(self) -> NDArray[np.bool_]:
+        """Return (horizon + 1, n_states) bool: which (t, state) pairs can be reached, terminal ones included."""
+        return self._reachable
+
+    def n_reachable_pairs(self) -> int:
+        """Return the number of reachable (t, state) pairs, terminal ones included."""
+        return int(np.count_nonzero(self._reachable))
