@@ -17,10 +17,15 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
-    # The worlds are data: a wheel carries them as site-packages/empo_envs, and nobody imports that name.
-    packages=[*find_packages(include=["empo_gym", "empo_gym.*", "empo_sb3", "empo_sb3.*"]), "empo_envs"],
-    package_dir={"empo_envs": "envs"},
-    package_data={"empo_envs": ["**/*.yaml"], "empo_gym": ["py.typed"], "empo_sb3": ["py.typed"]},
+    # Worlds and zoo files are data: a wheel carries them as site-packages/empo_envs and empo_zoo_configs, which nobody imports.
+    packages=[*find_packages(include=["empo_gym", "empo_gym.*", "empo_sb3", "empo_sb3.*"]), "empo_envs", "empo_zoo_configs"],
+    package_dir={"empo_envs": "envs", "empo_zoo_configs": "zoo_configs"},
+    package_data={
+        "empo_envs": ["**/*.yaml"],
+        "empo_zoo_configs": ["*.yml"],
+        "empo_gym": ["py.typed"],
+        "empo_sb3": ["py.typed"],
+    },
     install_requires=[
         "numpy>=1.26,<3",
         "scipy>=1.11",
