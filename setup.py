@@ -17,7 +17,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
-    # Worlds and zoo files are data: a wheel carries them as site-packages/empo_envs and empo_zoo_configs, which nobody imports.
+    # Worlds and zoo files are data: a wheel carries them as empo_envs and empo_zoo_configs, which nobody imports.
     packages=[*find_packages(include=["empo_gym", "empo_gym.*", "empo_sb3", "empo_sb3.*"]), "empo_envs", "empo_zoo_configs"],
     package_dir={"empo_envs": "envs", "empo_zoo_configs": "zoo_configs"},
     package_data={

@@ -38,9 +38,9 @@ def register() -> None:
     """Put our environments into Gymnasium's registry and our algorithms into rl-zoo3's dictionary."""
     import rl_zoo3
 
-    import empo_gym
+    from empo_gym.registration import register_envs
 
-    empo_gym.registration.register_envs()
+    register_envs()
     rl_zoo3.ALGOS.update(algorithms())
 
 
