@@ -32,6 +32,10 @@ Progress = Callable[[int, int], None]
 RowSink = Callable[[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]], None]
 
 
+class TooManyStates(ValueError):
+    """More states are reachable than the caller wants to pack."""
+
+
 def is_batched(world: Any) -> bool:
     """Return whether the world expands many integer-vector states in one call."""
     return hasattr(world, "successors") and hasattr(world, "radices")
@@ -88,7 +92,7 @@ def _explore(
             _check_rows(world, states, indptr, probs)
             numbers = index.add(successors)
             if len(index) > max_states:
-                raise ValueError(f"More than {max_states} states are reachable; raise max_states or shorten the horizon.")
+                raise TooManyStates(f"More than {max_states} states are reachable; raise max_states or shorten the horizon.")
             if sink is not None:
                 sink(np.diff(indptr), numbers, probs)
             if progress is not None:
@@ -147,7 +151,8 @@ class TabularModel:
         :param start: state to begin in, the world's initial one by default; becomes state 0
         :param max_states: give up beyond this number of states
         :param progress: called with (states so far, depth) after each chunk
-        :raises ValueError: if there are more states, probabilities do not sum to 1, or goal sets do not fit the humans
+        :raises TooManyStates: if there are more states
+        :raises ValueError: if probabilities do not sum to 1 or goal sets do not fit the humans
         """
         shape = action_shape(world.agents)
         if len(world.goal_sets) != sum(agent.role == "human" for agent in world.agents):
