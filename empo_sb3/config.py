@@ -1,0 +1,216 @@
+"""How EMPO trains: everything that changes only its speed or its error, never the answer.
+
+The numbers that define the answer live in :class:`empo_gym.theory.Theory`. Both are given as flat keywords to ``EMPO``;
+:func:`split_keywords` sorts them. All steps are training steps (gradient updates).
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from empo_gym.theory import Theory
+from empo_sb3.schedules import Constant, InverseDecay, Linear, Schedule, SigmoidRamp
+from empo_sb3.timeline import FULL_STAGE, QUANTITIES, RAMP_STAGE, Stage, make_timeline, stage_at
+
+OPTIONAL_NETWORKS = ("x_h", "u_r", "v_r")
+"""Quantities that may do without a network, because they follow from the others by one equation."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """
+    The training of the coupled networks.
+
+    :param lr_v_h_e: learning rate of V_h^e; likewise ``lr_x_h``, ``lr_u_r``, ``lr_q_r``, ``lr_v_r``
+    :param warmup_v_h_e_steps: steps for which V_h^e trains alone; likewise the stages in which ``x_h``, ``u_r``, ``q_r`` and
+        ``v_r`` join. The stage of a quantity without a network has no steps
+    :param beta_r_rampup_steps: steps in which beta_r rises from 0 to its value
+    :param beta_r: the value it rises to (``EMPO`` takes the theory's)
+    :param x_h_use_network: whether X_h has a network; likewise ``u_r_use_network``, ``v_r_use_network``. Without one it is
+        computed from its equation
+    :param v_h_e_target_update_interval: steps after which the targets see the new V_h^e; likewise for the others
+    :param use_sqrt_lr_decay: whether the rates decay in the end, by ``1/sqrt(t)``; otherwise they stay constant
+    :param constant_lr_then_1_over_t: whether that decay is ``1/t`` instead
+    :param lr_constant_fraction: share of the run before which no rate decays
+    :param total_steps: training steps of the whole run, which that share refers to (``EMPO.learn`` fills it in)
+    :param epsilon_r_start: probability of a uniformly random robot action at the start
+    :param epsilon_r_end: the same after ``epsilon_r_decay_steps``
+    :param epsilon_r_decay_steps: steps of the linear change between the two
+    :param exploring_starts: share of the episodes that begin in a reachable (t, state) with few visits
+    :raises ValueError: for a number outside its range
+    """
+
+    lr_v_h_e: float = 1e-4
+    lr_x_h: float = 1e-4
+    lr_u_r: float = 1e-4
+    lr_q_r: float = 1e-4
+    lr_v_r: float = 1e-4
+    warmup_v_h_e_steps: int = 1000
+    warmup_x_h_steps: int = 1000
+    warmup_u_r_steps: int = 1000
+    warmup_q_r_steps: int = 1000
+    warmup_v_r_steps: int = 1000
+    beta_r_rampup_steps: int = 2000
+    beta_r: float = 10.0
+    x_h_use_network: bool = True
+    u_r_use_network: bool = False
+    v_r_use_network: bool = False
+    v_h_e_target_update_interval: int = 100
+    x_h_target_update_interval: int = 100
+    u_r_target_update_interval: int = 100
+    q_r_target_update_interval: int = 100
+    v_r_target_update_interval: int = 100
+    use_sqrt_lr_decay: bool = True
+    constant_lr_then_1_over_t: bool = False
+    lr_constant_fraction: float = 0.0
+    total_steps: int = 0
+    epsilon_r_start: float = 1.0
+    epsilon_r_end: float = 0.1
+    epsilon_r_decay_steps: int = 5000
+    exploring_starts: float = 0.8
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            _check_range(f.name, getattr(self, f.name))
+        for q in OPTIONAL_NETWORKS:
+            if not getattr(self, f"{q}_use_network"):
+                object.__setattr__(self, f"warmup_{q}_steps", 0)
+
+    # ---------------------------------------------------------------- the stages
+
+    @cached_property
+    def networks(self) -> tuple[str, ...]:
+        """The quantities that have a network, in their order."""
+        return tuple(q for q in QUANTITIES if q not in OPTIONAL_NETWORKS or getattr(self, f"{q}_use_network"))
+
+    @cached_property
+    def timeline(self) -> tuple[Stage, ...]:
+        """The seven stages."""
+        durations = {q: getattr(self, f"warmup_{q}_steps") for q in QUANTITIES}
+        return make_timeline(durations, self.beta_r_rampup_steps, self.networks)
+
+    def get_stage(self, step: int) -> Stage:
+        """The stage that a training step falls into."""
+        return stage_at(self.timeline, step)
+
+    def get_warmup_stage(self, step: int) -> int:
+        """The number of that stage: 0 to 4 warm-up, 5 ramp of beta_r, 6 full training."""
+        return self.get_stage(step).number
+
+    def get_warmup_stage_name(self, step: int) -> str:
+        """The name of that stage."""
+        return self.get_stage(step).name
+
+    def get_active_networks(self, step: int) -> set[str]:
+        """The quantities whose networks train at a step."""
+        return set(self.get_stage(step).networks)
+
+    def get_stage_transition_steps(self) -> list[tuple[int, str]]:
+        """(first step, name) of every stage that some step enters later than step 0."""
+        return [(s.start, s.name) for s in self.timeline if s.start > 0 and s.start != s.end]
+
+    def is_in_warmup(self, step: int) -> bool:
+        """Whether networks are still to join (the robot is uniform)."""
+        return self.get_stage(step).number < RAMP_STAGE
+
+    def is_in_rampup(self, step: int) -> bool:
+        """Whether beta_r is rising."""
+        return self.get_stage(step).number == RAMP_STAGE
+
+    def is_fully_trained(self, step: int) -> bool:
+        """Whether warm-up and ramp lie behind."""
+        return self.get_stage(step).number == FULL_STAGE
+
+    # ---------------------------------------------------------------- what changes over time
+
+    @cached_property
+    def beta_r_schedule(self) -> Schedule:
+        """beta_r over training steps."""
+        return SigmoidRamp(0.0, self.beta_r, self.beta_r_rampup_steps, self.timeline[RAMP_STAGE].start)
+
+    @cached_property
+    def epsilon_r_schedule(self) -> Schedule:
+        """The probability of a random robot action over training steps."""
+        return Linear(self.epsilon_r_start, self.epsilon_r_end, self.epsilon_r_decay_steps)
+
+    def get_effective_beta_r(self, step: int) -> float:
+        """beta_r at a step: 0 in the warm-up, rising in the ramp, then its full value."""
+        return self.beta_r_schedule(step)
+
+    def learning_rate_schedule(self, name: str) -> Schedule:
+        """
+        The learning rate of one quantity over training steps.
+
+        :param name: one of ``QUANTITIES``
+        """
+        if name not in QUANTITIES:
+            raise ValueError(f"there is no learning rate of {name!r}; the quantities are {', '.join(QUANTITIES)}")
+        rate = getattr(self, f"lr_{name}")
+        if not (self.use_sqrt_lr_decay or self.constant_lr_then_1_over_t):
+            return Constant(rate)
+        begin = max(self.timeline[FULL_STAGE].start, self.lr_constant_fraction * self.total_steps)
+        return InverseDecay(rate, begin, power=1.0 if self.constant_lr_then_1_over_t else 0.5)
+
+    @cached_property
+    def learning_rate_schedules(self) -> dict[str, Schedule]:
+        """The learning rates of all quantities that have a network."""
+        return {q: self.learning_rate_schedule(q) for q in self.networks}
+
+    def get_learning_rate(self, name: str, step: int, update_count: int = 0) -> float:
+        """
+        The learning rate of one quantity at a step.
+
+        :param name: one of ``QUANTITIES``
+        :param step: training step
+        :param update_count: updates of an entry so far; of no effect while tables learn at a constant rate
+        """
+        return self.learning_rate_schedule(name)(step)
+
+    def target_update_interval(self, name: str) -> int:
+        """Steps between two refreshes of what the targets see of one quantity."""
+        return getattr(self, f"{name}_target_update_interval")
+
+
+def _check_range(name: str, value: Any) -> None:
+    if name.endswith("_steps"):
+        valid, wanted = isinstance(value, int) and value >= 0, "an integer of at least 0"
+    elif name.endswith("_interval"):
+        valid, wanted = isinstance(value, int) and value >= 1, "an integer of at least 1"
+    elif name in _SHARES:
+        valid, wanted = 0 <= value <= 1, "in [0, 1]"
+    elif name.startswith("lr_") or name == "beta_r":
+        valid, wanted = value >= 0, "at least 0"
+    else:
+        return
+    if not valid:
+        raise ValueError(f"{name} must be {wanted}, not {value!r}")
+
+
+_SHARES = ("lr_constant_fraction", "epsilon_r_start", "epsilon_r_end", "exploring_starts")
+THEORY_NAMES = tuple(f.name for f in fields(Theory))
+TRAINING_NAMES = tuple(f.name for f in fields(TrainingConfig))
+
+
+def split_keywords(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """
+    Sort flat keywords into those of the theory and those of the training; None means "not given".
+
+    :param keywords: names of ``Theory`` and of ``TrainingConfig``, mixed
+    :return: overrides of the theory, overrides of the training configuration
+    :raises ValueError: for an unknown name, naming the nearest known one
+    """
+    theory, training = {}, {}
+    for name, value in keywords.items():
+        if name not in THEORY_NAMES and name not in TRAINING_NAMES:
+            near = difflib.get_close_matches(name, THEORY_NAMES + TRAINING_NAMES, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else "see Theory and TrainingConfig for the names."
+            raise ValueError(f"EMPO does not know the keyword {name!r}; {hint}")
+        if value is None:
+            continue
+        if name in THEORY_NAMES:
+            theory[name] = value
+        else:
+            training[name] = value
+    return theory, training
