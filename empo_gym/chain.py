@@ -1,8 +1,8 @@
 """Worlds on a line, small enough to solve by hand: the planner's tests know their answer.
 
 Humans walk on the cells 0 .. length - 1 (``left``, ``still``, ``right``; they pass through each other and stop at the ends).
-Each robot keeps one gate, a cell that nobody can enter while the gate is shut; the robot's ``toggle`` opens or shuts it before the
-humans move, whether or not somebody stands there. With ``slip`` a human's move fails with that probability.
+Each robot keeps one gate, a cell that nobody can enter while the gate is shut; the robot's ``toggle`` opens or shuts it before
+the humans move, whether or not somebody stands there. With ``slip`` a human's move fails with that probability.
 
 With ``beta_h = inf`` and no slip, a goal d cells away has ``v_h_m = gamma_h ** (d - 1)`` while d steps remain; under the
 worst-case belief a gate in between makes it 0.

@@ -1,9 +1,9 @@
 """A world packed once into arrays: reachable states and the sparse joint transition matrix.
 
-Breadth-first from the initial state, up to the horizon where there is one; states are numbered in the order of discovery, hence
-by depth (the smallest number of steps that leads there). Row ``state * n_joint + joint action`` of the matrix (CSR) holds the
-distribution of the next state. Time is not part of the state: what can be reached at time t is a property of the model
-(:meth:`TabularModel.reachable`), and states at depth ``horizon`` are never left, so their rows are empty.
+Breadth-first from the initial state, up to the horizon where there is one; states are numbered in the order of discovery,
+hence by depth (the smallest number of steps that leads there). Row ``state * n_joint + joint action`` of the matrix (CSR)
+holds the distribution of the next state. Time is not part of the state: what can be reached at time t is a property of the
+model (:meth:`TabularModel.reachable`), and states at depth ``horizon`` are never left, so their rows are empty.
 
 Worlds of integer vectors that offer ``successors`` are expanded many states at a time and interned in compiled code; any other
 Python object with the verbs of :class:`~empo_gym.world.WorldModel` takes a dictionary. Both ways give the same model.
