@@ -1,4 +1,5 @@
-"""Every file ``envs/**/<name>.yaml`` is a world, and every world is a Gymnasium id: ``key_choice.yaml`` is ``EMPO-KeyChoice-v0``.
+"""Every file ``envs/**/<name>.yaml`` is a world, and every world is a Gymnasium id: ``key_choice.yaml`` is
+``EMPO-KeyChoice-v0``.
 
 Only file names are read here: importing the package parses no YAML and compiles nothing, since it happens in every process
 of a vectorised run. Entry points are strings for the same reason, and so that an ``EnvSpec`` stays JSON.

@@ -1,0 +1,360 @@
+"""The robot fleet's view of a world: its action is the robots' joint action, the humans act inside, each for a goal of its
+own.
+
+A world is immutable, so the environment holds all that changes: the state, the time, the humans' goals and the random numbers.
+Where the world can be packed, a step reads one row of the packed transition matrix; otherwise it asks the world itself. Both
+are the world's one transition function. The humans' goals are hidden from the robots unless asked for, as in the theory, where
+the robot expects each goal with its weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from empo_gym.behaviour import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw
+from empo_gym.cache import Recent, packed, shared_world, solved
+from empo_gym.model import MAX_STATES as PACK_LIMIT
+from empo_gym.model import TabularModel, TooManyStates
+from empo_gym.solution import EmpoSolution, HumanPrior
+from empo_gym.stage import OpenStage, PackedStage, Stage
+from empo_gym.theory import Theory
+from empo_gym.views import OBSERVATIONS, REWARDS
+from empo_gym.world import action_shape
+
+MAX_STATES = 50_000
+MAX_SEEN = 20_000
+_POLICIES = ("boltzmann", "heuristic", "uniform")
+
+
+class RobotEnv(gym.Env):
+    """A Gymnasium environment over any :class:`empo_gym.world.WorldModel`.
+
+    :param world: name of a world of ``envs/``, path of a YAML file, mapping, or world object
+    :param human_policy: ``"boltzmann"`` (the exact prior; where None is given and the world has at most 50,000 states),
+        ``"uniform"``, a :class:`HumanPrior`, or a function ``(state, t, human, goal, rng) -> action or probabilities``
+    :param theory: a :class:`Theory`, or a mapping of what differs from the world's own
+    :param observation: ``"features"`` or ``"planes"``
+    :param reward: ``"goals"`` (number of humans who attain their goal in the step), ``"power"`` (``U_r`` in ``solution``) or
+        ``"none"``
+    :param action_space: ``"joint"`` (Discrete) or ``"multi"`` (MultiDiscrete, one number per robot)
+    :param goal_resample_prob: probability that a human changes its goal in a step; it always does after attaining it
+    :param observe_goals: whether observations end with the humans' goals
+    :param solution: needed by the reward ``"power"``
+    :param render_mode: ``"rgb_array"``, ``"ansi"`` or None
+    :raises ValueError: for a value outside these, naming the possible ones
+    """
+
+    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}  # noqa: RUF012 (Gymnasium's own convention)
+
+    def __init__(
+        self,
+        world: Any = "default",
+        human_policy: str | HumanPrior | HumanPolicy | None = None,
+        theory: Theory | Mapping[str, float] | None = None,
+        observation: str = "features",
+        reward: str = "goals",
+        action_space: str = "joint",
+        goal_resample_prob: float = 0.0,
+        observe_goals: bool = False,
+        solution: EmpoSolution | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        _check_choice("observation", observation, OBSERVATIONS)
+        _check_choice("reward", reward, REWARDS)
+        _check_choice("action_space", action_space, ("joint", "multi"))
+        _check_choice("render_mode", render_mode, (*self.metadata["render_modes"], None))
+        if isinstance(human_policy, str):
+            _check_choice("human_policy", human_policy, _POLICIES)
+        if not 0.0 <= goal_resample_prob <= 1.0:
+            raise ValueError(f"goal_resample_prob must be a probability, not {goal_resample_prob!r}.")
+        if reward == "power" and solution is None:
+            raise ValueError('reward="power" needs solution=, the EmpoSolution whose U_r is paid.')
+        self.world = shared_world(world)
+        self.theory = environment_theory(self.world, theory)
+        self.goal_resample_prob = float(goal_resample_prob)
+        self.observe_goals = observe_goals
+        self.solution = solution
+        self.render_mode = render_mode
+        self._given_policy = human_policy
+        self._reward = REWARDS[reward]
+        self._view = OBSERVATIONS[observation]
+        shape = action_shape(self.world.agents)
+        n_robots = sum(agent.role == "robot" for agent in self.world.agents)
+        self._robot_shape, self._human_shape = shape[:n_robots], shape[n_robots:]
+        self._joint_table = list(np.ndindex(self._robot_shape))
+        self._n_robot_joint = len(self._joint_table)
+        self.action_space = (
+            spaces.Discrete(self._n_robot_joint) if action_space == "joint" else spaces.MultiDiscrete(self._robot_shape)
+        )
+        space = self._view.space(self.world)
+        self.observation_space = self._view.with_goals(space, self.world) if observe_goals else space
+        self.t = 0
+        self.goals: tuple[int, ...] = ()
+        self._succeeded: tuple[bool, ...] = ()
+        self._main: Stage | None = None
+        self._stage: Stage | None = None
+        self._stages: Recent[Stage] = Recent(16)
+        self._starts: tuple[np.ndarray, np.ndarray, float, np.ndarray] | None = None
+
+    # ------------------------------------------------------------------------------------------------ what it stands on
+    @property
+    def human_policy_name(self) -> str:
+        """How the humans act: ``"boltzmann"``, ``"uniform"``, ``"heuristic"``, or ``"custom"`` for a function."""
+        if isinstance(self._given_policy, str):
+            return self._given_policy
+        if self._given_policy is None:
+            return "boltzmann" if self._packed() is not None else "heuristic"
+        return "boltzmann" if isinstance(self._given_policy, HumanPrior) else "custom"
+
+    @property
+    def model(self) -> TabularModel:
+        """The packed world, from its initial state.
+
+        :raises ValueError: if the world has too many states
+        """
+        if isinstance(self._given_policy, HumanPrior):
+            return self._given_policy.model
+        model = self._packed()
+        return packed(self.world, PACK_LIMIT) if model is None else model
+
+    @property
+    def prior(self) -> HumanPrior:
+        """The humans' exact prior, solved at first use and shared by all environments of this world and theory."""
+        return self._given_policy if isinstance(self._given_policy, HumanPrior) else solved(self.model, self.theory)
+
+    def _packed(self) -> TabularModel | None:
+        """The packed model if the world has at most 50,000 states, or if the humans were explicitly asked to plan."""
+        if isinstance(self._given_policy, HumanPrior):
+            return self._given_policy.model
+        limit = PACK_LIMIT if self._given_policy == "boltzmann" else MAX_STATES
+        try:
+            return packed(self.world, limit)
+        except TooManyStates:
+            if self._given_policy == "boltzmann":
+                raise
+            return None
+
+    def _main_stage(self) -> Stage:
+        """The world from its initial state, packed and solved at first use."""
+        if self._main is None:
+            model = self._packed()
+            humans = self._humans(model)
+            self._main = OpenStage(self.world, humans) if model is None else PackedStage(self.world, model, humans)
+        return self._main
+
+    def _humans(self, model: TabularModel | None) -> Humans:
+        policy = self._given_policy
+        if isinstance(policy, HumanPrior):
+            return BoltzmannHumans(policy)
+        if policy == "uniform":
+            return UniformHumans(self.world)
+        if callable(policy):
+            return CallableHumans(policy, self.world)
+        if policy == "heuristic":
+            raise ValueError('human_policy="heuristic" does not exist yet; use "boltzmann", "uniform" or a function.')
+        if model is None:
+            raise ValueError(
+                f"The world has more than {MAX_STATES} states, too many for its humans to plan unless asked to: "
+                'give human_policy="boltzmann" to pack it all the same, "uniform", or a function.'
+            )
+        return BoltzmannHumans(solved(model, self.theory))
+
+    def _stage_for(self, state: Any, t: int) -> Stage:
+        """The stage on which ``state`` at time ``t`` has a row: the main one, or one packed from this state.
+
+        :raises ValueError: if a given prior does not know the state
+        """
+        main = self._main_stage()
+        if not isinstance(main, PackedStage):
+            return main
+        s = int(main.model.index_all([state])[0])
+        if s >= 0 and main.model.depth[s] <= t:
+            return main
+        if isinstance(self._given_policy, HumanPrior):
+            raise ValueError(f"The given HumanPrior does not know the state {state} at time {t}.")
+
+        def pack() -> Stage:
+            model = TabularModel.pack(self.world, start=state)
+            return PackedStage(self.world, model, self._humans(model))
+
+        return self._stages.get(state, pack)
+
+    # ------------------------------------------------------------------------------------------------ where it stands
+    @property
+    def state(self) -> Any:
+        """The current state (hashable); None before the first reset."""
+        return None if self._stage is None else self._stage.state
+
+    @property
+    def state_id(self) -> int:
+        """The current state's number in :attr:`model`; -1 if it is not among that model's states or the world is not
+        packed."""
+        stage, main = self._stage, self._main
+        if stage is None or stage is main or not isinstance(main, PackedStage):
+            return -1 if stage is None else stage.s
+        return int(main.model.index_all([stage.state])[0])
+
+    def set_starts(self, states: np.ndarray, times: np.ndarray, share: float, weights: np.ndarray | None = None) -> None:
+        """Let a share of the resets begin elsewhere (exploring starts).
+
+        :param states: (n,) numbers of states of :attr:`model`
+        :param times: (n,) steps since the start, at least the state's depth and below the horizon
+        :param share: probability that a reset without options draws from these
+        :param weights: (n,) relative probabilities, equal by default
+        :raises ValueError: for a pair that cannot occur
+        """
+        states, times = np.asarray(states, dtype=np.int64), np.asarray(times, dtype=np.int64)
+        given = np.ones(len(states)) if weights is None else np.asarray(weights, dtype=np.float64)
+        if not len(states) == len(times) == len(given) > 0 or not 0.0 <= share <= 1.0:
+            raise ValueError("set_starts needs equally many states, times and weights, at least one, and a share in [0, 1].")
+        if states.min() < 0 or states.max() >= self.model.n_states:
+            raise ValueError(f"set_starts: state numbers go from 0 to {self.model.n_states - 1}.")
+        horizon = np.inf if self.world.horizon is None else self.world.horizon
+        wrong = np.flatnonzero((times < self.model.depth[states]) | (times >= horizon))
+        if wrong.size:
+            raise ValueError(f"set_starts: nobody acts in state {states[wrong[0]]} at time {times[wrong[0]]}.")
+        self._starts = (states, times, float(share), given / given.sum())
+
+    def action_masks(self) -> np.ndarray:
+        """Which robot actions may be tried: all of them, since a useless action is simply without effect."""
+        width = self._n_robot_joint if isinstance(self.action_space, spaces.Discrete) else sum(self._robot_shape)
+        return np.ones(width, dtype=np.bool_)
+
+    def transition_probabilities(self, state: Any, joint_action: Sequence[int]) -> list[tuple[float, Any]]:
+        """Return the successors of a joint action of all agents, robots first, as sorted (probability, state) pairs."""
+        return self.world.transition_probabilities(state, joint_action)
+
+    # ------------------------------------------------------------------------------------------------ Gymnasium's verbs
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode.
+
+        :param options: ``state`` (a state, or its description), ``t`` (steps already gone), ``goals`` ({human: goal number})
+        :raises ValueError: for an unknown option, or a state, time or goal that does not exist
+        """
+        super().reset(seed=seed)
+        options = options or {}
+        for name in options:
+            _check_choice("options", name, ("state", "t", "goals"))
+        self.t, state = self._beginning(options)
+        self._stage = self._stage_for(state, self.t)
+        self._stage.enter(state)
+        self.goals = self._beginning_goals(options.get("goals", {}))
+        self._succeeded = (False,) * len(self.goals)
+        return self._observation(), self._info({})
+
+    def _beginning(self, options: dict[str, Any]) -> tuple[int, Any]:
+        t, state = int(options.get("t", 0)), options.get("state")
+        if t < 0 or (self.world.horizon is not None and t >= self.world.horizon):
+            raise ValueError(f"There is no step at t = {t}; the horizon is {self.world.horizon}.")
+        if isinstance(state, Mapping):
+            return t, self.world.state(state)
+        if state is not None:
+            return t, tuple(int(v) for v in state) if isinstance(state, list | np.ndarray) else state
+        if self._starts is not None and not options and self.np_random.random() < self._starts[2]:
+            states, times, _, weights = self._starts
+            k = draw(weights, self.np_random)
+            return int(times[k]), self.model.state(int(states[k]))
+        return t, self.world.initial_state()
+
+    def _beginning_goals(self, given: Mapping[int, int]) -> tuple[int, ...]:
+        goals = [self._draw_goal(human) for human in range(len(self._human_shape))]
+        for human, goal in given.items():
+            if not 0 <= int(human) < len(goals) or not 0 <= int(goal) < len(self.world.goal_sets[int(human)]):
+                raise ValueError(f"There is no goal {goal} of human {human}; both are numbered from 0.")
+            goals[int(human)] = int(goal)
+        return tuple(goals)
+
+    def _draw_goal(self, human: int) -> int:
+        return draw(self.world.goal_sets[human].pibar_weights, self.np_random)
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Let robots and humans act at once.
+
+        :param action: number of the robots' joint action, or one action per robot
+        :return: observation, reward, whether nobody can act any more, whether the horizon is reached, info
+        :raises ValueError: for an action that does not exist
+        :raises gymnasium.error.ResetNeeded: before the first reset and after the horizon
+        """
+        stage = self._stage
+        if stage is None or self.t == self.world.horizon:
+            raise gym.error.ResetNeeded("Call reset before step: there is no episode, or it has reached its horizon.")
+        robots = self._robot_actions(action)
+        humans = tuple(
+            stage.humans.act(stage.s, lambda: stage.state, self.t, human, goal, self.np_random)
+            for human, goal in enumerate(self.goals)
+        )
+        stage.advance((*robots, *humans), self.np_random)
+        self.t += 1
+        attained = tuple(int(stage.holds(human, goal)) for human, goal in enumerate(self.goals))
+        reward = self._reward(self, attained)
+        self._succeeded = tuple(bool(was or now) for was, now in zip(self._succeeded, attained, strict=True))
+        self._change_goals(attained)
+        info = self._info({"human_actions": humans, "attained": attained, "is_success": all(self._succeeded)})
+        return self._observation(), reward, stage.is_over(), self.t == self.world.horizon, info
+
+    def _robot_actions(self, action: Any) -> tuple[int, ...]:
+        numbers = np.asarray(action)
+        joint = isinstance(self.action_space, spaces.Discrete)
+        bounds = (self._n_robot_joint,) if joint else self._robot_shape
+        given = numbers.ravel().tolist()
+        if (
+            not np.issubdtype(numbers.dtype, np.integer)
+            or len(given) != len(bounds)
+            or any(not 0 <= a < n for a, n in zip(given, bounds, strict=True))
+        ):
+            raise ValueError(f"The robots' action must be in {self.action_space}, not {action!r}.")
+        return self._joint_table[given[0]] if joint else tuple(given)
+
+    def _change_goals(self, attained: tuple[int, ...]) -> None:
+        p = self.goal_resample_prob
+        self.goals = tuple(
+            self._draw_goal(human) if attained[human] or (p > 0.0 and self.np_random.random() < p) else goal
+            for human, goal in enumerate(self.goals)
+        )
+
+    def _observation(self) -> np.ndarray:
+        stage = self._stage
+        assert stage is not None
+        key = (self.t, stage.s)
+        seen = stage.seen.get(key) if stage.s >= 0 else None
+        if seen is None:
+            seen = self._view.look(self.world, stage.state, self.t)
+            if stage.s >= 0 and len(stage.seen) < MAX_SEEN:
+                stage.seen[key] = seen
+        return self._view.add_goals(seen, self.world, self.goals) if self.observe_goals else seen.copy()
+
+    def _info(self, step: dict[str, Any]) -> dict[str, Any]:
+        """Small, since vectorised environments copy it at every step; ``goals`` are those held from now on."""
+        packed_state = {} if isinstance(self._stage, OpenStage) else {"state_id": self.state_id}
+        return packed_state | {"t": self.t, "goals": self.goals} | step
+
+    def render(self) -> Any:
+        """Return the picture of the current state with the humans' goals: an rgb array, or text.
+
+        :raises ValueError: if the world has no picture
+        """
+        if self.render_mode is None or self._stage is None:
+            return None
+        goals = [goal_set.goals[goal] for goal_set, goal in zip(self.world.goal_sets, self.goals, strict=True)]
+        from empo_gym.grid.render import render, render_text  # pictures are for grids, and few runs want any
+
+        if self.render_mode == "ansi":
+            return render_text(self.world, self.state, goals)
+        return render(self.world, self.state, goals)
+
+
+def environment_theory(world: Any, theory: Theory | Mapping[str, float] | None) -> Theory:
+    """Return the theory of an environment: a given one, or the world's own numbers with some replaced."""
+    if isinstance(theory, Theory):
+        return theory
+    return Theory.from_mapping({**getattr(world, "theory", {}), **(theory or {})})
+
+
+def _check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}.")
