@@ -49,7 +49,8 @@ def world_line(world: Any) -> str:
     """One line on what is in a world: agents, goals, horizon."""
     goals = sorted({len(goal_set) for goal_set in world.goal_sets})
     horizon = f"{world.horizon} steps" if world.horizon is not None else "no horizon"
-    return f"{_count(world.n_robots, 'robot')}, {_count(world.n_humans, 'human')}, {'/'.join(map(str, goals))} goals each, {horizon}"
+    agents = f"{_count(world.n_robots, 'robot')}, {_count(world.n_humans, 'human')}"
+    return f"{agents}, {'/'.join(map(str, goals))} goals each, {horizon}"
 
 
 def _count(n: int, noun: str) -> str:
@@ -127,6 +128,45 @@ def power_table(solution: EmpoSolution) -> str:
             ]
         )
     return text_table(["human", "X_h", "surest goal (V_h^e)", "least sure goal"], rows)
+
+
+def comparison_table(exact: EmpoSolution, learned: EmpoSolution) -> str:
+    """What was learned beside the exact solution, and beside a robot that acts at random, as the measure of what there is to learn.
+
+    :param exact: the planner's solution
+    :param learned: a learner's, of the same model and theory
+    """
+    uniform = uniform_robot(exact)
+    difference, baseline = exact.compare(learned), exact.compare(uniform)
+    starts = [_at_start(solution, int(exact.pi_r[0, 0].argmax())) for solution in (exact, learned, uniform)]
+    rows = []
+    for symbol, label in _LABELS.items():
+        d, b = difference[symbol], baseline[symbol]
+        values = [start[symbol] for start in starts]
+        rows.append([label, values[0], values[1], d["largest"], d["mean"], values[2], b["largest"], b["mean"]])
+    headers = ["quantity", "exact", "learned", "largest diff", "mean diff", "uniform robot", "largest diff", "mean diff"]
+    return text_table(headers, rows)
+
+
+_LABELS = {
+    "v_h_e": "V_h^e (mean over goals)",
+    "x_h": "X_h (mean over humans)",
+    "u_r": "U_r",
+    "v_r": "V_r",
+    "q_r": "Q_r (likeliest action)",
+    "pi_r": "pi_r (likeliest action)",
+}
+
+
+def _at_start(solution: EmpoSolution, action: int) -> dict[str, float]:
+    return {
+        "v_h_e": float(np.mean([v[0, 0].mean() for v in solution.v_h_e])),
+        "x_h": float(solution.x_h[0, 0].mean()),
+        "u_r": float(solution.u_r[0, 0]),
+        "v_r": float(solution.v_r[0, 0]),
+        "q_r": float(solution.q_r[0, 0, action]),
+        "pi_r": float(solution.pi_r[0, 0, action]),
+    }
 
 
 def uniform_robot(solution: EmpoSolution) -> EmpoSolution:

@@ -1,0 +1,118 @@
+"""The subcommands of ``empo`` that need no learner: worlds, show, solve and check."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from empo_gym.checks import check_world
+from empo_gym.cli import theory_overrides
+from empo_gym.cli_report import first_decisions, model_line, power_table, text_table, world_line
+from empo_gym.env import environment_theory
+from empo_gym.grid import list_worlds, load_world
+from empo_gym.grid.render import render, render_text
+from empo_gym.model import TabularModel
+from empo_gym.planning import solve_humans, solve_robot
+from empo_gym.registration import env_id
+from empo_gym.solution import EmpoSolution
+from empo_gym.theory import Theory
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Print a line with the seconds that the block took."""
+    start = time.perf_counter()
+    yield
+    print(f"  {what} in {time.perf_counter() - start:.2f} s", flush=True)
+
+
+def save_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write a picture, whole or not at all.
+
+    :param path: name of a PNG file; its folder is made
+    :param pixels: (height, width, 3) uint8
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.part")
+    Image.fromarray(pixels).save(unfinished, format="PNG")
+    os.replace(unfinished, path)
+
+
+def solve_exactly(world: Any, theory: Theory, belief: str = "worst_case") -> EmpoSolution:
+    """Pack and solve a world, saying how large it is and how long that takes."""
+    with timed("packed"):
+        model = TabularModel.pack(world)
+    print(f"  {model_line(model)}")
+    with timed("humans solved (equations 1-3)"):
+        prior = solve_humans(model, theory, belief=belief)
+    with timed("robot solved (equations 4-9)"):
+        solution = solve_robot(model, prior, theory)
+    return solution
+
+
+def print_solution(solution: EmpoSolution) -> None:
+    """What the robot does first, and what power the humans have."""
+    print("\nThe robot's first decisions, pi_r(a_r | s), along the likeliest path:")
+    print(first_decisions(solution))
+    print("\nThe humans' power at the start:")
+    print(power_table(solution))
+    print(
+        f"U_r = {solution.u_r[0, 0]:.4g}   V_r = {solution.v_r[0, 0]:.4g}   (t, s, h) with X_h at its floor: {solution.n_floored}"
+    )
+
+
+def worlds(arguments: argparse.Namespace) -> None:
+    """``empo worlds``: a table of the shipped worlds."""
+    del arguments
+    rows = []
+    for name in list_worlds():
+        world = load_world(name)
+        title = world.metadata.get("description") or world.metadata.get("name") or ""
+        rows.append([name, env_id(name), world_line(world), " ".join(str(title).split())])
+    print(text_table(["world", "environment id", "size", ""], rows))
+
+
+def show(arguments: argparse.Namespace) -> None:
+    """``empo show``: the map, the agents and their goals."""
+    world = load_world(arguments.world)
+    print(f"{world.name} ({world.width} x {world.height}): {world_line(world)}")
+    print(" ".join(str(world.metadata.get("description", "")).split()))
+    print(render_text(world, world.initial_state(), []))
+    rows = [[agent.name, agent.role, " ".join(agent.actions)] for agent in world.agents]
+    print(text_table(["agent", "role", "actions"], rows))
+    humans = [agent.name for agent in world.agents if agent.role == "human"]
+    for name, goal_set in zip(humans, world.goal_sets, strict=True):
+        print(f"goals of {name}: {' '.join(goal_set.names)}")
+    if arguments.output is not None:
+        save_picture(arguments.output, render(world, world.initial_state(), []))
+        print(f"wrote {arguments.output}")
+
+
+def solve(arguments: argparse.Namespace) -> None:
+    """``empo solve``: the exact solution, as text, as ``solution.npz`` and as pictures."""
+    overrides = theory_overrides(arguments)
+    world = load_world(arguments.world)
+    print(f"{world.name}: {world_line(world)}")
+    solution = solve_exactly(world, environment_theory(world, overrides), arguments.belief)
+    print_solution(solution)
+    folder = arguments.output or Path("solutions") / world.name
+    folder.mkdir(parents=True, exist_ok=True)
+    solution.save(folder / "solution.npz")
+    written = write_pictures(solution, folder)
+    print(f"\nwrote {folder / 'solution.npz'}, {', '.join(path.name for path in written)}")
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """``empo check``: whether world files load and their worlds keep the contract."""
+    for file in arguments.files:
+        world = load_world(file)
+        check_world(world)
+        print(f"{file}: {world_line(world)}; the contract holds")

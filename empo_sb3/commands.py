@@ -1,0 +1,137 @@
+"""The subcommands of ``empo`` that learn: train, compare and demo. The command line finds them by their import path."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from empo_gym import __version__
+from empo_gym.cli import theory_overrides
+from empo_gym.cli_commands import print_solution, solve_exactly, write_pictures
+from empo_gym.cli_report import comparison_table, model_line, world_line
+from empo_gym.env import RobotEnv
+from empo_gym.planning import solve_robot
+from empo_gym.solution import EmpoSolution
+from empo_sb3 import EMPO
+
+MODEL, CONFIG, ARGUMENTS = "model.zip", "config.yml", "args.yml"
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """``empo train``: learn, and write the model with all that made it."""
+    env = RobotEnv(world=arguments.world, theory=theory_overrides(arguments))
+    folder = arguments.output or Path("runs") / env.world.name
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"{env.world.name}: {world_line(env.world)}\n  {model_line(env.model)}")
+    model = learn(env, arguments)
+    save_run(folder, model, arguments)
+    print(f"wrote {folder / MODEL}, {CONFIG}, {ARGUMENTS}; next: empo compare {folder} {arguments.world}")
+
+
+def learn(env: RobotEnv, arguments: argparse.Namespace) -> EMPO:
+    """Learn on one thread for ``arguments.steps`` training steps; Ctrl-C ends it early with what there is.
+
+    :param env: the environment, whose theory the learner takes
+    :param arguments: ``policy``, ``steps``, ``seed``, ``tensorboard``, ``no_progress``
+    """
+    # On tensors this small, threads cost more in waiting for each other than they do.
+    torch.set_num_threads(1)
+    model = EMPO(arguments.policy, env, seed=arguments.seed, tensorboard_log=arguments.tensorboard)
+    start = time.perf_counter()
+    try:
+        model.learn(arguments.steps, progress_bar=not arguments.no_progress)
+    except KeyboardInterrupt:
+        print(f"\nstopped by Ctrl-C; keeping what {model.num_timesteps:,} steps have taught")
+    print(f"  {model.num_timesteps:,} training steps in {time.perf_counter() - start:.1f} s", flush=True)
+    return model
+
+
+def save_run(folder: Path, model: EMPO, arguments: argparse.Namespace) -> None:
+    """Write model, configuration and arguments of a run.
+
+    :param folder: an existing folder
+    """
+    unfinished = folder / f".{MODEL}.part.zip"
+    model.save(unfinished)
+    os.replace(unfinished, folder / MODEL)
+    write_yaml(folder / CONFIG, {"theory": asdict(model.theory), "training": asdict(model.config)})
+    words = {
+        name: plain(value)
+        for name, value in vars(arguments).items()
+        if value is not None and name not in ("target", "command")
+    }
+    write_yaml(folder / ARGUMENTS, {**words, "steps_done": model.num_timesteps, "empo_version": __version__})
+
+
+def plain(value: Any) -> Any:
+    """A value as YAML writes it."""
+    return str(value) if isinstance(value, Path) else value
+
+
+def write_yaml(path: Path, mapping: Mapping[str, Any]) -> None:
+    """Write a mapping, whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_text(yaml.safe_dump(dict(mapping), sort_keys=False), encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a mapping that :func:`write_yaml` wrote.
+
+    :raises ValueError: if the file is missing or is not such a mapping
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; give a folder that `empo train` wrote.")
+    try:
+        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        mapping = None
+    if not isinstance(mapping, dict):
+        raise ValueError(f"{path} is not a YAML mapping; is the file cut off?")
+    return mapping
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """``empo compare``: what a run learned beside the exact solution of the same world and theory."""
+    folder = arguments.run.parent if arguments.run.suffix == ".zip" else arguments.run
+    run = read_yaml(folder / ARGUMENTS)
+    world = arguments.world or run["world"]
+    env = RobotEnv(world=world, theory=read_yaml(folder / CONFIG)["theory"])
+    trained_on = RobotEnv(world=run["world"]).world
+    if env.world.name != trained_on.name:
+        raise ValueError(f"{folder} was trained on {trained_on.name}, not on {env.world.name}.")
+    model = EMPO.load(folder / MODEL, env=env)
+    exact = exact_solution(env)
+    print(
+        f"{env.world.name}, {run['policy']} after {run['steps_done']:,} training steps; values at the start, differences over all reachable (t, s)"
+    )
+    print(comparison_table(exact, model.solution()))
+
+
+def exact_solution(env: RobotEnv) -> EmpoSolution:
+    """The planner's answer to what a learner is learning in an environment."""
+    return solve_robot(env.model, env.prior, env.theory)
+
+
+def demo(arguments: argparse.Namespace) -> None:
+    """``empo demo``: one world solved, learned, compared and drawn."""
+    folder = arguments.output
+    env = RobotEnv(world=arguments.world)
+    print(f"1. Solve {env.world.name!r} exactly: {world_line(env.world)}")
+    exact = solve_exactly(env.world, env.theory)
+    print_solution(exact)
+    print(f"\n2. Learn the same with a table, for {arguments.steps:,} training steps")
+    arguments.policy, arguments.tensorboard = "TablePolicy", None
+    model = learn(env, arguments)
+    print("\n3. Compare: values at the start, differences over all reachable (t, s)")
+    print(comparison_table(exact, model.solution()))
+    written = write_pictures(exact, folder)
+    print(f"\n4. Look: {', '.join(str(path) for path in written)}")

@@ -1,0 +1,167 @@
+"""The ``empo`` command as a user types it: what it prints, what it writes, its exit status and its one-sentence errors."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from empo_gym import cli
+
+SMALL = "rock_corridor"
+
+
+def run(capsys, *words):
+    """Run a command in this process: exit status, output, errors."""
+    try:
+        status = cli.main(words)
+    except SystemExit as stop:
+        status = stop.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.mark.parametrize("command", [command.name for command in cli.COMMANDS])
+def test_every_command_explains_itself_with_an_example(capsys, command):
+    status, out, _ = run(capsys, command, "--help")
+    assert status == cli.DONE
+    assert f"empo {command}" in out.split("examples:")[1]
+
+
+def test_every_target_can_be_loaded():
+    assert all(callable(cli.load_target(command.target)) for command in cli.COMMANDS)
+
+
+def test_asking_for_help_loads_neither_torch_nor_compiled_code():
+    code = "import sys; from empo_gym.cli import build_parser; build_parser().format_help(); print([m for m in ('torch', 'numba') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ([], "COMMAND"),
+        (["sovle", SMALL], "sovle"),
+        (["solve"], "WORLD"),
+        (["solve", SMALL, "--gamma-h", "much"], "--gamma-h"),
+        (["train", SMALL, "--algo", "magic"], "--algo"),
+        (["train", SMALL, "-n", "0"], "positive"),
+        (["solve", SMALL, "--gamma-r", "1.5"], "gamma_r"),
+    ],
+)
+def test_bad_usage_is_exit_status_2_and_names_what_is_wrong(capsys, words, named):
+    status, _, err = run(capsys, *words)
+    assert status == cli.BAD_USAGE and named in err
+
+
+@pytest.mark.parametrize("words", [["solve", "no_such_world"], ["show", "no_such_world"], ["check", "no_such_world.yaml"]])
+def test_a_world_that_is_not_there_is_one_sentence_and_exit_status_1(capsys, words):
+    status, _, err = run(capsys, *words)
+    assert status == cli.FAILED
+    assert "no_such_world" in err and err.count("\n") == 1
+
+
+def test_a_cut_off_world_file_is_one_sentence(capsys, tmp_path):
+    path = tmp_path / "half.yaml"
+    path.write_text("map: |\n  We We\nmetadata: {name: ", encoding="utf-8")
+    status, _, err = run(capsys, "check", str(path))
+    assert status == cli.FAILED and "half.yaml" in err and err.count("\n") == 1
+
+
+def test_worlds_lists_every_world_with_its_environment_id(capsys):
+    from empo_gym import list_worlds
+    from empo_gym.registration import env_id
+
+    status, out, _ = run(capsys, "worlds")
+    assert status == cli.DONE
+    assert all(name in out and env_id(name) in out for name in list_worlds())
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    shown = subprocess.run(
+        f"{sys.executable} -m empo_gym.cli worlds | head -1; exit ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == cli.DONE and not shown.stderr
+
+
+def test_show_prints_the_map_and_writes_the_picture(capsys, tmp_path):
+    from PIL import Image
+
+    status, out, _ = run(capsys, "show", SMALL, "-o", str(tmp_path / "world.png"))
+    assert status == cli.DONE and "human" in out and "goals" in out
+    assert min(Image.open(tmp_path / "world.png").size) > 32
+
+
+def test_solve_prints_decisions_and_power_and_writes_what_can_be_loaded(capsys, tmp_path):
+    from empo_gym import EmpoSolution
+
+    status, out, _ = run(capsys, "solve", SMALL, "--beta-r", "5", "-o", str(tmp_path))
+    assert status == cli.DONE
+    solution = EmpoSolution.load(tmp_path / "solution.npz")
+    assert solution.theory.beta_r == 5.0
+    assert all(action in out for action in solution.model.world.agents[0].actions)
+    assert f"{solution.x_h[0, 0, 0]:.4g}" in out and f"{solution.v_r[0, 0]:.4g}" in out
+    for picture in ("world.png", "power_map.png", "policy_arrows.png"):
+        assert (tmp_path / picture).stat().st_size > 1000
+
+
+def test_check_accepts_a_shipped_world(capsys):
+    status, out, _ = run(capsys, "check", SMALL)
+    assert status == cli.DONE and SMALL in out
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    assert (
+        cli.main(["train", SMALL, "-n", "300", "--seed", "3", "--beta-r", "5", "--no-progress", "-o", str(folder)]) == cli.DONE
+    )
+    return folder
+
+
+def test_train_writes_the_model_and_how_it_came_about(trained):
+    import yaml
+
+    arguments = yaml.safe_load((trained / "args.yml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((trained / "config.yml").read_text(encoding="utf-8"))
+    assert arguments["world"] == SMALL and arguments["seed"] == 3 and arguments["steps"] == 300
+    assert config["theory"]["beta_r"] == 5.0 and "training" in config
+    assert (trained / "model.zip").is_file()
+
+
+def test_compare_prints_one_table_with_exact_learned_and_uniform(capsys, trained):
+    status, out, _ = run(capsys, "compare", str(trained), SMALL)
+    assert status == cli.DONE
+    assert all(word in out for word in ("quantity", "exact", "learned", "uniform"))
+    assert all(
+        any(line.startswith(symbol) for line in out.splitlines()) for symbol in ("V_h^e", "X_h", "U_r", "V_r", "Q_r", "pi_r")
+    )
+
+
+def test_compare_knows_the_runs_own_world_and_theory(capsys, trained):
+    with_world, without = run(capsys, "compare", str(trained), SMALL), run(capsys, "compare", str(trained))
+    assert without[:2] == with_world[:2]
+
+
+def test_compare_refuses_another_world(capsys, trained):
+    status, _, err = run(capsys, "compare", str(trained), "default")
+    assert status == cli.FAILED and SMALL in err
+
+
+def test_compare_says_that_a_model_is_cut_off(capsys, trained, tmp_path):
+    whole = (trained / "model.zip").read_bytes()
+    (tmp_path / "model.zip").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "args.yml").write_bytes((trained / "args.yml").read_bytes())
+    status, _, err = run(capsys, "compare", str(tmp_path), SMALL)
+    assert status == cli.FAILED and "model.zip" in err and err.count("\n") == 1
+
+
+def test_compare_says_that_a_run_is_missing(capsys, tmp_path):
+    status, _, err = run(capsys, "compare", str(tmp_path / "nothing"), SMALL)
+    assert status == cli.FAILED and "nothing" in err and err.count("\n") == 1
