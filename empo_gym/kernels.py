@@ -1,8 +1,121 @@
-"""Compiled loops over a packed model: which states can be reached when, and the layers of both phases."""
+"""Compiled loops over a packed model: the expectations of both phases, and which states can be reached when.
+
+Only the sums live here, since they touch every entry of the transition matrix; what is done with them (softmax, power law,
+powers) is the business of :mod:`empo_gym.equations`. Goals are the contiguous axis, nothing is kept per joint action, and every
+state is summed in one fixed order, so the result does not depend on how the states are cut into pieces.
+
+Rows of the matrix are ordered by robots' joint action, then humans' joint action. For one human the humans' joint action splits
+into (humans before it, own action, humans after it); ``stride`` is the number of joint actions of those after it, and in the
+other humans' joint action those before it count slowest.
+"""
 
 from __future__ import annotations
 
 from numba import njit
+
+WORST, BEST, EXPECTED = 0, 1, 2
+
+
+@njit(cache=True, nogil=True)
+def human_q(low, high, indptr, indices, probs, bracket, n_a_r, stride, belief_kind, belief, mu, q, mean, extreme):
+    """Write (1) for the states low .. high - 1 into ``q`` (n, n_a_h, n_goals).
+
+    ``bracket`` (n_states, n_goals) is the attainment of each next state; ``belief`` (1 or n_states, n_a_r) and
+    ``mu`` (1 or n_states, n_other) are probabilities; ``mean`` and ``extreme`` are room for n_goals numbers each.
+    """
+    n_a_h, n_goals = q.shape[1], q.shape[2]
+    n_other = mu.shape[1]
+    n_a_human = n_a_h * n_other
+    q[: high - low] = 0.0
+    for s in range(low, high):
+        mu_s = mu[s if mu.shape[0] > 1 else 0]
+        belief_s = belief[s if belief.shape[0] > 1 else 0]
+        for a in range(n_a_h):
+            total = q[s - low, a]
+            for o in range(n_other):
+                joint = (o // stride * n_a_h + a) * stride + o % stride
+                for r in range(n_a_r):
+                    row = (s * n_a_r + r) * n_a_human + joint
+                    begin, end = indptr[row], indptr[row + 1]
+                    p, values = probs[begin], bracket[indices[begin]]
+                    for g in range(n_goals):
+                        mean[g] = p * values[g]
+                    for k in range(begin + 1, end):
+                        p, values = probs[k], bracket[indices[k]]
+                        for g in range(n_goals):
+                            mean[g] += p * values[g]
+                    if belief_kind == EXPECTED:
+                        for g in range(n_goals):
+                            total[g] += mu_s[o] * belief_s[r] * mean[g]
+                    elif r == 0:
+                        for g in range(n_goals):
+                            extreme[g] = mean[g]
+                    elif belief_kind == WORST:
+                        for g in range(n_goals):
+                            extreme[g] = min(extreme[g], mean[g])
+                    else:
+                        for g in range(n_goals):
+                            extreme[g] = max(extreme[g], mean[g])
+                if belief_kind != EXPECTED:
+                    for g in range(n_goals):
+                        total[g] += mu_s[o] * extreme[g]
+
+
+@njit(cache=True, nogil=True)
+def marginal_policy(pi_h, weights, pibar):
+    """Write ``pibar`` (n, n_a_h), the mean over goals of ``pi_h`` (n, n_goals, n_a_h)."""
+    for s in range(pi_h.shape[0]):
+        pibar[s] = 0.0
+        for g in range(pi_h.shape[1]):
+            for a in range(pi_h.shape[2]):
+                pibar[s, a] += weights[g] * pi_h[s, g, a]
+
+
+@njit(cache=True, nogil=True)
+def robot_q(low, high, indptr, indices, probs, v_r_next, human_joint, gamma_r, q):
+    """Write (4) for the states low .. high - 1 into ``q`` (n, n_a_r); ``human_joint`` is (n, n_a_H)."""
+    n_a_r, n_a_human = q.shape[1], human_joint.shape[1]
+    for s in range(low, high):
+        for r in range(n_a_r):
+            total = 0.0
+            for joint in range(n_a_human):
+                row = (s * n_a_r + r) * n_a_human + joint
+                mean = 0.0
+                for k in range(indptr[row], indptr[row + 1]):
+                    mean += probs[k] * v_r_next[indices[k]]
+                total += human_joint[s - low, joint] * mean
+            q[s - low, r] = gamma_r * total
+
+
+@njit(cache=True, nogil=True)
+def goal_ability(low, high, indptr, indices, probs, bracket, stride, pi_h, others, pi_r, v, by_action):
+    """Write (6) for the states low .. high - 1 into ``v`` (n, n_goals).
+
+    ``pi_h`` (n, n_goals, n_a_h), ``others`` (n, n_other) and ``pi_r`` (n, n_a_r) are probabilities of these states;
+    ``by_action`` is room for (n_a_h, n_goals) numbers.
+    """
+    n_a_h, n_goals = by_action.shape
+    n_a_r, n_other = pi_r.shape[1], others.shape[1]
+    n_a_human = n_a_h * n_other
+    for s in range(low, high):
+        i = s - low
+        by_action[:] = 0.0
+        for r in range(n_a_r):
+            for joint in range(n_a_human):
+                a = joint // stride % n_a_h
+                weight = pi_r[i, r] * others[i, joint // (stride * n_a_h) * stride + joint % stride]
+                if weight == 0.0:
+                    continue
+                row = (s * n_a_r + r) * n_a_human + joint
+                total = by_action[a]
+                for k in range(indptr[row], indptr[row + 1]):
+                    p, values = weight * probs[k], bracket[indices[k]]
+                    for g in range(n_goals):
+                        total[g] += p * values[g]
+        for g in range(n_goals):
+            v[i, g] = 0.0
+            for a in range(n_a_h):
+                v[i, g] += pi_h[i, g, a] * by_action[a, g]
 
 
 @njit(cache=True, nogil=True)

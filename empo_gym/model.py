@@ -213,6 +213,11 @@ class TabularModel:
         return tuple(agent.n_actions for agent in self.agents)
 
     @property
+    def human_action_shape(self) -> tuple[int, ...]:
+        """Number of actions of each human."""
+        return self.action_shape[self.n_robots :]
+
+    @property
     def n_joint(self) -> int:
         """Number of joint actions."""
         return math.prod(self.action_shape)

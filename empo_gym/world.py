@@ -46,6 +46,13 @@ class Agent:
         """Number of actions."""
         return len(self.actions)
 
+    @property
+    def resting_policy(self) -> tuple[float, ...]:
+        """What the agent does when it wants nothing: ``still`` where it has that action, else anything."""
+        if STILL not in self.actions:
+            return (1.0 / self.n_actions,) * self.n_actions
+        return tuple(float(action == STILL) for action in self.actions)
+
 
 @dataclass(frozen=True)
 class Successors:

@@ -1,0 +1,170 @@
+"""What planning gives, and what learning approximates: arrays over (time, state) of a packed model.
+
+The planner and every learner return the same :class:`EmpoSolution`, so that comparing them is one call. Values have one layer more
+than policies (the terminal one). Entries of states that cannot be visited so early are NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empo_gym import kernels
+from empo_gym.model import TabularModel
+from empo_gym.theory import Theory
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class HumanPrior:
+    """Phase 1: how humans act, as the robot expects it.
+
+    :param model: the packed world
+    :param theory: the theory it was solved for
+    :param pi_h: per human (horizon, n_states, n_goals, n_a_h) policies (2)
+    :param v_h_m: per human (horizon + 1, n_states, n_goals) values (3)
+    """
+
+    model: TabularModel
+    theory: Theory
+    pi_h: tuple[Floats, ...]
+    v_h_m: tuple[Floats, ...]
+
+    @cached_property
+    def pibar(self) -> tuple[Floats, ...]:
+        """Per human (horizon, n_states, n_a_h): the mean of ``pi_h`` over goals, which others expect."""
+        marginals = []
+        for pi_h, goals in zip(self.pi_h, self.model.goal_sets, strict=True):
+            pibar = np.empty((*pi_h.shape[:2], pi_h.shape[3]))
+            for t in range(len(pi_h)):
+                kernels.marginal_policy(pi_h[t], goals.pibar_weights, pibar[t])
+            marginals.append(pibar)
+        return tuple(marginals)
+
+
+@dataclass(frozen=True, eq=False)
+class EmpoSolution:
+    """Phase 2: what the robot does and how much power it leaves to the humans.
+
+    :param model: the packed world
+    :param theory: the theory it answers
+    :param q_r: (horizon, n_states, n_robot_joint), equation (4)
+    :param pi_r: (horizon, n_states, n_robot_joint), equation (5)
+    :param v_h_e: per human (horizon + 1, n_states, n_goals), equation (6)
+    :param x_h: (horizon, n_states, n_humans), equation (7)
+    :param u_r: (horizon, n_states), equation (8)
+    :param v_r: (horizon + 1, n_states), equation (9)
+    :param n_floored: number of visitable (t, state, human) whose ``x_h`` is the floor ``x_h_min``
+    :param prior: the humans' policies it rests on
+    """
+
+    model: TabularModel
+    theory: Theory
+    q_r: Floats
+    pi_r: Floats
+    v_h_e: tuple[Floats, ...]
+    x_h: Floats
+    u_r: Floats
+    v_r: Floats
+    n_floored: int
+    prior: HumanPrior
+
+    def policy(self, state: Any, t: int = 0) -> Floats:
+        """Return the probabilities of the joint robot actions: (n_robot_joint,).
+
+        :param state: a state as the world writes it
+        :param t: steps since the start
+        :raises ValueError: if the state cannot be visited at that time
+        """
+        if not 0 <= t < len(self.pi_r):
+            raise ValueError(f"There is no decision at t = {t}; times run from 0 to {len(self.pi_r) - 1}.")
+        probabilities = self.pi_r[t, self.model.index(state)]
+        if np.isnan(probabilities).any():
+            raise ValueError(f"State {state} cannot be visited at t = {t}, so it has no policy there.")
+        return probabilities.copy()
+
+    def sample(self, state: Any, t: int, rng: np.random.Generator) -> int:
+        """Draw a joint robot action.
+
+        :param rng: the only source of randomness
+        :raises ValueError: as :meth:`policy`
+        """
+        cumulative = np.cumsum(self.policy(state, t))
+        return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+
+    def compare(self, other: EmpoSolution) -> dict[str, dict[str, float]]:
+        """Return how far another solution of the same world is from this one, over all (t, state) in which somebody acts.
+
+        :param other: for example what a learner found
+        :return: per quantity (``q_r``, ``pi_r``, ``v_h_e``, ``x_h``, ``u_r``, ``v_r``, ``pi_h``, ``v_h_m``) the ``largest`` and
+            ``mean`` absolute difference; besides ``total_variation`` (mean) of ``pi_r``, ``rmse`` of ``v_h_e``, and
+            ``relative_at_start`` of ``v_r``: the difference in the initial state, in units of this solution's value
+        :raises ValueError: if the other solution is of another world
+        """
+        where = self._numbers_in(other)
+        acting = self.model.reachable_pairs()[:-1]
+        return {name: _distance(name, mine, theirs, acting, where) for name, mine, theirs in _paired(self, other)}
+
+    def _numbers_in(self, other: EmpoSolution) -> NDArray[np.int32]:
+        """Return the other model's number of each state."""
+        same = (self.model.horizon, self.model.action_shape) == (other.model.horizon, other.model.action_shape)
+        if same and [len(goals) for goals in self.model.goal_sets] == [len(goals) for goals in other.model.goal_sets]:
+            where = other.model.index_all(self.model.states)
+            if (where >= 0).all():
+                return where
+        raise ValueError("The two solutions are of different worlds: their states, actions, goals or horizons differ.")
+
+    def save(self, path: str | Path) -> None:
+        """Write everything but the world's program to one file, atomically.
+
+        :param path: the file's name, conventionally ending in ``.npz``
+        """
+        from empo_gym.storage import save_solution
+
+        save_solution(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> EmpoSolution:
+        """Read a saved solution; its model has no world but all states, transitions and goals' names.
+
+        :raises ValueError: if the file is missing, cut off, or something else
+        """
+        from empo_gym.storage import load_solution
+
+        return load_solution(Path(path))
+
+
+def _paired(left: EmpoSolution, right: EmpoSolution) -> list[tuple[str, tuple[Floats, ...], tuple[Floats, ...]]]:
+    """Return (quantity, left's arrays, right's arrays): one array, or one per human."""
+    pairs = [(name, (getattr(left, name),), (getattr(right, name),)) for name in ("q_r", "pi_r", "x_h", "u_r", "v_r")]
+    per_human = [("v_h_e", left.v_h_e, right.v_h_e)]
+    per_human += [(name, getattr(left.prior, name), getattr(right.prior, name)) for name in ("pi_h", "v_h_m")]
+    return pairs + per_human
+
+
+def _distance(
+    name: str,
+    mine: tuple[Floats, ...],
+    theirs: tuple[Floats, ...],
+    acting: NDArray[np.bool_],
+    where: NDArray[np.int32],
+) -> dict[str, float]:
+    """Return the distances of one quantity over the (t, state) pairs marked in ``acting`` (horizon, n_states)."""
+    horizon = len(acting)
+    gaps = [(b[:horizon, where] - a[:horizon])[acting] for a, b in zip(mine, theirs, strict=True)]
+    everything = np.abs(np.concatenate([gap.ravel() for gap in gaps]))
+    distance = {"largest": float(everything.max()), "mean": float(everything.mean())}
+    if name == "pi_r":
+        distance["total_variation"] = float(0.5 * np.abs(gaps[0]).sum(axis=-1).mean())
+    elif name == "v_h_e":
+        distance["rmse"] = float(np.sqrt((everything**2).mean()))
+    elif name == "v_r":
+        exact, found = mine[0][0, 0], theirs[0][0, where[0]]
+        distance["relative_at_start"] = float(abs((found - exact) / exact))
+    return distance
