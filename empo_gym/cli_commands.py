@@ -64,9 +64,9 @@ def print_solution(solution: EmpoSolution) -> None:
     print(first_decisions(solution))
     print("\nThe humans' power at the start:")
     print(power_table(solution))
-    print(
-        f"U_r = {solution.u_r[0, 0]:.4g}   V_r = {solution.v_r[0, 0]:.4g}   (t, s, h) with X_h at its floor: {solution.n_floored}"
-    )
+    print(f"U_r = {solution.u_r[0, 0]:.4g}   V_r = {solution.v_r[0, 0]:.4g}")
+    if solution.n_floored:
+        print(f"X_h is at its floor x_h_min in {solution.n_floored:,} (t, s, h): no goal is within reach there.")
 
 
 def worlds(arguments: argparse.Namespace) -> None:

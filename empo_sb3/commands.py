@@ -23,6 +23,7 @@ from empo_gym.solution import EmpoSolution
 from empo_sb3 import EMPO
 
 MODEL, CONFIG, ARGUMENTS = "model.zip", "config.yml", "args.yml"
+SCOPE = "values at the start, differences over all reachable (t, s)"
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -110,9 +111,7 @@ def compare(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{folder} was trained on {trained_on.name}, not on {env.world.name}.")
     model = EMPO.load(folder / MODEL, env=env)
     exact = exact_solution(env)
-    print(
-        f"{env.world.name}, {run['policy']} after {run['steps_done']:,} training steps; values at the start, differences over all reachable (t, s)"
-    )
+    print(f"{env.world.name}, {run['policy']} after {run['steps_done']:,} training steps: {SCOPE}")
     print(comparison_table(exact, model.solution()))
 
 
@@ -131,7 +130,7 @@ def demo(arguments: argparse.Namespace) -> None:
     print(f"\n2. Learn the same with a table, for {arguments.steps:,} training steps")
     arguments.policy, arguments.tensorboard = "TablePolicy", None
     model = learn(env, arguments)
-    print("\n3. Compare: values at the start, differences over all reachable (t, s)")
+    print(f"\n3. Compare: {SCOPE}")
     print(comparison_table(exact, model.solution()))
     written = write_pictures(exact, folder)
     print(f"\n4. Look: {', '.join(str(path) for path in written)}")

@@ -1,0 +1,61 @@
+"""A robot that was never told to fetch a key fetches it and opens the door, because that gives the human more to choose from.
+
+Nobody rewards the key or the door: the robot only raises the human's power (X_h), and half of the human's goals lie behind
+the door. The script follows the exact distribution over states and prints how likely the door is open, for the robot that
+empowers and for one that acts at random.
+
+    python examples/key_and_door.py
+"""
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from empo_gym import EmpoSolution, TabularModel, Theory, load_world, solve_humans, solve_robot
+from empo_gym.cli_report import uniform_robot
+
+WORLD = "key_and_door"
+
+
+def state_distributions(solution: EmpoSolution) -> np.ndarray:
+    """(T + 1, n_states): how likely each state is at each time, when the humans draw their goals and do not tell."""
+    model = solution.model
+    transitions = csr_array((model.probs, model.indices, model.indptr), shape=(model.n_states * model.n_joint, model.n_states))
+    distributions = np.zeros((model.horizon + 1, model.n_states))
+    distributions[0, 0] = 1.0
+    for t in range(model.horizon):
+        joint = np.nan_to_num(solution.pi_r[t])
+        for pibar in solution.prior.pibar:
+            joint = np.einsum("sj,sa->sja", joint, np.nan_to_num(pibar[t])).reshape(model.n_states, -1)
+        distributions[t + 1] = (distributions[t, :, None] * joint).ravel() @ transitions
+    return distributions
+
+
+def door_is_open(model: TabularModel) -> np.ndarray:
+    """(n_states,) bool: whether some door is open."""
+    described = (model.world.describe(model.state(s)) for s in range(model.n_states))
+    return np.array([any(thing.get("open") for thing in state["objects"] if thing["type"] == "door") for state in described])
+
+
+def open_probabilities() -> dict[str, np.ndarray]:
+    """Who acts -> (T + 1,) probability that the door is open at each time."""
+    world = load_world(WORLD)
+    model, theory = TabularModel.pack(world), Theory.from_mapping(world.theory)
+    exact = solve_robot(model, solve_humans(model, theory), theory)
+    is_open = door_is_open(model)
+    return {
+        who: state_distributions(solution) @ is_open
+        for who, solution in {"empowering robot": exact, "random robot": uniform_robot(exact)}.items()
+    }
+
+
+def main() -> None:
+    """Print the probabilities over time."""
+    probabilities = open_probabilities()
+    print("probability that the door is open")
+    print("   t  " + "  ".join(probabilities))
+    for t, row in enumerate(zip(*probabilities.values(), strict=True)):
+        print(f"{t:4}  " + "  ".join(f"{p:{len(who)}.3f}" for who, p in zip(probabilities, row, strict=True)))
+
+
+if __name__ == "__main__":
+    main()
