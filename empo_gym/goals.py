@@ -89,6 +89,7 @@ class GoalSet:
             raise ValueError(f"Goal weights must be positive numbers, not {given.tolist()}.")
         share = given / given.sum()
         self.weights: NDArray[np.float64] = share if normalize else given.copy()
+        self.is_normalized = normalize
         self.pibar_weights: NDArray[np.float64] = share
         self.weights.setflags(write=False)
         self.pibar_weights.setflags(write=False)

@@ -1,12 +1,12 @@
 """Compiled loops over a packed model: the expectations of both phases, and which states can be reached when.
 
 Only the sums live here, since they touch every entry of the transition matrix; what is done with them (softmax, power law,
-powers) is the business of :mod:`empo_gym.equations`. Goals are the contiguous axis, nothing is kept per joint action, and every
-state is summed in one fixed order, so the result does not depend on how the states are cut into pieces.
+powers) is the business of :mod:`empo_gym.equations`. Goals are the contiguous axis, nothing is kept per joint action, and
+every state is summed in one fixed order, so the result does not depend on how the states are cut into pieces.
 
-Rows of the matrix are ordered by robots' joint action, then humans' joint action. For one human the humans' joint action splits
-into (humans before it, own action, humans after it); ``stride`` is the number of joint actions of those after it, and in the
-other humans' joint action those before it count slowest.
+Rows of the matrix are ordered by robots' joint action, then humans' joint action. For one human the humans' joint action
+splits into (humans before it, own action, humans after it); ``stride`` is the number of joint actions of those after it,
+and in the other humans' joint action those before it count slowest.
 """
 
 from __future__ import annotations

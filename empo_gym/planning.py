@@ -1,11 +1,13 @@
 """The exact planner: backward induction over a packed model, one layer of time after another.
 
 Phase 1, :func:`solve_humans`, computes the humans' bounded-rational policies (1)-(3), each human on its own; phase 2,
-:func:`solve_robot`, computes the robots' policy and the humans' power under it (4)-(9), all coupled. Backward in time the coupling
-is harmless: layer t needs nothing but layer t + 1. States of depth beyond t cannot be visited at time t; their entries are NaN.
+:func:`solve_robot`, computes the robots' policy and the humans' power under it (4)-(9), all coupled. Backward in time the
+    coupling
+is harmless: layer t needs nothing but layer t + 1. States of depth beyond t cannot be visited at time t; their entries are
+NaN.
 
-Values need T + 1 layers: in layer T (the horizon) ``v_h_m = v_h_e = 0`` and ``v_r = terminal_v_r``. Where a goal already holds,
-phase 1 gives it the value 0 and lets the human keep still; phase 2 applies (6) unchanged, with that policy.
+Values need T + 1 layers: in layer T (the horizon) ``v_h_m = v_h_e = 0`` and ``v_r = terminal_v_r``. Where a goal already
+holds, phase 1 gives it the value 0 and lets the human keep still; phase 2 applies (6) unchanged, with that policy.
 """
 
 from __future__ import annotations
@@ -42,11 +44,11 @@ def solve_humans(
 
     :param model: a packed world with a horizon
     :param theory: ``gamma_h``, ``beta_h`` and ``nu_h`` count here
-    :param belief: what a human expects of the robots: ``"worst_case"``, ``"best_case"``, ``"uniform"``, or probabilities of the
-        joint robot actions that broadcast to (horizon, n_states, n_robot_joint)
-    :param mu: what a human expects of the others, uniform by default: one array per human that broadcasts to (horizon, n_states,
-        n_a_h) (humans independent, as in ``prior.pibar``); or one array for the joint action of all humans (horizon, n_states,
-        n_joint_human); or a function (human, t) -> (1 or n_states, n_other), other humans in C order
+    :param belief: what a human expects of the robots: ``"worst_case"``, ``"best_case"``, ``"uniform"``, or probabilities of
+        the joint robot actions that broadcast to (horizon, n_states, n_robot_joint)
+    :param mu: what a human expects of the others, uniform by default: one array per human that broadcasts to (horizon,
+        n_states, n_a_h) (humans independent, as in ``prior.pibar``); or one array for the joint action of all humans
+        (horizon, n_states, n_joint_human); or a function (human, t) -> (1 or n_states, n_other), other humans in C order
     :param habit: per human ``pi_h^0``, broadcasting to (horizon, n_states, n_goals, n_a_h); uniform by default
     :param mode: ``"finite"``
     :raises ValueError: if the model has no horizon or a distribution does not fit

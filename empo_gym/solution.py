@@ -1,7 +1,7 @@
 """What planning gives, and what learning approximates: arrays over (time, state) of a packed model.
 
-The planner and every learner return the same :class:`EmpoSolution`, so that comparing them is one call. Values have one layer more
-than policies (the terminal one). Entries of states that cannot be visited so early are NaN.
+The planner and every learner return the same :class:`EmpoSolution`, so that comparing them is one call. Values have one
+layer more than policies (the terminal one). Entries of states that cannot be visited so early are NaN.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ class EmpoSolution:
         """Return how far another solution of the same world is from this one, over all (t, state) in which somebody acts.
 
         :param other: for example what a learner found
-        :return: per quantity (``q_r``, ``pi_r``, ``v_h_e``, ``x_h``, ``u_r``, ``v_r``, ``pi_h``, ``v_h_m``) the ``largest`` and
-            ``mean`` absolute difference; besides ``total_variation`` (mean) of ``pi_r``, ``rmse`` of ``v_h_e``, and
+        :return: per quantity (``q_r``, ``pi_r``, ``v_h_e``, ``x_h``, ``u_r``, ``v_r``, ``pi_h``, ``v_h_m``) the ``largest``
+            and ``mean`` absolute difference; besides ``total_variation`` (mean) of ``pi_r``, ``rmse`` of ``v_h_e``, and
             ``relative_at_start`` of ``v_r``: the difference in the initial state, in units of this solution's value
         :raises ValueError: if the other solution is of another world
         """

@@ -109,6 +109,11 @@ class VectorIndex:
         return self._n
 
     @property
+    def radices(self) -> NDArray[np.int64]:
+        """(n_components,) exclusive upper bounds of the components."""
+        return self._radices
+
+    @property
     def states(self) -> NDArray[np.int32]:
         """(n_states, n_components) vectors by number."""
         return self._states[: self._n]
