@@ -1,0 +1,330 @@
+"""From the mapping of a world file to a static world: every key checked, every code read, every default filled in.
+
+Nothing is guessed: an unknown key or code, a ragged map or a value of the wrong kind is an error of one sentence that names the
+place and the mend. Cells are named ``x,y``, columns from the left and rows from the top, both counted from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from empo_gym.grid.tiles import DIRECTIONS, EMPTY, MOVABLE, Tile, WorldError, colour_of, nearest, tile_of
+from empo_gym.theory import Theory
+
+OBJECT_ACTIONS = ("still", "left", "right", "forward", "pickup", "drop", "toggle")
+ACTION_SETS: dict[str, tuple[str, ...]] = {
+    "small": OBJECT_ACTIONS[:4],
+    "object": OBJECT_ACTIONS,
+    "full": (*OBJECT_ACTIONS, "done"),
+    "minimal": ("forward", "left"),
+    "compass": ("still", "north", "east", "south", "west"),
+}
+_ACTION_CLASSES = {
+    "Actions": "full",
+    "FullActions": "full",
+    "SmallActions": "small",
+    "ObjectActions": "object",
+    "MinimalActions": "minimal",
+    "CompassActions": "compass",
+}
+_METADATA = ("name", "description", "author", "version", "created", "category", "tags")
+_PROBABILITIES = {
+    "stumble_probability": 0.5,
+    "magic_entry_probability": 0.5,
+    "solidify_probability": 0.1,
+    "enter_bush_success_prob": 1.0,
+}
+_FOREIGN = ("partial_obs", "see_through_walls", "agent_view_size", "seed")
+KEYS = (
+    "metadata",
+    "map",
+    "max_steps",
+    "orientations",
+    "actions",
+    "action_class",
+    "can_push_rocks",
+    "can_enter_magic_walls",
+    "rocks_can_kill",
+    "legacy_codes",
+    "theory",
+    *_PROBABILITIES,
+    "humans",
+    "robots",
+    "possible_goals",
+    "normalize_goal_weights",
+    "observation",
+    *_FOREIGN,
+)
+_ACTED_ON = ("key", "ball", "box", "door", "kill_button", "pause_switch", "disabling_switch", "control_button")
+
+
+@dataclass(frozen=True)
+class Start:
+    """An agent at the start, in map reading order.
+
+    :param x: column
+    :param y: row
+    :param colour: colour name
+    :param role: ``"robot"`` or ``"human"``
+    :param direction: 0 = east, 1 = south, 2 = west, 3 = north
+    """
+
+    x: int
+    y: int
+    colour: str
+    role: Literal["robot", "human"]
+    direction: int
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """A static world, as its file gives it and with defaults filled in.
+
+    :param ground: rows of tiles, with agents and movable objects taken off
+    :param agents: in map reading order
+    :param objects: the movable objects as (tile, x, y) in map reading order
+    :param pushers: per agent, whether it can push rocks
+    :param magicians: per agent, whether it can enter magic walls
+    :param probabilities: of stumbling, entering and solidifying magic walls, entering bushes
+    :param goals: what ``possible_goals`` says, unread
+    """
+
+    ground: tuple[tuple[Tile, ...], ...]
+    agents: tuple[Start, ...]
+    objects: tuple[tuple[Tile, int, int], ...]
+    actions: tuple[str, ...]
+    max_steps: int | None
+    pushers: tuple[bool, ...]
+    magicians: tuple[bool, ...]
+    rocks_can_kill: bool
+    probabilities: dict[str, float]
+    theory: dict[str, float] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    observation: dict[str, Any] = field(default_factory=dict)
+    goals: Any = None
+    normalize: bool = True
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return len(self.ground[0])
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return len(self.ground)
+
+
+def parse(mapping: Mapping[str, Any]) -> GridSpec:
+    """Return the static world of a mapping.
+
+    :param mapping: keys and values of a world file
+    :raises WorldError: naming the place and the mend
+    """
+    _check_keys(mapping)
+    rows = _rows(mapping.get("map"))
+    tiles = _tiles(rows, _boolean(mapping, "legacy_codes", False))
+    colours = [tile.colour or "grey" for row in tiles for tile in row if tile.type == "agent"]
+    roles = _roles(mapping, colours)
+    actions = _actions(mapping, tiles)
+    cells = [(tile, x, y) for y, row in enumerate(tiles) for x, tile in enumerate(row)]
+    places = [(x, y) for tile, x, y in cells if tile.type == "agent"]
+    headings = _orientations(mapping.get("orientations"), len(places))
+    robots = tuple(role == "robot" for role in roles)
+    return GridSpec(
+        ground=tuple(tuple(EMPTY if tile.type in ("agent", *MOVABLE) else tile for tile in row) for row in tiles),
+        agents=tuple(Start(x, y, c, r, d) for (x, y), c, r, d in zip(places, colours, roles, headings, strict=True)),
+        objects=tuple((tile, x, y) for tile, x, y in cells if tile.type in MOVABLE),
+        actions=actions,
+        max_steps=_max_steps(mapping.get("max_steps")),
+        pushers=robots if mapping.get("can_push_rocks") is None else _selected(mapping, "can_push_rocks", colours),
+        magicians=_selected(mapping, "can_enter_magic_walls", colours),
+        rocks_can_kill=_boolean(mapping, "rocks_can_kill", False),
+        probabilities={key: _probability(mapping, key) for key in _PROBABILITIES},
+        theory=_theory(mapping),
+        metadata=_mapping(mapping, "metadata"),
+        observation=_mapping(mapping, "observation"),
+        goals=mapping.get("possible_goals"),
+        normalize=_boolean(mapping, "normalize_goal_weights", True),
+    )
+
+
+def _check_keys(mapping: Mapping[str, Any]) -> None:
+    for key in mapping:
+        if key not in KEYS:
+            raise WorldError(f"Unknown key {key!r} in the world; did you mean {nearest(key, KEYS)!r}?")
+    if mapping.get("map") is None:
+        raise WorldError("The world has no 'map'; add the key with one line of two-letter codes per row.")
+    metadata = mapping.get("metadata")
+    for key in metadata if isinstance(metadata, Mapping) else ():
+        if key not in _METADATA:
+            raise WorldError(f"Unknown key {key!r} in the world's metadata; did you mean {nearest(key, _METADATA)!r}?")
+
+
+def _rows(text: Any) -> list[list[str]]:
+    lines = text.splitlines() if isinstance(text, str) else text
+    if not isinstance(lines, (list, tuple)) or not all(isinstance(line, (str, list, tuple)) for line in lines):
+        raise WorldError(f"The 'map' must be text with one line per row, not {type(text).__name__}.")
+    rows = [_codes(line) for line in lines]
+    rows = [row for row in rows if row]
+    if not rows:
+        raise WorldError("The 'map' is empty; write one line of two-letter codes per row.")
+    for y, row in enumerate(rows):
+        if len(row) != len(rows[0]):
+            raise WorldError(
+                f"The map is ragged: row {y} has {len(row)} cells and row 0 has {len(rows[0])}; give every row the same number."
+            )
+    return rows
+
+
+def _codes(line: Any) -> list[str]:
+    """Split a row at its blanks, or into pairs of letters where it has none."""
+    if not isinstance(line, str):
+        return [str(code) for code in line]
+    words = line.split()
+    if len(words) == 1 and len(words[0]) > 2:
+        return [words[0][i : i + 2] for i in range(0, len(words[0]), 2)]
+    return words
+
+
+def _tiles(rows: list[list[str]], legacy: bool) -> list[list[Tile]]:
+    tiles: list[list[Tile]] = []
+    for y, row in enumerate(rows):
+        tiles.append([])
+        for x, code in enumerate(row):
+            try:
+                tiles[-1].append(tile_of(code, legacy))
+            except WorldError as error:
+                raise WorldError(f"Map, row {y}, column {x} (counted from 0): {error}.") from error
+    return tiles
+
+
+def _roles(mapping: Mapping[str, Any], colours: list[str]) -> list[Literal["robot", "human"]]:
+    humans = _picks(mapping, "humans", colours)
+    robots = _picks(mapping, "robots", colours)
+    roles: list[Literal["robot", "human"]] = []
+    for i, colour in enumerate(colours):
+        # A number is about one agent and therefore beats a colour; a colour in the file beats the default.
+        votes = [(i in picks, colour in picks) for picks in (humans, robots)]
+        if votes[0] != votes[1]:
+            roles.append("human" if votes[0] > votes[1] else "robot")
+        elif any(votes[0]):
+            raise WorldError(f"Agent {i} ({colour}) is named in 'humans' and in 'robots'; keep it in one of them.")
+        elif colour not in ("yellow", "grey"):
+            raise WorldError(f"Agent {i} is {colour}, neither yellow (human) nor grey (robot); name it in 'humans' or 'robots'.")
+        else:
+            roles.append("human" if colour == "yellow" else "robot")
+    for role in ("human", "robot"):
+        if role not in roles:
+            code = "Ay" if role == "human" else "Ae"
+            raise WorldError(f"The world has no {role}; put an agent {code} on the map or name an agent in '{role}s'.")
+    return roles
+
+
+def _picks(mapping: Mapping[str, Any], key: str, colours: list[str]) -> set[int | str]:
+    """Read a list of agents, given by number or colour."""
+    value = mapping.get(key)
+    words = [] if value is None or value is False else list(value) if isinstance(value, (list, tuple)) else [value]
+    picks: set[int | str] = set()
+    for word in words:
+        for part in _parts(word):
+            if isinstance(part, int) and not isinstance(part, bool) and 0 <= part < len(colours):
+                picks.add(part)
+            elif isinstance(part, str) and colour_of(part):
+                picks.add(str(colour_of(part)))
+            else:
+                raise WorldError(f"'{key}' names {part!r}; name agents by colour (r g b p y e) or number (0 to {len(colours) - 1}).")
+    return picks
+
+
+def _parts(word: Any) -> list[Any]:
+    """Take apart a text of several colours or numbers, such as ``"ye"`` or ``"yellow, grey"``."""
+    if not isinstance(word, str):
+        return [word]
+    parts: list[Any] = []
+    for piece in word.replace(",", " ").split():
+        letters = colour_of(piece) is None and all(colour_of(letter) for letter in piece)
+        parts += list(piece) if letters else [int(piece) if piece.isdecimal() else piece]
+    return parts
+
+
+def _selected(mapping: Mapping[str, Any], key: str, colours: list[str]) -> tuple[bool, ...]:
+    if mapping.get(key) is True:
+        return (True,) * len(colours)
+    picks = _picks(mapping, key, colours)
+    return tuple(i in picks or colour in picks for i, colour in enumerate(colours))
+
+
+def _actions(mapping: Mapping[str, Any], tiles: list[list[Tile]]) -> tuple[str, ...]:
+    given = [mapping[key] for key in ("actions", "action_class") if mapping.get(key) is not None]
+    if not given:
+        acted_on = any(tile.type in _ACTED_ON for row in tiles for tile in row)
+        return ACTION_SETS["object" if acted_on else "small"]
+    if len(given) == 2 and given[0] != given[1]:
+        raise WorldError("The world has both 'actions' and 'action_class', which mean the same; keep one.")
+    name = _ACTION_CLASSES.get(str(given[0]), str(given[0]))
+    if name not in ACTION_SETS:
+        raise WorldError(f"There is no action set {given[0]!r}; did you mean {nearest(name, list(ACTION_SETS))!r}?")
+    return ACTION_SETS[name]
+
+
+def _orientations(value: Any, n_agents: int) -> list[int]:
+    words = ["e"] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+    if len(words) == 1:
+        words = words * n_agents
+    if len(words) != n_agents:
+        raise WorldError(f"'orientations' has {len(words)} entries for {n_agents} agents; give one for all or one per agent.")
+    return [_direction(word, i) for i, word in enumerate(words)]
+
+
+def _direction(word: Any, i: int) -> int:
+    if isinstance(word, int) and not isinstance(word, bool) and 0 <= word < 4:
+        return word
+    text = str(word).lower()
+    if text in ("east", "south", "west", "north"):
+        text = text[0]
+    if len(text) == 1 and text in DIRECTIONS:
+        return DIRECTIONS.index(text)
+    if text in ("0", "1", "2", "3"):
+        return int(text)
+    raise WorldError(f"'orientations', entry {i}: {word!r} is no direction; use e, s, w, n or 0 to 3 (0 = e, 1 = s, 2 = w, 3 = n).")
+
+
+def _max_steps(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise WorldError(f"'max_steps' must be a whole number of at least 1, not {value!r}; leave it out for no horizon.")
+    return value
+
+
+def _boolean(mapping: Mapping[str, Any], key: str, default: bool) -> bool:
+    value = mapping.get(key, default)
+    if not isinstance(value, bool):
+        raise WorldError(f"'{key}' must be true or false, not {value!r}.")
+    return value
+
+
+def _probability(mapping: Mapping[str, Any], key: str) -> float:
+    value = mapping.get(key, _PROBABILITIES[key])
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
+        raise WorldError(f"'{key}' must be a number from 0 to 1, not {value!r}.")
+    return float(value)
+
+
+def _mapping(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = mapping.get(key)
+    if value is not None and not isinstance(value, Mapping):
+        raise WorldError(f"'{key}' must be a mapping of names to values, not {type(value).__name__}.")
+    return dict(value or {})
+
+
+def _theory(mapping: Mapping[str, Any]) -> dict[str, float]:
+    overrides = _mapping(mapping, "theory")
+    try:
+        Theory.from_mapping(overrides)
+    except ValueError as error:
+        raise WorldError(f"'theory' of the world: {error}") from error
+    return overrides

@@ -1,0 +1,219 @@
+"""A grid world: the verbs of a world model over the compiled dynamics. It is immutable and holds no current state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empo_gym.goals import GoalSet
+from empo_gym.grid import describe, observe
+from empo_gym.grid.dynamics import Dynamics
+from empo_gym.grid.files import Source, read_source
+from empo_gym.grid.goal_syntax import goals_at, read_goal_sets
+from empo_gym.grid.layout import N_AGENTS, PAUSED, FLAG, STATE, build_layout
+from empo_gym.grid.parser import parse
+from empo_gym.grid.tiles import Tile, WorldError
+from empo_gym.world import Agent, Successors, World
+
+State = tuple[int, ...]
+
+
+def load_world(source: Source | GridWorld) -> GridWorld:
+    """Return a world.
+
+    :param source: the name of a shipped world, the path of a YAML file, or a mapping with the keys of such a file
+    :raises WorldError: naming the place and the mend, if there is no such world or it is not well-formed
+    """
+    if isinstance(source, GridWorld):
+        return source
+    name, mapping = read_source(source)
+    return GridWorld(mapping, name)
+
+
+class GridWorld(World):
+    """A static map, its agents and its rules.
+
+    :param mapping: the keys and values of a world file
+    :param name: how messages and pictures call the world
+    :raises WorldError: naming the place and the mend
+    """
+
+    def __init__(self, mapping: Mapping[str, Any], name: str = "world") -> None:
+        self.name = name
+        self.mapping = dict(mapping)
+        self.spec = parse(mapping)
+        self.layout = build_layout(self.spec)
+        counts = {"robot": 0, "human": 0}
+        agents = []
+        for k in self.layout.order:
+            role = self.spec.agents[k].role
+            agents.append(Agent(f"{role} {counts[role]}", role, self.spec.actions))
+            counts[role] += 1
+        self.agents: tuple[Agent, ...] = tuple(agents)
+        self.radices: NDArray[np.int64] = self.layout.radices
+        self.horizon: int | None = self.spec.max_steps
+        self._dynamics = Dynamics(self.layout)
+        names = [agent.name for agent in self.agents[self.n_robots :]]
+        self._given_goals = read_goal_sets(self.spec, names)
+        tables = self.layout.tables
+        self._initial: State = tuple(tables.start[tables.slot].tolist())
+
+    # What the file says
+
+    @property
+    def width(self) -> int:
+        """Number of columns of the map."""
+        return self.spec.width
+
+    @property
+    def height(self) -> int:
+        """Number of rows of the map."""
+        return self.spec.height
+
+    @property
+    def max_steps(self) -> int | None:
+        """Number of steps of an episode, None for no horizon."""
+        return self.spec.max_steps
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Name, description, author, tags of the world file."""
+        return MappingProxyType(self.spec.metadata)
+
+    @property
+    def theory(self) -> Mapping[str, float]:
+        """The theory's parameters that this world's file overrides."""
+        return MappingProxyType(self.spec.theory)
+
+    @property
+    def map(self) -> tuple[tuple[Tile, ...], ...]:
+        """Rows of tiles, without agents and movable objects; doors, bushes and buttons as they are at the start."""
+        return self.spec.ground
+
+    @property
+    def agent_order(self) -> tuple[int, ...]:
+        """Map reading order number of each of ``agents``, as descriptions count them."""
+        return self.layout.order
+
+    @property
+    def agent_colours(self) -> tuple[str, ...]:
+        """Colour name of each of ``agents``."""
+        return tuple(self.spec.agents[k].colour for k in self.layout.order)
+
+    @cached_property
+    def key(self) -> str:
+        """The world's content as text: worlds of equal key are equal."""
+        return json.dumps(self.mapping, sort_keys=True, default=str)
+
+    @cached_property
+    def goal_sets(self) -> tuple[GoalSet, ...]:
+        """The possible goals of each human; by default every cell that some human occupies in some reachable state."""
+        if self._given_goals is not None:
+            return self._given_goals
+        from empo_gym.model import reachable_states
+
+        states = reachable_states(self)
+        cells = {tuple(cell) for h in range(self.n_humans) for cell in np.unique(self.positions(states, h), axis=0).tolist()}
+        goals = goals_at(self.spec, sorted(cells, key=lambda cell: (cell[1], cell[0])))
+        return (goals,) * self.n_humans
+
+    # The verbs
+
+    def initial_state(self) -> State:
+        """Return the state in which episodes begin."""
+        return self._initial
+
+    def transition_probabilities(self, state: Sequence[int], actions: Sequence[int]) -> list[tuple[float, State]]:
+        """Return the distinct successors of a joint action as (probability, state) pairs, sorted by state.
+
+        :param state: a state of this world
+        :param actions: one action number per agent, robots first
+        :raises ValueError: naming the agent and its range, if an action is not one of the agent's
+        """
+        self.joint_index(actions)
+        rows, probs = self._dynamics.outcomes(self._vector(state), np.array(actions, dtype=np.int32))
+        return [(p, tuple(row)) for p, row in zip(probs.tolist(), rows.tolist(), strict=True)]
+
+    def successors(self, states: Any) -> Successors:
+        """Return the rows of all joint actions of many states.
+
+        :param states: (n, n_components) integers
+        """
+        return self._dynamics.successors(self._vectors(states), self.n_joint)
+
+    def positions(self, states: Any, human: int) -> NDArray[np.int32]:
+        """Return the (n, 2) cells (x, y) of a human in n states."""
+        return self.agent_positions(states)[:, self.n_robots + human]
+
+    def agent_positions(self, states: Any) -> NDArray[np.int32]:
+        """Return the (n, n_agents, 2) cells (x, y) of all agents in n states."""
+        vectors = self._vectors(states)
+        return self.layout.cells[vectors[:, describe.component(self.layout, range(len(self.agents)))]]
+
+    def can_act(self, states: Any) -> NDArray[np.bool_]:
+        """Return (n, n_agents) bool: which agents are alive and not paused in n states."""
+        registers = describe.registers(self.layout, self._vectors(states))
+        d = self.layout.tables.dims
+        n = int(d[N_AGENTS])
+        paused = registers[:, d[FLAG] + PAUSED].astype(bool)
+        if len(self.layout.tables.switches):
+            paused |= registers[:, d[STATE] + self.layout.tables.switches].any(axis=1) & (len(self.layout.tables.switches) == 1)
+        robots = np.arange(n) < self.n_robots
+        return (registers[:, 2 * n : 3 * n] == 1) & ~(paused[:, None] & robots)
+
+    # Descriptions and observations
+
+    def describe(self, state: Sequence[int]) -> dict[str, Any]:
+        """Return a JSON-able description of a state: agents in map reading order, objects sorted by type, y, x."""
+        return describe.describe(self, self._vector(state))
+
+    def state(self, description: Mapping[str, Any]) -> State:
+        """Return the state of a description, the inverse of :meth:`describe`.
+
+        :raises WorldError: naming the part that does not fit this world
+        """
+        return describe.state_of(self, description)
+
+    def observe(self, states: Any, t: Any = None, kind: str = "features") -> NDArray[np.float32]:
+        """Return what a network sees of n states.
+
+        :param states: (n, n_components) integers
+        :param t: step number of each state or of all, 0 by default; seen as t/T where there is a horizon
+        :param kind: ``"features"`` (n, n_features) or ``"planes"`` (n, height, width, n_planes)
+        """
+        return observe.observe(self, self._vectors(states), t, kind)
+
+    def observation_space_of(self, kind: str = "features") -> Any:
+        """Return the Gymnasium space of one observation."""
+        return observe.space(self, kind)
+
+    def _vectors(self, states: Any) -> NDArray[np.int32]:
+        vectors = np.ascontiguousarray(states, dtype=np.int32)
+        if vectors.ndim == 1 and vectors.size == 0:
+            vectors = vectors.reshape(0, len(self.radices))
+        if vectors.ndim != 2 or vectors.shape[1] != len(self.radices):
+            raise WorldError(f"States of {self.name!r} form an (n, {len(self.radices)}) array of integers, not {vectors.shape}.")
+        if vectors.size and (vectors.min() < 0 or (vectors >= self.radices).any()):
+            raise WorldError(f"A state of {self.name!r} has a component outside its range; component i lies below radices[i].")
+        return vectors
+
+    def _vector(self, state: Sequence[int]) -> NDArray[np.int32]:
+        return self._vectors([state])[0]
+
+    def __eq__(self, other: object) -> bool:
+        return self.key == other.key if isinstance(other, GridWorld) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return GridWorld, (self.mapping, self.name)
+
+    def __repr__(self) -> str:
+        return f"GridWorld({self.name!r}, {self.width} x {self.height}, {self.n_robots} robots, {self.n_humans} humans)"
