@@ -131,7 +131,7 @@ def power_table(solution: EmpoSolution) -> str:
 
 
 def comparison_table(exact: EmpoSolution, learned: EmpoSolution) -> str:
-    """What was learned beside the exact solution, and beside a robot that acts at random: the measure of what there is to learn.
+    """What was learned beside the exact solution, and beside a robot that acts at random, to measure it by.
 
     :param exact: the planner's solution
     :param learned: a learner's, of the same model and theory

@@ -1,4 +1,4 @@
-"""What `pip install` puts on a machine: both packages, the worlds and the zoo's files as data, typed, and the `empo` command."""
+"""What `pip install` puts on a machine: both packages with their types, worlds and zoo files as data, the `empo` command."""
 
 import shutil
 import subprocess

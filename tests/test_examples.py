@@ -1,0 +1,64 @@
+"""The examples and the README do what they say; long trainings are shortened, everything else runs as it is printed."""
+
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+
+
+def readme_code() -> str:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)[0]
+
+
+def shortened(code: str) -> str:
+    short = code.replace("20_000", "200").replace(", progress_bar=True", "")
+    assert short != code
+    return short
+
+
+def test_the_code_of_the_readme_is_the_quickstart():
+    assert readme_code().strip() == (EXAMPLES / "quickstart.py").read_text(encoding="utf-8").strip()
+
+
+def test_the_code_of_the_readme_runs(capsys):
+    exec(compile(shortened(readme_code()), "README.md", "exec"), {"__name__": "__main__"})
+    assert "mean" in capsys.readouterr().out
+
+
+def test_every_example_has_a_test():
+    tested = Path(__file__).read_text(encoding="utf-8")
+    assert all(path.name in tested or path.stem in tested for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def key_and_door():
+    return runpy.run_path(str(EXAMPLES / "key_and_door.py"))
+
+
+def test_a_robot_that_was_never_told_to_opens_the_door_for_the_human(key_and_door):
+    probabilities = key_and_door["open_probabilities"]()
+    empowering, random = probabilities["empowering robot"], probabilities["random robot"]
+    assert empowering[0] == random[0] == 0.0
+    assert empowering[-1] > 0.8
+    assert empowering[-1] > 3 * random[-1]
+
+
+def test_the_distributions_over_states_sum_to_one(key_and_door):
+    from empo_gym import TabularModel, Theory, load_world, solve_humans, solve_robot
+
+    world = load_world("rock_corridor")
+    model, theory = TabularModel.pack(world), Theory.from_mapping(world.theory)
+    exact = solve_robot(model, solve_humans(model, theory), theory)
+    sums = key_and_door["state_distributions"](exact).sum(axis=1)
+    np.testing.assert_allclose(sums, 1.0, atol=1e-12)
+
+
+def test_train_table_prints_an_error_that_falls(capsys):
+    runpy.run_path(str(EXAMPLES / "train_table.py"))["main"](n_steps=1500)
+    errors = [float(line.split()[-1]) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert len(errors) >= 3 and errors[-1] < errors[0]
