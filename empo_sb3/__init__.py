@@ -1,0 +1,6 @@
+"""Learners for EMPO's worlds, in the manner of Stable-Baselines3."""
+
+from empo_sb3.config import TrainingConfig
+from empo_sb3.empo import EMPO
+
+__all__ = ["EMPO", "TrainingConfig"]

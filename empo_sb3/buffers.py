@@ -1,0 +1,60 @@
+"""Replay of where the world was: with model-based targets a transition is no more than its (state number, t)."""
+
+from typing import Any
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
+
+
+class PairReplayBuffer(ReplayBuffer):
+    """
+    A ring of pair numbers ``t * n_states + s``, with the constructor of SB3's ``ReplayBuffer``.
+
+    :param buffer_size: number of pairs kept, all environments together
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        device: th.device | str = "auto",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        handle_timeout_termination: bool = True,
+    ) -> None:
+        # ReplayBuffer's own constructor would allocate observations, which nobody here reads
+        BaseBuffer.__init__(self, max(buffer_size // n_envs, 1), observation_space, action_space, device, n_envs)
+        self.optimize_memory_usage = optimize_memory_usage
+        self.handle_timeout_termination = handle_timeout_termination
+        self.pairs = np.zeros((self.buffer_size, n_envs), dtype=np.int64)
+
+    def add_pairs(self, pairs: np.ndarray) -> None:
+        """
+        Store where each environment was.
+
+        :param pairs: (n_envs,) pair numbers
+        """
+        self.pairs[self.pos] = pairs
+        self.pos += 1
+        if self.pos == self.buffer_size:
+            self.full, self.pos = True, 0
+
+    def sample_pairs(self, batch_size: int) -> np.ndarray:
+        """(batch_size,) pair numbers drawn uniformly, with replacement."""
+        stored = self.pairs[: self.size()].reshape(-1)
+        return stored[np.random.randint(0, len(stored), size=batch_size)]
+
+    def n_stored(self) -> int:
+        """Number of pairs in the buffer."""
+        return self.size() * self.n_envs
+
+    def add(self, *args: Any, **kwargs: Any) -> None:
+        """Not available: transitions are stored by :meth:`add_pairs`."""
+        raise NotImplementedError("PairReplayBuffer stores pair numbers; use add_pairs")
+
+    def sample(self, batch_size: int, env: Any = None) -> Any:
+        """Not available: transitions are drawn by :meth:`sample_pairs`."""
+        raise NotImplementedError("PairReplayBuffer stores pair numbers; use sample_pairs")
