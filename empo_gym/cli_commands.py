@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from empo_gym.checks import check_world
-from empo_gym.cli import theory_overrides
+from empo_gym.cli_arguments import theory_overrides
 from empo_gym.cli_report import first_decisions, model_line, power_table, text_table, world_line
 from empo_gym.env import environment_theory
 from empo_gym.grid import list_worlds, load_world

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from empo_gym import __version__
-from empo_gym.cli import theory_overrides
+from empo_gym.cli_arguments import theory_overrides
 from empo_gym.cli_commands import print_solution, solve_exactly, write_pictures
 from empo_gym.cli_report import comparison_table, model_line, world_line
 from empo_gym.env import RobotEnv

@@ -1,0 +1,125 @@
+"""The arguments of the subcommands of ``empo``, and how their theory options become numbers of :class:`Theory`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from empo_gym.theory import Theory
+
+_MEANINGS = {
+    "gamma_h": "discount factor of the humans",
+    "gamma_r": "discount factor of the robot",
+    "beta_h": "how sharply humans choose (inf: always the best)",
+    "beta_r": "how sharply the robot chooses (0: uniform)",
+    "zeta": "preference for certain over uncertain goals",
+    "xi": "aversion to inequality between humans",
+    "eta": "aversion to inequality over time",
+    "nu_h": "weight of habit in the humans' choice",
+    "terminal_v_r": "value of a terminal state; write --terminal-v-r=-1e-9",
+    "x_h_min": "floor of a human's power (0: none)",
+}
+
+
+class BadUsage(ValueError):
+    """Something wrong with the arguments that only shows once they are looked at together."""
+
+
+def add_world(parser: argparse.ArgumentParser) -> None:
+    """One positional world."""
+    parser.add_argument("world", metavar="WORLD", help="name of a world (see `empo worlds`) or path of a YAML file")
+
+
+def add_theory(parser: argparse.ArgumentParser) -> None:
+    """One option per number of :class:`Theory`; what is not given comes from the world's file."""
+    group = parser.add_argument_group("theory (replaces what the world's file says)")
+    for field in fields(Theory):
+        option = "--" + field.name.replace("_", "-")
+        group.add_argument(
+            option, dest=field.name, type=float, metavar="X", help=f"{_MEANINGS[field.name]} ({field.default:g})"
+        )
+
+
+def add_output(parser: argparse.ArgumentParser, default: str | None, what: str) -> None:
+    """The option ``-o``."""
+    parser.add_argument("-o", "--output", metavar="PATH", default=default, type=Path, help=what)
+
+
+def no_arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing."""
+    del parser
+
+
+def show_arguments(parser: argparse.ArgumentParser) -> None:
+    """``empo show``."""
+    add_world(parser)
+    add_output(parser, None, "also write the picture to this PNG file")
+
+
+def solve_arguments(parser: argparse.ArgumentParser) -> None:
+    """``empo solve``."""
+    add_world(parser)
+    add_output(parser, None, "folder for solution.npz and the pictures (solutions/WORLD)")
+    parser.add_argument(
+        "--belief",
+        choices=("worst_case", "best_case", "uniform"),
+        default="worst_case",
+        help="what humans expect of the robot",
+    )
+    add_theory(parser)
+
+
+def _positive(text: str) -> int:
+    value = int(float(text))
+    if value < 1 or value != float(text):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return value
+
+
+def train_arguments(parser: argparse.ArgumentParser) -> None:
+    """``empo train``."""
+    add_world(parser)
+    parser.add_argument("--algo", default="empo", choices=("empo",), help="the learner (empo)")
+    parser.add_argument(
+        "--policy", default="TablePolicy", choices=("TablePolicy", "MlpPolicy"), help="a table or a network (TablePolicy)"
+    )
+    parser.add_argument("-n", "--steps", type=_positive, default=20_000, help="training steps (20000)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (0)")
+    add_output(parser, None, "folder for model.zip, config.yml and args.yml (runs/WORLD)")
+    parser.add_argument("--tensorboard", metavar="DIR", type=Path, help="write TensorBoard logs to this folder")
+    parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+    add_theory(parser)
+
+
+def compare_arguments(parser: argparse.ArgumentParser) -> None:
+    """``empo compare``."""
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder that `empo train` wrote, or its model.zip")
+    parser.add_argument("world", metavar="WORLD", nargs="?", help="name or YAML file of the world (default: the run's own)")
+
+
+def check_arguments(parser: argparse.ArgumentParser) -> None:
+    """``empo check``."""
+    parser.add_argument("files", metavar="FILE.yaml", nargs="+", help="world files (names of shipped worlds work too)")
+
+
+def demo_arguments(parser: argparse.ArgumentParser) -> None:
+    """``empo demo``."""
+    add_output(parser, "demo", "folder to write (demo)")
+    parser.add_argument("--world", default="default", help="world to show (default)")
+    parser.add_argument("-n", "--steps", type=_positive, default=20_000, help="training steps (20000)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (0)")
+    parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+
+
+def theory_overrides(arguments: argparse.Namespace) -> dict[str, float]:
+    """The numbers of :class:`Theory` that were given as options.
+
+    :raises BadUsage: if one lies outside its range
+    """
+    given = {f.name: getattr(arguments, f.name) for f in fields(Theory) if getattr(arguments, f.name, None) is not None}
+    try:
+        Theory.from_mapping(given)
+    except ValueError as error:
+        raise BadUsage(str(error)) from None
+    return given
