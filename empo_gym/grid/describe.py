@@ -1,4 +1,4 @@
-"""States as people read and write them: JSON-able descriptions and their exact inverse."""
+"""States as people read them: JSON-able descriptions. Their inverse is in :mod:`empo_gym.grid.undescribe`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.grid.layout import (
-    BUSH, CONTROL, CONTROL_ENABLED, DOOR, FLAG, KILL, KILL_ENABLED, LOC, LOCKED, MAGIC, N_ACTIONS, N_AGENTS, N_CELLS, ONLY_PAUSE,
-    OPEN, PAUSE, PAUSE_ENABLED, PAUSED, STATE, TERRAIN, WAIT, Layout,
+    BUSH,
+    CONTROL,
+    CONTROL_ENABLED,
+    DOOR,
+    FLAG,
+    KILL,
+    KILL_ENABLED,
+    LOC,
+    LOCKED,
+    MAGIC,
+    N_ACTIONS,
+    N_AGENTS,
+    N_CELLS,
+    ONLY_PAUSE,
+    OPEN,
+    PAUSE,
+    PAUSE_ENABLED,
+    PAUSED,
+    STATE,
+    WAIT,
+    Layout,
 )  # fmt: skip
-from empo_gym.grid.tiles import COLOURS, DIRECTIONS, Tile, WorldError
+from empo_gym.grid.tiles import DIRECTIONS, Tile
 
 if TYPE_CHECKING:
     from empo_gym.grid.world import GridWorld
 
-_TYPES = {DOOR: "door", BUSH: "bush", MAGIC: "magic_wall", KILL: "kill_button", PAUSE: "pause_switch", CONTROL: "control_button"}
+FIXTURES = {
+    DOOR: "door",
+    BUSH: "bush",
+    MAGIC: "magic_wall",
+    KILL: "kill_button",
+    PAUSE: "pause_switch",
+    CONTROL: "control_button",
+}
 
 
 def component(layout: Layout, registers: Iterable[int]) -> NDArray[np.intp]:
@@ -61,47 +87,48 @@ def _agents(world: GridWorld, reg: list[int]) -> list[dict[str, Any]]:
                 "dir": DIRECTIONS[reg[n + i]] if "left" in world.spec.actions else None,
                 "alive": bool(reg[2 * n + i]),
                 "paused": bool(reg[d[FLAG] + PAUSED]) and i < world.n_robots,
-                "carrying": _thing(layout.objects[hands[i]]) if i in hands else None,
+                "carrying": thing_of(layout.objects[hands[i]]) if i in hands else None,
                 "forced": world.spec.actions[forced - 1] if forced else None,
             }
         )
     return agents
 
 
-def _thing(tile: Tile) -> dict[str, Any]:
+def thing_of(tile: Tile) -> dict[str, Any]:
+    """Return how descriptions call a movable object."""
     thing: dict[str, Any] = {"type": tile.type}
     if tile.colour:
         thing["color"] = tile.colour
     if tile.contains:
-        thing["contains"] = _thing(tile.contains)
+        thing["contains"] = thing_of(tile.contains)
     return thing
 
 
 def _objects(world: GridWorld, reg: list[int]) -> list[dict[str, Any]]:
     layout, d = world.layout, world.layout.tables.dims.tolist()
-    objects = [_thing(tile) | {"x": x, "y": y} for tile, x, y in layout.fixed]
+    objects = [thing_of(tile) | {"x": x, "y": y} for tile, x, y in layout.fixed]
     for k, tile in enumerate(layout.objects):
         where = reg[d[LOC] + k]
         if where < d[N_CELLS]:
             x, y = layout.cells[where].tolist()
-            objects.append(_thing(tile) | {"x": x, "y": y})
+            objects.append(thing_of(tile) | {"x": x, "y": y})
         elif where < d[N_CELLS] + d[N_AGENTS]:
-            objects.append(_thing(tile) | {"carried_by": layout.order[where - d[N_CELLS]]})
+            objects.append(thing_of(tile) | {"carried_by": layout.order[where - d[N_CELLS]]})
         elif where == d[N_CELLS] + d[N_AGENTS]:
-            objects.append(_thing(tile) | {"gone": True})
+            objects.append(thing_of(tile) | {"gone": True})
     for p, (terrain, _) in enumerate(layout.tables.place.tolist()):
-        if terrain in _TYPES:
+        if terrain in FIXTURES:
             x, y = layout.cells[p].tolist()
-            objects.append({"type": _TYPES[terrain], "x": x, "y": y} | _fixture(world, reg, d, p, terrain))
+            objects.append({"type": FIXTURES[terrain], "x": x, "y": y} | _fixture(world, reg, d, p, terrain))
     return objects
 
 
 def _fixture(world: GridWorld, reg: list[int], d: list[int], p: int, terrain: int) -> dict[str, Any]:
     """Return what changes about the thing on a place."""
     layout = world.layout
-    state, colour = reg[d[STATE] + p], layout.tables.place[p, 1]
+    state = reg[d[STATE] + p]
     if terrain == DOOR:
-        return {"color": list(COLOURS.values())[colour], "open": state == OPEN, "locked": state == LOCKED}
+        return {"open": state == OPEN, "locked": state == LOCKED}
     if terrain == BUSH:
         return {"trampled": not state}
     if terrain == MAGIC:
@@ -123,8 +150,3 @@ def _fixture(world: GridWorld, reg: list[int], d: list[int], p: int, terrain: in
 
 def _rank(thing: Mapping[str, Any]) -> tuple[Any, ...]:
     return (thing["type"], thing.get("y", -1), thing.get("x", -1), str(sorted(thing.items(), key=str)))
-
-
-def state_of(world: GridWorld, description: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the state of a description."""
-    raise WorldError("not yet")

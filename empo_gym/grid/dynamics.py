@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from empo_gym.grid.layout import N_ACTIONS, N_AGENTS, Layout
 from empo_gym.grid.orders import OUT_OF_POOL, joint_outcomes, new_work, read_state, start_step
-from empo_gym.grid.rules import SHORTAGE, _kernel
+from empo_gym.grid.rules import SHORTAGE, kernel
 from empo_gym.world import Successors
 
 MAX_OUTCOMES = 1 << 22
 
 
-@_kernel
+@kernel
 def expand(t, w, states, first, n_joint, indptr, out_states, out_probs):
     """Write the rows of all joint actions of states from number ``first`` on; return the number of the state that did not fit."""
     n = t.dims[N_AGENTS]
@@ -38,7 +38,7 @@ def expand(t, w, states, first, n_joint, indptr, out_states, out_probs):
     return states.shape[0]
 
 
-@_kernel
+@kernel
 def expand_one(t, w, state, actions, out_states, out_probs):
     """Write the outcomes of one joint action; return their number, -1 if space is short."""
     read_state(t, w, state)

@@ -59,10 +59,16 @@ def _path_of(source: str | os.PathLike[str]) -> Path:
         if source in files:
             return files[source]
         if path.suffix not in (".yaml", ".yml", ".json") and len(path.parts) == 1 and not path.is_file():
-            hint = f"did you mean {nearest(source, list(files))!r}? There are: {', '.join(files)}." if files else "none is shipped."
+            hint = (
+                f"did you mean {nearest(source, list(files))!r}? There are: {', '.join(files)}."
+                if files
+                else "none is shipped."
+            )
             raise WorldError(f"There is no world {source!r}; {hint}")
     if not path.is_file():
-        raise WorldError(f"There is no world file {str(path)!r}; give the path of an existing YAML file or the name of a world.")
+        raise WorldError(
+            f"There is no world file {str(path)!r}; give the path of an existing YAML file or the name of a world."
+        )
     return path
 
 
@@ -74,7 +80,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except WorldError as error:
         raise WorldError(f"{path}, {error}.") from error
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
-        raise WorldError(f"{path}{_place(error)}: this is not complete YAML ({_problem(error)}); is the file cut off?") from error
+        raise WorldError(
+            f"{path}{_place(error)}: this is not complete YAML ({_problem(error)}); is the file cut off?"
+        ) from error
     if not isinstance(mapping, dict):
         raise WorldError(f"{path}: a world file is a mapping with at least the key 'map', not {type(mapping).__name__}.")
     return mapping

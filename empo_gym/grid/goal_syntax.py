@@ -28,7 +28,9 @@ def read_goal_sets(spec: GridSpec, names: Sequence[str]) -> tuple[GoalSet, ...] 
     keys = {_human(key, names): value for key, value in given.items()}
     missing = [name for h, name in enumerate(names) if h not in keys]
     if missing:
-        raise WorldError(f"'possible_goals' is a mapping per human and lacks {missing[0]}; add the key {names.index(missing[0])}.")
+        raise WorldError(
+            f"'possible_goals' is a mapping per human and lacks {missing[0]}; add the key {names.index(missing[0])}."
+        )
     return tuple(_goal_set(spec, keys[h], f"possible_goals of {name}") for h, name in enumerate(names))
 
 
@@ -89,7 +91,9 @@ def _goal(spec: GridSpec, value: Any, place: str) -> Goal:
     if x1 > x2 or y1 > y2:
         raise WorldError(f"'{place}': the rectangle {value!r} is empty; give x1 <= x2 and y1 <= y2.")
     if x1 < 0 or y1 < 0 or x2 >= spec.width or y2 >= spec.height:
-        raise WorldError(f"'{place}': {value!r} lies outside the map; x goes from 0 to {spec.width - 1}, y from 0 to {spec.height - 1}.")
+        raise WorldError(
+            f"'{place}': {value!r} lies outside the map; x goes from 0 to {spec.width - 1}, y from 0 to {spec.height - 1}."
+        )
     if all(spec.ground[y][x].type in SOLID for y in range(y1, y2 + 1) for x in range(x1, x2 + 1)):
         kind = spec.ground[y1][x1].type.replace("_", " ")
         raise WorldError(f"'{place}': {value!r} is a {kind}, which nobody can enter; name a free cell.")

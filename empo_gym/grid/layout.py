@@ -31,7 +31,9 @@ PAUSED, KILL_ENABLED, PAUSE_ENABLED, CONTROL_ENABLED = range(4)
 # Resources that actions touch beside places.
 ROBOTS, FORCING, CONTENTS, KILL_FLAG, PAUSE_FLAG, CONTROL_FLAG = range(6)
 # Entries of ``dims``.
-N_AGENTS, N_OBJECTS, N_CELLS, N_PLACES, N_SLOTS, N_ACTIONS, N_WORDS, ROCKS_KILL, LOC, STATE, WAIT, AGENT, OBJECT, FLAG = range(14)
+N_AGENTS, N_OBJECTS, N_CELLS, N_PLACES, N_SLOTS, N_ACTIONS, N_WORDS, ROCKS_KILL, LOC, STATE, WAIT, AGENT, OBJECT, FLAG = range(
+    14
+)
 N_REGISTERS, ONLY_PAUSE = 14, 15
 # Columns of the tables.
 IS_ROBOT, CAN_PUSH, CAN_ENTER = range(3)
@@ -54,9 +56,18 @@ _TERRAINS = {
     "disabling_switch": DISABLE,
     "control_button": CONTROL,
 }
-_VERBS = {"still": STILL, "left": LEFT, "right": RIGHT, "forward": FORWARD, "pickup": PICKUP, "drop": DROP, "toggle": TOGGLE, "done": DONE}
+_VERBS = {
+    "still": STILL,
+    "left": LEFT,
+    "right": RIGHT,
+    "forward": FORWARD,
+    "pickup": PICKUP,
+    "drop": DROP,
+    "toggle": TOGGLE,
+    "done": DONE,
+}
 _COMPASS = ("east", "south", "west", "north")
-_DISABLES = {"kill_button": KILL_ENABLED, "pause_switch": PAUSE_ENABLED, "control_button": CONTROL_ENABLED}
+DISABLED_BY = {"kill_button": KILL_ENABLED, "pause_switch": PAUSE_ENABLED, "control_button": CONTROL_ENABLED}
 DOOR_STATES = {"open": OPEN, "closed": CLOSED, "locked": LOCKED}
 # The heading with which a magic wall is entered from its side.
 _HEADINGS = {"north": 1, "east": 2, "south": 3, "west": 0, "all": -1}
@@ -134,14 +145,18 @@ def build_layout(spec: GridSpec) -> Layout:
     switches = np.flatnonzero(places[:, TERRAIN] == PAUSE).astype(np.int32)
     dims[ONLY_PAUSE] = switches[0] if len(switches) == 1 else -1
     agents = [(spec.agents[i].role == "robot", spec.pushers[i], spec.magicians[i]) for i in order]
-    objects = [(MOVABLE.index(t.type), _colour(t), group_of[t], group_of.get(t.contains, -1) if t.contains else -1) for t, _ in things]
+    objects = [
+        (MOVABLE.index(t.type), _colour(t), group_of[t], group_of.get(t.contains, -1) if t.contains else -1) for t, _ in things
+    ]
     tables = Tables(
         dims=dims,
         neighbour=_neighbours(cells, place_of),
         place=places,
         agent=np.array(agents, dtype=np.int32),
         object=np.array(objects, dtype=np.int32).reshape(-1, 4),
-        action=np.array([(_VERBS.get(a, MOVE), _COMPASS.index(a) if a in _COMPASS else 0) for a in spec.actions], dtype=np.int32),
+        action=np.array(
+            [(_VERBS.get(a, MOVE), _COMPASS.index(a) if a in _COMPASS else 0) for a in spec.actions], dtype=np.int32
+        ),
         slot=np.array(slots, dtype=np.int32),
         groups=_groups([group_of[t] for t, _ in things], slots, int(dims[LOC])),
         start=start,
@@ -149,7 +164,15 @@ def build_layout(spec: GridSpec) -> Layout:
         switches=switches,
         chance=np.array(list(spec.probabilities.values()), dtype=np.float64),
     )
-    return Layout(tables, np.array(radices, dtype=np.int64), order, np.array(cells, dtype=np.int32), place_of, tuple(t for t, _ in things), fixed)
+    return Layout(
+        tables,
+        np.array(radices, dtype=np.int64),
+        order,
+        np.array(cells, dtype=np.int32),
+        place_of,
+        tuple(t for t, _ in things),
+        fixed,
+    )
 
 
 def register_blocks(n_agents: int, n_objects: int, n_places: int) -> tuple[int, ...]:
@@ -211,7 +234,7 @@ def _detail(tile: Tile) -> int:
     if tile.type == "magic_wall":
         return _HEADINGS[str(tile.state)]
     if tile.type == "disabling_switch":
-        return _DISABLES[str(tile.state)]
+        return DISABLED_BY[str(tile.state)]
     return _colour(tile)
 
 
@@ -259,7 +282,9 @@ def _agent_slots(
     n = len(order)
     present = set(places[:, TERRAIN].tolist())
     toggles = "toggle" in spec.actions
-    deadly = LAVA in present or (spec.rocks_can_kill and any(spec.pushers) and any(t.type == "rock" for t, _, _ in spec.objects))
+    deadly = LAVA in present or (
+        spec.rocks_can_kill and any(spec.pushers) and any(t.type == "rock" for t, _, _ in spec.objects)
+    )
     slots: list[tuple[int, int]] = []
     for i in range(n):
         robot = spec.agents[order[i]].role == "robot"
@@ -277,7 +302,9 @@ def _object_slots(dims: NDArray[np.int64], things: list[Tile]) -> list[tuple[int
     """A pushable object is in a cell; others may be carried, gone or inside a box."""
     n_cells, carried = int(dims[N_CELLS]), int(dims[N_CELLS] + dims[N_AGENTS])
     inside = {tile.contains for tile in things}
-    radix = [n_cells if t.type in ("block", "rock") else carried + 2 if t in inside else carried + (t.type == "box") for t in things]
+    radix = [
+        n_cells if t.type in ("block", "rock") else carried + 2 if t in inside else carried + (t.type == "box") for t in things
+    ]
     return [(int(dims[LOC]) + k, r) for k, r in enumerate(radix)]
 
 
@@ -298,7 +325,7 @@ def _place_slots(spec: GridSpec, dims: NDArray[np.int64], places: NDArray[np.int
         if terrain == CONTROL and toggles:
             slots.append((int(dims[WAIT]) + p, 1 + n_robots))
     disabled = {tile.state for row in spec.ground for tile in row if tile.type == "disabling_switch"}
-    flags = [(_DISABLES[str(name)], _TERRAINS[str(name)]) for name in sorted(map(str, disabled))]
+    flags = [(DISABLED_BY[str(name)], _TERRAINS[str(name)]) for name in sorted(map(str, disabled))]
     slots += [(int(dims[FLAG]) + flag, 2) for flag, terrain in sorted(flags) if toggles and terrain in terrains]
     if terrains.count(PAUSE) > 1 and toggles:
         slots.append((int(dims[FLAG]) + PAUSED, 2))

@@ -1,14 +1,14 @@
 """What a network sees of a state: a flat vector of features, or planes in the shape of the map.
 
-Features are one-hot codes of everything that can vary: columns and rows of agents and objects (only those that occur among the
-places), directions, and one number per two-valued component. Planes begin with Minigrid's object, colour and state numbers of
-each cell, followed by planes for the agents. Where there is a horizon T, t/T is the last feature, or the last plane.
+Features are the 0-1 codes of everything that can vary: columns and rows of agents and objects, directions, life, who carries
+what, states of doors and buttons. Planes begin with Minigrid's object, colour and state numbers of each cell, followed for each
+agent by its heading + 1, its status (1 acts, 2 paused, 3 dead), what it carries and which action is forced on it, where
+these can vary. Where there is a horizon T, t/T is the last feature, or the last plane.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -16,17 +16,212 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.grid.describe import registers
-from empo_gym.grid.layout import AGENT, BUSH, CONTROL, DISABLE, DOOR, KILL, LAVA, LOC, MAGIC, N_AGENTS, N_CELLS, PAUSE, STATE
-from empo_gym.grid.layout import TERRAIN, TILE, UNSTEADY, Layout
-from empo_gym.grid.tiles import COLOURS, WorldError, nearest
+from empo_gym.grid.layout import (
+    BUSH,
+    CONTROL,
+    DISABLED_BY,
+    DOOR,
+    FLAG,
+    KILL,
+    KILL_ENABLED,
+    LOC,
+    MAGIC,
+    N_AGENTS,
+    N_CELLS,
+    N_OBJECTS,
+    PAUSE,
+    PAUSE_ENABLED,
+    PAUSED,
+    STATE,
+    TERRAIN,
+    WAIT,
+    Layout,
+)  # fmt: skip
+from empo_gym.grid.rules import kernel
+from empo_gym.grid.tiles import Tile, WorldError, nearest
 
 if TYPE_CHECKING:
     from empo_gym.grid.world import GridWorld
 
 KINDS = ("features", "planes")
-# Minigrid's numbers of objects and colours; ours continue behind them.
-_OBJECT_NUMBERS = {"empty": 1, "wall": 2, "door": 4, "key": 5, "ball": 6, "box": 7, "goal": 8, "lava": 9}
+# Minigrid's numbers of objects, colours and door states; our own objects continue behind them.
+OBJECT_NUMBERS = {"empty": 1, "wall": 2, "door": 4, "key": 5, "ball": 6, "box": 7, "goal": 8, "lava": 9}
 _OWN = ("block", "rock", "floor_switch", "unsteady_ground", "bush", "magic_wall", "kill_button", "pause_switch")
-_OBJECT_NUMBERS |= {name: 11 + k for k, name in enumerate((*_OWN, "disabling_switch", "control_button"))}
-_COLOUR_NUMBERS = {"red": 0, "green": 1, "blue": 2, "purple": 3, "yellow": 4, "grey": 5}
-_HIGH = 255.0
+OBJECT_NUMBERS |= {name: 11 + k for k, name in enumerate((*_OWN, "disabling_switch", "control_button"))}
+COLOUR_NUMBERS = {"red": 0, "green": 1, "blue": 2, "purple": 3, "yellow": 4, "grey": 5}
+
+
+@dataclass(frozen=True)
+class FeatureCode:
+    """How each state component becomes features: value v of component i becomes row ``first[i] + v`` of ``codes``.
+
+    :param codes: (n_values, widest code) float32
+    :param first: (n_slots,) first row of each component
+    :param column: (n_slots + 1,) first feature of each component, and the number of features
+    """
+
+    codes: NDArray[np.float32]
+    first: NDArray[np.int64]
+    column: NDArray[np.int64]
+
+
+def feature_code(layout: Layout) -> FeatureCode:
+    """Return the feature code of a world's state."""
+    tables = [
+        _code_of(layout, int(register), int(radix)) for register, radix in zip(layout.tables.slot, layout.radices, strict=True)
+    ]
+    widths = [table.shape[1] for table in tables]
+    codes = np.zeros((sum(map(len, tables)), max(widths)), dtype=np.float32)
+    first = np.cumsum([0, *map(len, tables)])
+    for row, table in zip(first, tables, strict=False):
+        codes[row : row + len(table), : table.shape[1]] = table
+    return FeatureCode(codes, first[:-1].astype(np.int64), np.cumsum([0, *widths]).astype(np.int64))
+
+
+def _code_of(layout: Layout, register: int, radix: int) -> NDArray[np.float32]:
+    """Return the (radix, width) code of one component."""
+    d = layout.tables.dims
+    n = int(d[N_AGENTS])
+    if register < n or d[LOC] <= register < d[STATE]:
+        return _location_code(layout, radix)
+    if n <= register < 2 * n:
+        return np.eye(4, dtype=np.float32)
+    # Zero means none, or a two-valued component is off: it needs no feature of its own.
+    return np.eye(radix, dtype=np.float32)[:, 1:]
+
+
+def _location_code(layout: Layout, radix: int) -> NDArray[np.float32]:
+    """One-hot column and row for a cell; who carries an object, and whether it is in a box; all zeros when it is gone."""
+    n_cells, n_agents = int(layout.tables.dims[N_CELLS]), int(layout.tables.dims[N_AGENTS])
+    cells = layout.cells[:n_cells]
+    parts = [(cells[:, k, None] == np.unique(cells[:, k])).astype(np.float32) for k in range(2)]
+    code = np.zeros((radix, sum(part.shape[1] for part in parts)), dtype=np.float32)
+    code[:n_cells] = np.concatenate(parts, axis=1)
+    others = np.eye(radix, dtype=np.float32)[:, n_cells:]
+    return np.concatenate([code, np.delete(others, n_agents, axis=1) if others.shape[1] > n_agents else others], axis=1)
+
+
+@kernel
+def encode(states, codes, first, column, features):
+    """Write the features of states."""
+    for n in range(states.shape[0]):
+        for i in range(first.size):
+            row = first[i] + states[n, i]
+            for k in range(column[i + 1] - column[i]):
+                features[n, column[i] + k] = codes[row, k]
+
+
+def observe(world: GridWorld, states: NDArray[np.int32], t: Any, kind: str) -> NDArray[np.float32]:
+    """Return the observations of n states, see :meth:`empo_gym.grid.world.GridWorld.observe`."""
+    _check_kind(kind)
+    elapsed = np.zeros(len(states), dtype=np.float32)
+    if world.horizon is not None and t is not None:
+        elapsed[:] = np.asarray(t, dtype=np.float32) / np.float32(world.horizon)
+    return _features(world, states, elapsed) if kind == "features" else _planes(world, states, elapsed)
+
+
+def space(world: GridWorld, kind: str) -> gym.spaces.Box:
+    """Return the space of one observation; planes are float32, so that nobody takes them for a picture."""
+    _check_kind(kind)
+    if kind == "features":
+        return gym.spaces.Box(0.0, 1.0, (int(world.feature_code.column[-1]) + (world.horizon is not None),), np.float32)
+    high = max(255, (1 + world.n_robots * len(world.spec.actions)) * (1 + world.n_robots))
+    n_planes = 3 + sum(_agent_planes(world)) * len(world.agents) + (world.horizon is not None)
+    return gym.spaces.Box(0.0, float(high), (world.height, world.width, n_planes), np.float32)
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise WorldError(f"A grid world has no observation {kind!r}; did you mean {nearest(kind, KINDS)!r}?")
+
+
+def _features(world: GridWorld, states: NDArray[np.int32], elapsed: NDArray[np.float32]) -> NDArray[np.float32]:
+    code = world.feature_code
+    timed = world.horizon is not None
+    features = np.empty((len(states), int(code.column[-1]) + timed), dtype=np.float32)
+    encode(states, code.codes, code.first, code.column, features)
+    if timed:
+        features[:, -1] = elapsed
+    return features
+
+
+def _planes(world: GridWorld, states: NDArray[np.int32], elapsed: NDArray[np.float32]) -> NDArray[np.float32]:
+    reg = registers(world.layout, states)
+    planes = np.zeros((len(states), *space(world, "planes").shape), dtype=np.float32)
+    _draw_ground(world, reg, planes)
+    _draw_objects(world, reg, planes)
+    _draw_agents(world, reg, planes)
+    if world.horizon is not None:
+        planes[..., -1] = elapsed[:, None, None]
+    return planes
+
+
+def _draw_ground(world: GridWorld, reg: NDArray[np.int32], planes: NDArray[np.float32]) -> None:
+    layout, d = world.layout, world.layout.tables.dims
+    for y, row in enumerate(world.spec.ground):
+        for x, tile in enumerate(row):
+            planes[:, y, x, 0] = OBJECT_NUMBERS[tile.type]
+            planes[:, y, x, 1] = _colour_number(tile)
+            if tile.type == "disabling_switch":
+                planes[:, y, x, 2] = reg[:, d[FLAG] + DISABLED_BY[str(tile.state)]]
+    for p, terrain in enumerate(layout.tables.place[:, TERRAIN].tolist()):
+        x, y = layout.cells[p]
+        state = reg[:, d[STATE] + p]
+        if terrain in (DOOR, MAGIC):
+            planes[:, y, x, 2] = state
+        elif terrain == BUSH:
+            planes[:, y, x, 0] = np.where(state == 1, OBJECT_NUMBERS["bush"], OBJECT_NUMBERS["empty"])
+        elif terrain == KILL:
+            planes[:, y, x, 2] = reg[:, d[FLAG] + KILL_ENABLED]
+        elif terrain == PAUSE:
+            planes[:, y, x, 2] = state + 2 * reg[:, d[FLAG] + PAUSE_ENABLED]
+        elif terrain == CONTROL:
+            planes[:, y, x, 2] = state * (1 + world.n_robots) + reg[:, d[WAIT] + p]
+
+
+def _draw_objects(world: GridWorld, reg: NDArray[np.int32], planes: NDArray[np.float32]) -> None:
+    layout, d = world.layout, world.layout.tables.dims
+    for tile, x, y in layout.fixed:
+        planes[:, y, x] = 0.0
+        planes[:, y, x, :3] = _numbers(tile)
+    for k, tile in enumerate(layout.objects):
+        where = reg[:, d[LOC] + k]
+        lying = np.flatnonzero(where < d[N_CELLS])
+        x, y = layout.cells[where[lying]].T
+        planes[lying, y, x, :3] = _numbers(tile)
+
+
+def _draw_agents(world: GridWorld, reg: NDArray[np.int32], planes: NDArray[np.float32]) -> None:
+    layout, d = world.layout, world.layout.tables.dims
+    n, rows = int(d[N_AGENTS]), np.arange(len(reg))
+    present = _agent_planes(world)
+    plane = 3
+    for i in range(n):
+        x, y = layout.cells[reg[:, i]].T
+        heading = 1 + (reg[:, n + i] if "left" in world.spec.actions else 0 * reg[:, i])
+        status = np.where(reg[:, 2 * n + i] == 0, 3, 1 + (reg[:, d[FLAG] + PAUSED] if i < world.n_robots else 0))
+        carried = np.zeros(len(reg))
+        for k in range(int(d[N_OBJECTS])):
+            carried[reg[:, d[LOC] + k] == d[N_CELLS] + i] = 1 + k
+        for value, wanted in zip((heading, status, carried, reg[:, 4 * n + i]), present, strict=True):
+            if wanted:
+                planes[rows, y, x, plane] = value
+                plane += 1
+
+
+def _agent_planes(world: GridWorld) -> tuple[bool, bool, bool, bool]:
+    """Which planes every agent has: heading, status, what it carries, forced action."""
+    layout = world.layout
+    n, slots = len(world.agents), layout.tables.slot
+    mortal = bool(((slots >= 2 * n) & (slots < 3 * n)).any()) or len(layout.tables.switches) > 0
+    portable = any(tile.type in ("key", "ball", "box") for tile in layout.objects)
+    return True, mortal, portable, bool(((slots >= 4 * n) & (slots < 5 * n)).any())
+
+
+def _numbers(tile: Tile) -> tuple[int, int, int]:
+    return OBJECT_NUMBERS[tile.type], _colour_number(tile), OBJECT_NUMBERS[tile.contains.type] if tile.contains else 0
+
+
+def _colour_number(tile: Tile) -> int:
+    """Minigrid's colour number; its walls are grey and its lava has colour 0, as everything else without a colour."""
+    return COLOUR_NUMBERS["grey"] if tile.type == "wall" else COLOUR_NUMBERS[tile.colour] if tile.colour else 0

@@ -12,10 +12,24 @@ from __future__ import annotations
 import numpy as np
 
 from empo_gym.grid.layout import (
-    AGENT, FLAG, FORCING, IS_ROBOT, LOC, N_ACTIONS, N_AGENTS, N_CELLS, N_OBJECTS, N_REGISTERS, N_SLOTS, N_WORDS, OBJECT,
-    ONLY_PAUSE, PAUSED, STATE, Layout,
+    AGENT,
+    FLAG,
+    IS_ROBOT,
+    LOC,
+    N_ACTIONS,
+    N_AGENTS,
+    N_CELLS,
+    N_OBJECTS,
+    N_REGISTERS,
+    N_SLOTS,
+    N_WORDS,
+    OBJECT,
+    ONLY_PAUSE,
+    PAUSED,
+    STATE,
+    Layout,
 )  # fmt: skip
-from empo_gym.grid.rules import LOG_TOP, N_BRANCHES, SHORTAGE, STAMP, Work, _kernel, act, finish, undo
+from empo_gym.grid.rules import LOG_TOP, N_BRANCHES, SHORTAGE, STAMP, Work, act, finish, kernel, undo
 
 AGENT_OF, BRANCH, MARK, USED = range(4)
 MEMBERS, FIRST, OUTCOMES = 1, 2, 3
@@ -50,7 +64,7 @@ def new_work(layout: Layout, pool: int = 256) -> Work:
     )
 
 
-@_kernel
+@kernel
 def read_state(t, w, state):
     """Fill the registers from a state."""
     d = t.dims
@@ -73,7 +87,7 @@ def read_state(t, w, state):
     w.count[STAMP] += 1
 
 
-@_kernel
+@kernel
 def start_step(t, w):
     """Consume forced actions and remember the registers as they are when the turns begin."""
     n = t.dims[N_AGENTS]
@@ -87,14 +101,14 @@ def start_step(t, w):
     w.base[:] = w.reg
 
 
-@_kernel
+@kernel
 def changes(t, w, row):
     """Write the difference that the turns so far make to each component of the state."""
     for s in range(t.slot.size):
         row[s] = w.reg[t.slot[s]] - w.base[t.slot[s]]
 
 
-@_kernel
+@kernel
 def try_alone(t, w, i, action):
     """Record the outcomes of an agent's turn when nobody else acts, and what it touches."""
     w.mask[:] = 0
@@ -117,7 +131,7 @@ def try_alone(t, w, i, action):
     w.solo_mask[i, action] = w.mask
 
 
-@_kernel
+@kernel
 def meets(a, b):
     """Whether one of two (2, n_words) masks writes what the other touches."""
     for k in range(a.shape[1]):
@@ -126,7 +140,7 @@ def meets(a, b):
     return False
 
 
-@_kernel
+@kernel
 def all_independent(t, w):
     """Whether no agent writes what another one touches, each tried alone."""
     union = w.mask
@@ -141,7 +155,7 @@ def all_independent(t, w):
     return True
 
 
-@_kernel
+@kernel
 def merge_groups(t, w):
     """Merge groups whose masks meet; return whether any did. A group carries the number of its first agent."""
     n = t.dims[N_AGENTS]
@@ -166,7 +180,7 @@ def merge_groups(t, w):
     return merged
 
 
-@_kernel
+@kernel
 def walk_groups(t, w):
     """Form groups and collect the outcomes of those with several members in the pool; return whether there was space."""
     n = t.dims[N_AGENTS]
@@ -186,7 +200,7 @@ def walk_groups(t, w):
     return True
 
 
-@_kernel
+@kernel
 def next_member(t, w, group, after, used):
     """Return the next agent of a group that has not had its turn, -1 if there is none."""
     for i in range(after + 1, t.dims[N_AGENTS]):
@@ -195,7 +209,7 @@ def next_member(t, w, group, after, used):
     return -1
 
 
-@_kernel
+@kernel
 def walk_orders(t, w, group, first):
     """Walk through all orders and chances of a group; return the end of its outcomes in the pool, -1 if they do not fit."""
     members = w.group[group, MEMBERS]
@@ -228,7 +242,7 @@ def walk_orders(t, w, group, first):
     return merge_rows(w.pool, w.pool_prob, first, end)
 
 
-@_kernel
+@kernel
 def open_depth(w, depth, prob, used):
     """Begin to choose the agent that has its turn at some depth of an order."""
     w.stack[depth, AGENT_OF] = -1
@@ -239,7 +253,7 @@ def open_depth(w, depth, prob, used):
     w.weight[depth, 1] = 0.0
 
 
-@_kernel
+@kernel
 def next_turn(t, w, group, depth):
     """Apply the next branch or agent at a depth; return its probability, or -1 when all have been tried."""
     undo(w, w.stack[depth, MARK])
@@ -256,7 +270,7 @@ def next_turn(t, w, group, depth):
     return prob
 
 
-@_kernel
+@kernel
 def joint_outcomes(t, w, actions, states, probs, start):
     """Write the sorted outcomes of a joint action from row ``start`` on; return the end, -1 if space is short."""
     n = t.dims[N_AGENTS]
@@ -292,7 +306,7 @@ def joint_outcomes(t, w, actions, states, probs, start):
     return merge_rows(states, probs, start, end)
 
 
-@_kernel
+@kernel
 def multiply(states, probs, start, end, rows, weights, first, last):
     """Combine the outcomes written so far with those of an independent group; return the new end, -1 if space is short."""
     n = end - start
@@ -308,7 +322,7 @@ def multiply(states, probs, start, end, rows, weights, first, last):
     return start + n * (last - first)
 
 
-@_kernel
+@kernel
 def sort_equals(t, row):
     """Bring equal objects into their canonical order."""
     for g in range(t.groups.shape[0]):
@@ -321,7 +335,7 @@ def sort_equals(t, row):
             row[b] = value
 
 
-@_kernel
+@kernel
 def compare(rows, a, b):
     """Return -1, 0 or 1 as row a comes before, equals or comes after row b."""
     for s in range(rows.shape[1]):
@@ -330,7 +344,7 @@ def compare(rows, a, b):
     return 0
 
 
-@_kernel
+@kernel
 def swap(rows, probs, a, b):
     """Exchange two rows."""
     probs[a], probs[b] = probs[b], probs[a]
@@ -338,7 +352,7 @@ def swap(rows, probs, a, b):
         rows[a, s], rows[b, s] = rows[b, s], rows[a, s]
 
 
-@_kernel
+@kernel
 def merge_rows(rows, probs, start, end):
     """Sort the rows from start to end and add up the probabilities of equal ones; return the new end."""
     gap = (end - start) // 2

@@ -213,7 +213,9 @@ def _roles(mapping: Mapping[str, Any], colours: list[str]) -> list[Literal["robo
         elif any(votes[0]):
             raise WorldError(f"Agent {i} ({colour}) is named in 'humans' and in 'robots'; keep it in one of them.")
         elif colour not in ("yellow", "grey"):
-            raise WorldError(f"Agent {i} is {colour}, neither yellow (human) nor grey (robot); name it in 'humans' or 'robots'.")
+            raise WorldError(
+                f"Agent {i} is {colour}, neither yellow (human) nor grey (robot); name it in 'humans' or 'robots'."
+            )
         else:
             roles.append("human" if colour == "yellow" else "robot")
     for role in ("human", "robot"):
@@ -235,7 +237,9 @@ def _picks(mapping: Mapping[str, Any], key: str, colours: list[str]) -> set[int 
             elif isinstance(part, str) and colour_of(part):
                 picks.add(str(colour_of(part)))
             else:
-                raise WorldError(f"'{key}' names {part!r}; name agents by colour (r g b p y e) or number (0 to {len(colours) - 1}).")
+                raise WorldError(
+                    f"'{key}' names {part!r}; name agents by colour (r g b p y e) or number (0 to {len(colours) - 1})."
+                )
     return picks
 
 
@@ -289,7 +293,9 @@ def _direction(word: Any, i: int) -> int:
         return DIRECTIONS.index(text)
     if text in ("0", "1", "2", "3"):
         return int(text)
-    raise WorldError(f"'orientations', entry {i}: {word!r} is no direction; use e, s, w, n or 0 to 3 (0 = e, 1 = s, 2 = w, 3 = n).")
+    raise WorldError(
+        f"'orientations', entry {i}: {word!r} is no direction; use e, s, w, n or 0 to 3 (0 = e, 1 = s, 2 = w, 3 = n)."
+    )
 
 
 def _max_steps(value: Any) -> int | None:

@@ -15,11 +15,68 @@ from numba import njit
 from numpy.typing import NDArray
 
 from empo_gym.grid.layout import (
-    AGENT, BLOCK, BOX, BUSH, CAN_ENTER, CAN_PUSH, CLOSED, COLOUR, CONTENT, CONTENTS, CONTROL, CONTROL_ENABLED,
-    CONTROL_FLAG, DETAIL, DISABLE, DOOR, DROP, EMPTY, ENTER_BUSH, ENTER_MAGIC, FLAG, FORCING, FORWARD, GROUP, IS_ROBOT, KEY,
-    KILL, KILL_ENABLED, KILL_FLAG, KIND, LAVA, LEFT, LOC, LOCKED, MAGIC, MOVE, N_ACTIONS, N_AGENTS, N_CELLS, N_OBJECTS,
-    N_PLACES, OBJECT, OPEN, PAUSE, PAUSE_ENABLED, PAUSE_FLAG, PAUSED, PICKUP, RIGHT, ROBOTS, ROCK, ROCKS_KILL, SIDE, SOLIDIFY,
-    STATE, STILL, STUMBLE, TERRAIN, TOGGLE, UNSTEADY, VERB, WAIT,
+    AGENT,
+    BLOCK,
+    BOX,
+    BUSH,
+    CAN_ENTER,
+    CAN_PUSH,
+    CLOSED,
+    COLOUR,
+    CONTENT,
+    CONTENTS,
+    CONTROL,
+    CONTROL_ENABLED,
+    CONTROL_FLAG,
+    DETAIL,
+    DISABLE,
+    DOOR,
+    DROP,
+    EMPTY,
+    ENTER_BUSH,
+    ENTER_MAGIC,
+    FLAG,
+    FORCING,
+    FORWARD,
+    GROUP,
+    IS_ROBOT,
+    KEY,
+    KILL,
+    KILL_ENABLED,
+    KILL_FLAG,
+    KIND,
+    LAVA,
+    LEFT,
+    LOC,
+    LOCKED,
+    MAGIC,
+    MOVE,
+    N_ACTIONS,
+    N_AGENTS,
+    N_CELLS,
+    N_OBJECTS,
+    N_PLACES,
+    OBJECT,
+    OPEN,
+    PAUSE,
+    PAUSE_ENABLED,
+    PAUSE_FLAG,
+    PAUSED,
+    PICKUP,
+    RIGHT,
+    ROBOTS,
+    ROCK,
+    ROCKS_KILL,
+    SIDE,
+    SOLIDIFY,
+    STATE,
+    STILL,
+    STUMBLE,
+    TERRAIN,
+    TOGGLE,
+    UNSTEADY,
+    VERB,
+    WAIT,
 )  # fmt: skip
 
 N_BRANCHES = 9
@@ -67,11 +124,12 @@ class Work(NamedTuple):
     pool_prob: NDArray[np.float64]
 
 
-def _kernel(function: Any) -> Any:
+def kernel(function: Any) -> Any:
+    """Compile a function once per signature and keep the result on disk."""
     return njit(cache=True, nogil=True)(function)
 
 
-@_kernel
+@kernel
 def put(w, index, value):
     """Set a register, remembering what it was."""
     top = w.count[LOG_TOP]
@@ -81,7 +139,7 @@ def put(w, index, value):
     w.reg[index] = value
 
 
-@_kernel
+@kernel
 def undo(w, top):
     """Take back all settings since the log had this length."""
     k = w.count[LOG_TOP]
@@ -91,13 +149,13 @@ def undo(w, top):
     w.count[LOG_TOP] = top
 
 
-@_kernel
+@kernel
 def mark(w, access, resource):
     """Note that a resource is read (access 0) or written (access 1)."""
     w.mask[access, resource >> 6] |= np.uint64(1) << np.uint64(resource & 63)
 
 
-@_kernel
+@kernel
 def act(t, w, i, action, branch):
     """Apply one branch of an agent's turn; return its probability, 0 if it cannot happen."""
     d = t.dims
@@ -135,7 +193,7 @@ def act(t, w, i, action, branch):
     return 1.0
 
 
-@_kernel
+@kernel
 def note_acted(t, w, i):
     """Remember that a robot that a control button waits for has acted: the button is programmed at the end of the step."""
     wait = t.dims[WAIT]
@@ -145,7 +203,7 @@ def note_acted(t, w, i):
             put(w, 5 * t.dims[N_AGENTS] + i, 1)
 
 
-@_kernel
+@kernel
 def finish(t, w, i):
     """At the end of the step, record the action of a robot in the control buttons that were and are waiting for it."""
     d = t.dims
@@ -157,7 +215,7 @@ def finish(t, w, i):
             put(w, d[WAIT] + button, 0)
 
 
-@_kernel
+@kernel
 def go(t, w, i, side, branch):
     """Move an agent one cell to a side, deflected by unsteady ground."""
     n = t.dims[N_AGENTS]
@@ -179,14 +237,14 @@ def go(t, w, i, side, branch):
     return prob * enter(t, w, i, side, branch % 3)
 
 
-@_kernel
+@kernel
 def occupied_at_start(t, w, i, place):
     """Whether another living agent was on the place when the step began."""
     other = w.base[t.dims[AGENT] + place] - 1
     return other >= 0 and other != i and w.base[2 * t.dims[N_AGENTS] + other] == 1
 
 
-@_kernel
+@kernel
 def enter(t, w, i, side, entry):
     """Let an agent enter the place at a side if it can; return the probability of this entry branch."""
     d = t.dims
@@ -220,7 +278,7 @@ def enter(t, w, i, side, entry):
     return certain
 
 
-@_kernel
+@kernel
 def solidify(t, w, place, entry):
     """An agent fails to enter a magic wall, which then may turn solid."""
     failed = 1.0 - t.chance[ENTER_MAGIC]
@@ -231,7 +289,7 @@ def solidify(t, w, place, entry):
     return failed * t.chance[SOLIDIFY]
 
 
-@_kernel
+@kernel
 def step_onto(t, w, i, to):
     """Put an agent on a free place; lava kills it there."""
     d = t.dims
@@ -245,7 +303,7 @@ def step_onto(t, w, i, to):
         put(w, 2 * d[N_AGENTS] + i, 0)
 
 
-@_kernel
+@kernel
 def push(t, w, i, first, side):
     """Push the row of blocks and rocks that begins at a place; return whether it moves."""
     d = t.dims
@@ -273,7 +331,7 @@ def push(t, w, i, first, side):
     return True
 
 
-@_kernel
+@kernel
 def shift(t, w, first, side):
     """Move a row of objects by one place."""
     d = t.dims
@@ -291,7 +349,7 @@ def shift(t, w, first, side):
         place = t.neighbour[place, side]
 
 
-@_kernel
+@kernel
 def pick_up(t, w, i, front):
     """Take a key, ball or box with empty hands."""
     d = t.dims
@@ -306,7 +364,7 @@ def pick_up(t, w, i, front):
     put(w, hands, thing)
 
 
-@_kernel
+@kernel
 def drop(t, w, i, front):
     """Put what is in the hands onto a free empty cell."""
     d = t.dims
@@ -325,7 +383,7 @@ def drop(t, w, i, front):
     put(w, hands, 0)
 
 
-@_kernel
+@kernel
 def toggle(t, w, i, front):
     """Open or close a door, open a box, press a button."""
     d = t.dims
@@ -350,7 +408,7 @@ def toggle(t, w, i, front):
             set_pause(t, w, front, 1 - w.reg[d[STATE] + front])
 
 
-@_kernel
+@kernel
 def open_box(t, w, front, box):
     """A box vanishes and leaves its content, if any."""
     d = t.dims
@@ -370,7 +428,7 @@ def open_box(t, w, front, box):
             return
 
 
-@_kernel
+@kernel
 def toggle_door(t, w, i, front):
     """An open door closes unless somebody stands in it; a locked one needs the key of its colour in hand."""
     d = t.dims
@@ -383,7 +441,7 @@ def toggle_door(t, w, i, front):
     put(w, d[STATE] + front, CLOSED if state == OPEN else OPEN)
 
 
-@_kernel
+@kernel
 def kill_robots(t, w):
     """A human pressed an enabled kill button."""
     d = t.dims
@@ -398,7 +456,7 @@ def kill_robots(t, w):
             put(w, 2 * n + j, 0)
 
 
-@_kernel
+@kernel
 def set_pause(t, w, switch, on):
     """Set a pause switch, which pauses or unpauses all robots."""
     d = t.dims
@@ -408,7 +466,7 @@ def set_pause(t, w, switch, on):
     put(w, d[FLAG] + PAUSED, on)
 
 
-@_kernel
+@kernel
 def toggle_enabled(t, w, flag):
     """A robot pressed a disabling switch: disable or enable all buttons of its type."""
     d = t.dims
@@ -423,7 +481,7 @@ def toggle_enabled(t, w, flag):
                 set_pause(t, w, switch, 0)
 
 
-@_kernel
+@kernel
 def toggle_control(t, w, i, button):
     """A robot makes the button wait for its next action; a human forces the recorded action on its robot."""
     d = t.dims

@@ -85,7 +85,9 @@ def tile_of(code: str, legacy: bool = False) -> Tile:
         box = tile_of(head, legacy) if head in _box_codes() else None
         content = _content(code[2:], legacy) if box is not None else None
         if box is None or content is None:
-            raise WorldError(f"unknown code {code!r}; a code has two letters, and only a box may be followed by a key, ball or box")
+            raise WorldError(
+                f"unknown code {code!r}; a code has two letters, and only a box may be followed by a key, ball or box"
+            )
         return Tile("box", box.colour, None, content)
     if legacy and head == "Kb":
         return Tile("kill_button")

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.goals import GoalSet
-from empo_gym.grid import describe, observe
+from empo_gym.grid import describe, observe, undescribe
 from empo_gym.grid.dynamics import Dynamics
 from empo_gym.grid.files import Source, read_source
 from empo_gym.grid.goal_syntax import goals_at, read_goal_sets
-from empo_gym.grid.layout import N_AGENTS, PAUSED, FLAG, STATE, build_layout
+from empo_gym.grid.layout import FLAG, N_AGENTS, PAUSED, build_layout
 from empo_gym.grid.parser import parse
 from empo_gym.grid.tiles import Tile, WorldError
 from empo_gym.world import Agent, Successors, World
@@ -123,6 +123,11 @@ class GridWorld(World):
         goals = goals_at(self.spec, sorted(cells, key=lambda cell: (cell[1], cell[0])))
         return (goals,) * self.n_humans
 
+    @cached_property
+    def feature_code(self) -> observe.FeatureCode:
+        """How states become feature vectors."""
+        return observe.feature_code(self.layout)
+
     # The verbs
 
     def initial_state(self) -> State:
@@ -161,11 +166,8 @@ class GridWorld(World):
         registers = describe.registers(self.layout, self._vectors(states))
         d = self.layout.tables.dims
         n = int(d[N_AGENTS])
-        paused = registers[:, d[FLAG] + PAUSED].astype(bool)
-        if len(self.layout.tables.switches):
-            paused |= registers[:, d[STATE] + self.layout.tables.switches].any(axis=1) & (len(self.layout.tables.switches) == 1)
-        robots = np.arange(n) < self.n_robots
-        return (registers[:, 2 * n : 3 * n] == 1) & ~(paused[:, None] & robots)
+        paused = registers[:, d[FLAG] + PAUSED, None] == 1
+        return (registers[:, 2 * n : 3 * n] == 1) & ~(paused & (np.arange(n) < self.n_robots))
 
     # Descriptions and observations
 
@@ -178,7 +180,7 @@ class GridWorld(World):
 
         :raises WorldError: naming the part that does not fit this world
         """
-        return describe.state_of(self, description)
+        return undescribe.state_of(self, description)
 
     def observe(self, states: Any, t: Any = None, kind: str = "features") -> NDArray[np.float32]:
         """Return what a network sees of n states.
@@ -198,7 +200,8 @@ class GridWorld(World):
         if vectors.ndim == 1 and vectors.size == 0:
             vectors = vectors.reshape(0, len(self.radices))
         if vectors.ndim != 2 or vectors.shape[1] != len(self.radices):
-            raise WorldError(f"States of {self.name!r} form an (n, {len(self.radices)}) array of integers, not {vectors.shape}.")
+            shape = f"(n, {len(self.radices)})"
+            raise WorldError(f"States of {self.name!r} form an array of shape {shape}, not {vectors.shape}.")
         if vectors.size and (vectors.min() < 0 or (vectors >= self.radices).any()):
             raise WorldError(f"A state of {self.name!r} has a component outside its range; component i lies below radices[i].")
         return vectors
