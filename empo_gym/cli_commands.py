@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,22 +70,28 @@ def print_solution(solution: EmpoSolution) -> None:
         print(f"X_h is at its floor x_h_min in {solution.n_floored:,} (t, s, h): no goal is within reach there.")
 
 
+def description(world: Any) -> str:
+    """What the world's file says about itself, on one line."""
+    return " ".join(str(world.metadata.get("description") or world.metadata.get("name") or "").split())
+
+
 def worlds(arguments: argparse.Namespace) -> None:
     """``empo worlds``: a table of the shipped worlds."""
     del arguments
     rows = []
     for name in list_worlds():
         world = load_world(name)
-        title = world.metadata.get("description") or world.metadata.get("name") or ""
-        rows.append([name, env_id(name), world_line(world), " ".join(str(title).split())])
-    print(text_table(["world", "environment id", "size", ""], rows))
+        rows.append(
+            [name, env_id(name), world_line(world), textwrap.shorten(description(world), width=70, placeholder=" ...")]
+        )
+    print(text_table(["world", "environment id", "size", "what it is about"], rows))
 
 
 def show(arguments: argparse.Namespace) -> None:
     """``empo show``: the map, the agents and their goals."""
     world = load_world(arguments.world)
     print(f"{world.name} ({world.width} x {world.height}): {world_line(world)}")
-    print(" ".join(str(world.metadata.get("description", "")).split()))
+    print(textwrap.fill(description(world), width=100))
     print(render_text(world, world.initial_state(), []))
     rows = [[agent.name, agent.role, " ".join(agent.actions)] for agent in world.agents]
     print(text_table(["agent", "role", "actions"], rows))

@@ -18,26 +18,28 @@ from empo_gym.solution import EmpoSolution
 
 
 def text_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table with the first column left and all others right aligned.
+    """A table whose columns of numbers are right aligned and all others left.
 
     :param headers: one word per column
     :param rows: one sequence per row; floats are shown with four significant digits
     """
-    cells = [list(headers), *([_cell(value) for value in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
-    lines = []
-    for row in cells:
-        lines.append(
-            "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-        )
-    lines.insert(1, "-" * max(len(line) for line in lines))
-    return "\n".join(lines)
+    body = [[_cell(value) for value in row] for row in rows]
+    columns = list(zip(headers, *body, strict=True))
+    aligned = [[_aligned(cell, max(map(len, column)), _is_numeric(column[1:])) for cell in column] for column in columns]
+    lines = ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return ""
     return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _is_numeric(cells: Sequence[str]) -> bool:
+    return all(cell.lstrip("-").replace(",", "").replace(".", "", 1)[:1].isdigit() and "(" not in cell for cell in cells)
+
+
+def _aligned(cell: str, width: int, right: bool) -> str:
+    return cell.rjust(width) if right else cell.ljust(width)
 
 
 def joint_action_names(agents: Sequence[Any], role: str = "robot") -> list[str]:
@@ -65,50 +67,42 @@ def model_line(model: TabularModel) -> str:
     )
 
 
-def likeliest_path(solution: EmpoSolution, n_steps: int) -> list[int]:
-    """State numbers of the path that follows, at every time, the likeliest successor under robot and humans.
+def likeliest_path(solution: EmpoSolution, n_steps: int) -> list[tuple[int, tuple[int, ...]]]:
+    """State number and action numbers along the path on which everybody acts, and chance falls, as is likeliest.
 
     :param solution: an exact or learned solution
     :param n_steps: how many decisions to follow; the path ends early at the horizon
     """
-    model, path = solution.model, [0]
-    for t in range(min(n_steps - 1, len(solution.pi_r) - 1)):
-        state = path[-1]
-        weights = solution.pi_r[t, state]
-        for pibar in solution.prior.pibar:
-            weights = np.multiply.outer(weights, pibar[t, state])
-        mass: dict[int, float] = {}
-        for joint, weight in enumerate(weights.ravel()):
-            row = state * model.n_joint + joint
-            for k in range(model.indptr[row], model.indptr[row + 1]):
-                successor = int(model.indices[k])
-                mass[successor] = mass.get(successor, 0.0) + weight * float(model.probs[k])
-        path.append(max(mass, key=mass.__getitem__))
+    model, state, path = solution.model, 0, []
+    for t in range(min(n_steps, len(solution.pi_r))):
+        humans = [int(pibar[t, state].argmax()) for pibar in solution.prior.pibar]
+        robots = np.unravel_index(int(solution.pi_r[t, state].argmax()), model.action_shape[: model.n_robots])
+        actions = (*map(int, robots), *humans)
+        path.append((state, actions))
+        row = state * model.n_joint + int(np.ravel_multi_index(actions, model.action_shape))
+        entries = slice(model.indptr[row], model.indptr[row + 1])
+        state = int(model.indices[entries][model.probs[entries].argmax()])
     return path
 
 
-def first_decisions(solution: EmpoSolution, n_steps: int = 5, n_actions: int = 7) -> str:
+def first_decisions(solution: EmpoSolution, n_steps: int = 6, n_columns: int = 7) -> str:
     """A table of the robot's policy along the likeliest path: one row per time, one column per joint action.
 
     :param solution: what to show
     :param n_steps: rows
-    :param n_actions: columns at most: those that matter most on this path
+    :param n_columns: columns at most; the joint actions that matter most on this path are shown
     """
-    names = joint_action_names(solution.model.world.agents)
-    path = likeliest_path(solution, n_steps)
-    rows = np.stack([solution.pi_r[t, s] for t, s in enumerate(path)])
-    shown = np.sort(np.argsort(-rows.max(axis=0), kind="stable")[:n_actions])
-    rest = len(names) > len(shown)
-    headers = ["t", *(names[a] for a in shown), *(["others"] if rest else []), "likeliest"]
+    agents, path = solution.model.world.agents, likeliest_path(solution, n_steps)
+    names = joint_action_names(agents)
+    policy = np.stack([solution.pi_r[t, s] for t, (s, _) in enumerate(path)])
+    shown = np.sort(np.argsort(-policy.max(axis=0), kind="stable")[:n_columns])
+    rest = ["others"] if len(names) > len(shown) else []
     table = []
-    for t, row in enumerate(rows):
-        others = [f"{1.0 - row[shown].sum():.3f}"] if rest else []
-        table.append([t, *(f"{row[a]:.3f}" for a in shown), *others, names[int(row.argmax())] if _decided(row) else "(any)"])
-    return text_table(headers, table)
-
-
-def _decided(probabilities: np.ndarray) -> bool:
-    return bool(np.ptp(probabilities) > 1e-9)
+    for t, (_, actions) in enumerate(path):
+        others = [f"{1.0 - policy[t, shown].sum():.3f}"] if rest else []
+        doing = [agent.actions[action] for agent, action in zip(agents, actions, strict=True)]
+        table.append([t, *(f"{p:.3f}" for p in policy[t, shown]), *others, *doing])
+    return text_table(["t", *(names[a] for a in shown), *rest, *(agent.name for agent in agents)], table)
 
 
 def power_table(solution: EmpoSolution) -> str:

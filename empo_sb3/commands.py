@@ -60,9 +60,7 @@ def save_run(folder: Path, model: EMPO, arguments: argparse.Namespace) -> None:
 
     :param folder: an existing folder
     """
-    unfinished = folder / f".{MODEL}.part.zip"
-    model.save(unfinished)
-    os.replace(unfinished, folder / MODEL)
+    model.save(folder / MODEL)
     write_yaml(folder / CONFIG, {"theory": asdict(model.theory), "training": asdict(model.config)})
     words = {
         name: plain(value)
