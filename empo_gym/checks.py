@@ -157,8 +157,7 @@ def _check_wrong_actions(sample: _Sample) -> None:
             sample.world.transition_probabilities(start, tuple(actions))
         except ValueError:
             continue
-        raise WorldCheckError(f"{agent.name} has {agent.n_actions} actions, but action {agent.n_actions} raises no
-        ValueError.")
+        raise WorldCheckError(f"{agent.name} has no action {agent.n_actions}, yet asking for it raises no ValueError.")
 
 
 def _check_batched_verbs(sample: _Sample) -> None:
@@ -205,8 +204,7 @@ def _check_positions_and_goals(sample: _Sample) -> None:
         for goal in goals.goals:
             holds = np.asarray(goal.holds(world, states, h))
             good = holds.shape == (len(states),) and holds.dtype == np.bool_
-            _demand(good, f"Goal {goal.name} must tell for each state whether it holds: {len(states)} bool, not
-            {holds.dtype}.")
+            _demand(good, f"Goal {goal.name} must answer one bool per state ({len(states)}), not {holds.dtype} {holds.shape}.")
 
 
 def _check_descriptions(sample: _Sample) -> None:
