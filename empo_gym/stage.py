@@ -123,8 +123,6 @@ class OpenStage:
 
 
 def nobody_is_awake(world: Any, state: Any) -> bool:
-    """Whether every agent is dead or paused; False for worlds whose states cannot be described."""
-    describe = getattr(world, "describe", None)
-    if describe is None:
-        return False
-    return all(not agent["alive"] or agent["paused"] for agent in describe(state)["agents"])
+    """Whether every agent is dead or paused; False for worlds that cannot tell (those without ``can_act``)."""
+    can_act = getattr(world, "can_act", None)
+    return can_act is not None and not can_act([state]).any()

@@ -9,8 +9,9 @@ painted here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,6 @@ COLOURS: dict[str, Colour] = {
     "yellow": (247, 206, 62),
     "grey": (164, 174, 190),
 }
-DIGITS = ("757", "262", "717", "717", "557", "747", "747", "711", "757", "757")
 _FONT = {
     "0": "111101101101111",
     "1": "010110010010111",
@@ -125,10 +125,9 @@ def paint_floor(canvas: Canvas) -> None:
 
 
 def paint_wall(canvas: Canvas) -> None:
-    """A wall, its upper edge lit."""
-    canvas.paint(canvas.rect(0, 0, 1, 1), WALL)
-    canvas.paint(canvas.rect(0, 0, 1, 0.07), shade(WALL, 1.15))
-    canvas.paint(canvas.rect(0, 0.93, 1, 1), shade(WALL, 0.8))
+    """A wall of large stones."""
+    canvas.paint(canvas.rect(0, 0, 1, 1), shade(WALL, 0.9))
+    canvas.paint(canvas.rect(0.015, 0.015, 0.985, 0.985), WALL)
 
 
 def paint_rock(canvas: Canvas) -> None:
@@ -223,6 +222,33 @@ def paint_magic_wall(canvas: Canvas, side: str, active: bool) -> None:
             canvas.paint(canvas.polygon(head), (255, 240, 170))
 
 
+def paint_device(canvas: Canvas, kind: str, disables: str | None, now: Mapping[str, Any]) -> None:
+    """A button or switch on its plate; dimmed while it is disabled, and struck through where it disables others.
+
+    :param kind: ``kill_button``, ``pause_switch``, ``control_button`` or ``disabling_switch``
+    :param disables: what a disabling switch disables
+    :param now: what of it can change: ``on``, ``enabled``
+    """
+    canvas.paint(canvas.rect(0, 0, 1, 1), shade(WALL, 0.72))
+    canvas.paint(canvas.rounded(0.1, 0.1, 0.9, 0.9, 0.1), (46, 49, 56))
+    sign = disables or kind
+    live = now.get("enabled", True)
+    base = {"kill_button": COLOURS["red"], "pause_switch": COLOURS["blue"], "control_button": COLOURS["purple"]}[sign]
+    knob = base if live else (96, 98, 104)
+    canvas.paint(canvas.disc(0.5, 0.5, 0.33), shade(knob, 0.55))
+    canvas.paint(canvas.disc(0.5, 0.5, 0.28), shade(knob, 1.25) if now.get("on") else knob)
+    white = (245, 245, 248)
+    if sign == "kill_button":
+        canvas.paint(canvas.segment(0.39, 0.39, 0.61, 0.61, 0.045) | canvas.segment(0.61, 0.39, 0.39, 0.61, 0.045), white)
+    elif sign == "pause_switch":
+        canvas.paint(canvas.rect(0.4, 0.37, 0.47, 0.63) | canvas.rect(0.53, 0.37, 0.6, 0.63), white)
+    else:
+        canvas.paint(canvas.polygon([(0.42, 0.36), (0.64, 0.5), (0.42, 0.64)]), white)
+    if kind == "disabling_switch":
+        canvas.paint(canvas.segment(0.16, 0.84, 0.84, 0.16, 0.05), (250, 250, 252))
+        canvas.paint(canvas.segment(0.16, 0.84, 0.84, 0.16, 0.028), (30, 30, 36))
+
+
 def paint_minigrid(canvas: Canvas, kind: str, colour: str, *, is_open: bool = False, is_locked: bool = False) -> None:
     """Paint what Minigrid paints for a key, ball, box, door or lava."""
     from minigrid.core import world_object  # imports pygame, so only where a picture is wanted
@@ -239,9 +265,12 @@ def paint_minigrid(canvas: Canvas, kind: str, colour: str, *, is_open: bool = Fa
     on_white = np.full_like(on_black, 255)
     obj.render(on_black)
     obj.render(on_white)
-    canvas.paint((on_black == on_white).all(axis=2), _softened(on_black[(on_black == on_white).all(axis=2)]))
-
-
-def _softened(pixels: np.ndarray) -> np.ndarray:
-    """Minigrid's pure screen colours, a little less glaring beside ours."""
-    return pixels * 0.88 + 0.08 * 255 * (pixels.max(axis=1, keepdims=True) > 0)
+    solid = (on_black == on_white).all(axis=2)
+    pixels = on_black[solid].astype(np.float64)
+    if kind == "lava":
+        canvas.paint(solid, pixels)
+        return
+    # Minigrid paints in pure screen colours, black included; ours, which suit the other tiles, take their place in the same strength.
+    pure = world_object.COLORS[colour].astype(np.float64)
+    strength = np.clip(pixels @ pure / (pure @ pure), 0.0, 1.0)[:, None]
+    canvas.paint(solid, strength * np.asarray(COLOURS[colour]) + (1 - strength) * np.asarray(FLOOR))
