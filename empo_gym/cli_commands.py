@@ -6,7 +6,7 @@ import argparse
 import os
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from PIL import Image
 from empo_gym.checks import check_world
 from empo_gym.cli_arguments import theory_overrides
 from empo_gym.cli_report import first_decisions, model_line, power_table, text_table, world_line
-from empo_gym.env import environment_theory
+from empo_gym.env import RobotEnv, environment_theory
 from empo_gym.grid import list_worlds, load_world
 from empo_gym.grid.render import render, render_text
 from empo_gym.model import TabularModel
@@ -45,6 +45,37 @@ def save_picture(path: Path, pixels: np.ndarray) -> None:
     unfinished = path.with_name(f".{path.name}.part")
     Image.fromarray(pixels).save(unfinished, format="PNG")
     os.replace(unfinished, path)
+
+
+def save_animation(path: Path, frames: Sequence[np.ndarray], seconds: float = 0.5) -> None:
+    """Write a GIF, whole or not at all.
+
+    :param path: name of a GIF file; its folder is made
+    :param frames: (height, width, 3) uint8 pictures of one size
+    :param seconds: how long each is shown; the last one stays three times as long
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.part")
+    first, *others = (Image.fromarray(frame).quantize(64) for frame in frames)
+    durations = [int(1000 * seconds)] * len(others) + [int(3000 * seconds)]
+    first.save(unfinished, format="GIF", save_all=True, append_images=others, duration=durations, loop=0)
+    os.replace(unfinished, path)
+
+
+def episode_frames(solution: EmpoSolution, seed: int = 0) -> list[np.ndarray]:
+    """Pictures of one episode of the robot beside humans who choose their goals by chance.
+
+    :param solution: what the robot does
+    :param seed: seed of everything random
+    """
+    env = RobotEnv(world=solution.model.world, theory=solution.theory, render_mode="rgb_array")
+    env.reset(seed=seed)
+    rng, frames, over = np.random.default_rng(seed), [env.render()], False
+    while not over:
+        _, _, terminated, truncated, _ = env.step(solution.sample(env.state, env.t, rng))
+        frames.append(env.render())
+        over = terminated or truncated
+    return frames
 
 
 def solve_exactly(world: Any, theory: Theory, belief: str = "worst_case") -> EmpoSolution:
@@ -121,5 +152,6 @@ def check(arguments: argparse.Namespace) -> None:
     """``empo check``: whether world files load and their worlds keep the contract."""
     for file in arguments.files:
         world = load_world(file)
-        check_world(world)
-        print(f"{file}: {world_line(world)}; the contract holds")
+        report = check_world(world)
+        print(f"{file}: {world_line(world)}")
+        print(f"  {report.n_states:,} states and {report.n_rows:,} joint actions checked: {', '.join(report.passed)}")

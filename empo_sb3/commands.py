@@ -45,7 +45,8 @@ def learn(env: RobotEnv, arguments: argparse.Namespace) -> EMPO:
     """
     # On tensors this small, threads cost more in waiting for each other than they do.
     torch.set_num_threads(1)
-    model = EMPO(arguments.policy, env, seed=arguments.seed, tensorboard_log=arguments.tensorboard)
+    log = None if arguments.tensorboard is None else str(arguments.tensorboard)
+    model = EMPO(arguments.policy, env, seed=arguments.seed, tensorboard_log=log)
     start = time.perf_counter()
     try:
         model.learn(arguments.steps, progress_bar=not arguments.no_progress)
