@@ -24,25 +24,6 @@ from empo_sb3.transforms import Identity, LogCost, Transform, UnitInterval
 CHUNK = 16_384
 
 
-class Optimizers(dict[str, th.optim.Optimizer]):
-    """One optimizer per quantity, saved and loaded as one."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state of each optimizer, by quantity."""
-        return {q: optimizer.state_dict() for q, optimizer in self.items()}
-
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
-        """
-        Restore the states.
-
-        :param strict: whether the quantities must be the same
-        """
-        if strict and set(state) != set(self):
-            raise ValueError(f"the saved optimizers are those of {sorted(state)}, here are those of {sorted(self)}")
-        for q in self.keys() & state.keys():
-            self[q].load_state_dict(state[q])
-
-
 class EmpoPolicy(BasePolicy):
     """
     Base of EMPO's policies.
@@ -75,9 +56,8 @@ class EmpoPolicy(BasePolicy):
 
     def _build(self) -> None:
         self.nets = nn.ModuleDict({q: self.make_network(q) for q in self.networks})
-        self.optimizers = Optimizers(
-            {q: self.optimizer_class(net.parameters(), **self.optimizer_kwargs) for q, net in self.nets.items()}  # type: ignore[call-arg]
-        )
+        groups = [{"params": list(net.parameters()), "name": q} for q, net in self.nets.items()]
+        self.optimizer = self.optimizer_class(groups, **self.optimizer_kwargs)
 
     # ---------------------------------------------------------------- what a policy class defines
 
@@ -102,40 +82,42 @@ class EmpoPolicy(BasePolicy):
         """What the networks take for these observations."""
         raise NotImplementedError
 
-    def loss(self, squared_errors: th.Tensor, pairs: np.ndarray) -> th.Tensor:
-        """
-        What an update minimises.
-
-        :param squared_errors: (batch, n_outputs) in coordinates
-        :param pairs: (batch,) pair numbers
-        """
-        return squared_errors.mean()
+    def loss_weights(self, pairs: np.ndarray) -> th.Tensor:
+        """How much the squared error of each element of a batch counts, (batch,)."""
+        return th.full((len(pairs),), 1.0 / len(pairs), device=self.device)
 
     # ---------------------------------------------------------------- learning
 
-    def update(self, quantity: str, pairs: np.ndarray, targets: np.ndarray, known: np.ndarray, rate: float) -> float:
+    def update(
+        self, pairs: np.ndarray, targets: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], rates: Mapping[str, float]
+    ) -> dict[str, float]:
         """
-        One step of one network towards its targets.
+        One step of the networks that have targets; the others stay as they are.
 
         :param pairs: (batch,) pair numbers
-        :param targets: (batch, n_outputs) values
-        :param known: (batch,) where the values are known to be all equal and only that is to be learned
-        :param rate: learning rate
-        :return: mean squared error in coordinates before the step
+        :param targets: by quantity (batch, n_outputs) values
+        :param masks: by quantity (batch,) where the values are known to be all equal, and only that is to be learned
+        :param rates: by quantity the learning rate
+        :return: by quantity the mean squared error in coordinates, before the step
         """
-        net, optimizer = self.nets[quantity], self.optimizers[quantity]
-        coordinates = net(self.inputs_of(pairs))
+        inputs, weights = self.inputs_of(pairs), self.loss_weights(pairs)
+        squared_errors = {q: self._squared_errors(q, inputs, targets[q], masks.get(q)) for q in targets}
+        for group in self.optimizer.param_groups:
+            group["lr"] = rates.get(group["name"], 0.0)
+        self.optimizer.zero_grad()
+        # the networks share no weights, so the sum of their losses gives each its own gradient
+        sum((error.sum(dim=1) * weights).sum() for error in squared_errors.values()).backward()  # type: ignore[union-attr]
+        self.optimizer.step()
+        return {q: float(error.detach().mean()) for q, error in squared_errors.items()}
+
+    def _squared_errors(self, quantity: str, inputs: th.Tensor, targets: np.ndarray, mask: np.ndarray | None) -> th.Tensor:
+        net = self.nets[quantity]
+        coordinates = net(inputs)
         wanted = net.transform.apply(th.as_tensor(targets, dtype=coordinates.dtype, device=coordinates.device))
-        if known.any():
-            rows = th.as_tensor(known, device=coordinates.device)[:, None]
+        if mask is not None and mask.any():
+            rows = th.as_tensor(mask, device=coordinates.device)[:, None]
             wanted = th.where(rows, coordinates.detach().mean(dim=1, keepdim=True), wanted)
-        squared_errors = (coordinates - wanted) ** 2
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad()
-        self.loss(squared_errors, pairs).backward()
-        optimizer.step()
-        return float(squared_errors.detach().mean())
+        return (coordinates - wanted) ** 2
 
     @th.no_grad()
     def evaluate(self, quantity: str, pairs: np.ndarray) -> np.ndarray:
@@ -224,10 +206,13 @@ class TablePolicy(EmpoPolicy):
             raise ValueError("TablePolicy: this observation shows no reachable (t, state) pair of the world it was made for")
         return self.coded_pairs[th.as_tensor(places, device=self.device)]
 
-    def loss(self, squared_errors: th.Tensor, pairs: np.ndarray) -> th.Tensor:
+    def loss_weights(self, pairs: np.ndarray) -> th.Tensor:
         # the gradient of an entry is its error, averaged over the times its pair occurs in the batch
-        shares = th.as_tensor(0.5 / multiplicity(pairs), device=squared_errors.device)
-        return (squared_errors.sum(dim=1) * shares).sum()
+        return th.as_tensor(0.5 / multiplicity(pairs), device=self.device)
+
+    def set_training_mode(self, mode: bool) -> None:
+        """Tables are the same in training and in use."""
+        self.training = mode
 
 
 class MlpPolicy(EmpoPolicy):

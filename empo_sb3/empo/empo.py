@@ -271,13 +271,12 @@ class EMPO(OffPolicyAlgorithm):
             self._refresh_targets([q for q in stage.networks if self._n_updates % self.config.target_update_interval(q) == 0])
             # Where to learn
             pairs = self.replay_buffer.sample_pairs(batch_size)
-            last_step = self.targets.last_step(pairs)
             # Full expectations over successors, humans and robots
             targets = self.targets.of_batch(pairs, stage.networks, self.values, self.outlook)
-            for q in stage.networks:
-                rate = factor * self.config.learning_rate_schedules[q](self._n_updates)
-                known = last_step if q == "q_r" else np.zeros_like(last_step)
-                losses[q] = self.policy.update(q, pairs, targets[q], known, rate)
+            # One step before the horizon all Q_r are known to be equal
+            masks = {"q_r": self.targets.last_step(pairs)}
+            rates = {q: factor * self.config.learning_rate_schedules[q](self._n_updates) for q in stage.networks}
+            losses = self.policy.update(pairs, targets, masks, rates)
             self._n_updates += 1
         if self._n_updates % STARTS_INTERVAL < gradient_steps:
             self._set_starts(self.config.exploring_starts)
@@ -353,7 +352,7 @@ class EMPO(OffPolicyAlgorithm):
         return [*super()._excluded_save_params(), "targets", "values", "outlook", "visits", "_pairs"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        return ["policy", "policy.optimizers"], []
+        return ["policy", "policy.optimizer"], []
 
     def save(
         self,
