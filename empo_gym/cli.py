@@ -38,7 +38,7 @@ COMMANDS = (
         "show",
         "empo_gym.cli_commands:show",
         "print a world's map, agents and goals; draw it",
-        ("empo show key_and_door", "empo show my_world.yaml -o my_world.png"),
+        ("empo show key_door", "empo show my_world.yaml -o my_world.png"),
         cli_arguments.show_arguments,
     ),
     Command(

@@ -1,6 +1,6 @@
 """A robot that was never told to fetch a key fetches it and opens the door, because that gives the human more to choose from.
 
-Nobody rewards the key or the door: the robot only raises the human's power (X_h), and half of the human's goals lie behind
+Nobody rewards the key or the door: the robot only raises the human's power (X_h), and most of the human's goals lie behind
 the door. The script follows the exact distribution over states and prints how likely the door is open, for the robot that
 empowers and for one that acts at random.
 
@@ -13,7 +13,22 @@ from scipy.sparse import csr_array
 from empo_gym import EmpoSolution, TabularModel, Theory, load_world, solve_humans, solve_robot
 from empo_gym.cli_report import uniform_robot
 
-WORLD = "key_and_door"
+WORLD = {
+    "metadata": {
+        "name": "Locked in",
+        "description": "The human's closet is locked; the key lies on the robot's side of the door.",
+    },
+    "map": """
+        We We We We We We
+        We We We .. .. We
+        We Ay Ly Ae .. We
+        We We We Ky .. We
+        We We We We We We
+    """,
+    "orientations": ["e", "s"],
+    "max_steps": 10,
+    "theory": {"beta_r": 30.0},
+}
 
 
 def state_distributions(solution: EmpoSolution) -> np.ndarray:

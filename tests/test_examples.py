@@ -11,8 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 
 
+def blocks(document: str, language: str) -> list[str]:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
+
+
 def readme_code() -> str:
-    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)[0]
+    return blocks("README.md", "python")[0]
 
 
 def shortened(code: str) -> str:
@@ -28,6 +33,33 @@ def test_the_code_of_the_readme_is_the_quickstart():
 def test_the_code_of_the_readme_runs(capsys):
     exec(compile(shortened(readme_code()), "README.md", "exec"), {"__name__": "__main__"})
     assert "mean" in capsys.readouterr().out
+
+
+def test_the_code_of_the_guide_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = shortened("\n".join(blocks("docs/guide.md", "python")))
+    names = {"__name__": "__main__"}
+    exec(compile(code, "guide.md", "exec"), names)
+    assert (tmp_path / "solution.npz").is_file() and (tmp_path / "learner.zip").is_file()
+    assert names["exact"].model is names["learned"].model
+
+
+def test_the_world_of_the_guide_keeps_the_contract():
+    import yaml
+
+    from empo_gym import check_world, load_world
+
+    (text,) = blocks("docs/guide.md", "yaml")
+    world = load_world(yaml.safe_load(text))
+    assert check_world(world).n_states > 10
+
+
+def test_the_table_of_worlds_in_the_readme_is_complete():
+    from empo_gym import list_worlds
+    from empo_gym.registration import env_id
+
+    rows = re.findall(r"^\| `(\w+)` \| `([\w-]+)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M)
+    assert {name: identifier for name, identifier in rows} == {name: env_id(name) for name in list_worlds()}
 
 
 def test_every_example_has_a_test():
