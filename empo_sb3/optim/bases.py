@@ -1,0 +1,48 @@
+"""Base optimisers by name: whatever proposes the moves that a tuner scales."""
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+
+import torch
+
+BASES: Mapping[str, type[torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "rmsprop": torch.optim.RMSprop,
+    "adagrad": torch.optim.Adagrad,
+    "adamax": torch.optim.Adamax,
+}
+# Their moves are not proportional to the rate, or need the loss more than once per step.
+UNFIT = (torch.optim.LBFGS, torch.optim.Rprop, torch.optim.SparseAdam)
+
+Base = str | Callable[..., torch.optim.Optimizer]
+
+
+def find_base(base: Base) -> Callable[..., torch.optim.Optimizer]:
+    """
+    The base optimiser that is meant.
+
+    :param base: a name of ``BASES``, an import path ``"package.module:Name"``, or anything that maps
+        ``(params, lr=..., **options)`` to a torch optimiser
+    :raises ValueError: if there is none
+    """
+    found = base if callable(base) else BASES[base] if base in BASES else _imported(base)
+    if found in UNFIT:
+        raise ValueError(f"{found.__name__} cannot be tuned, since its moves do not follow from one gradient and one rate.")
+    return found
+
+
+def _imported(path: str) -> Callable[..., torch.optim.Optimizer]:
+    module, _, name = str(path).partition(":")
+    if not name:
+        near = difflib.get_close_matches(str(path), BASES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(BASES)} and 'package.module:Name'."
+        raise ValueError(f"There is no base optimiser {path!r}; {hint}")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"The base optimiser {path!r} cannot be imported: {error}.") from None
