@@ -95,7 +95,7 @@ class Dynamics:
 
     def _grow_pool(self) -> bool:
         """Make room for the outcomes of interacting agents if that is what was short."""
-        if self._work.count[SHORTAGE] != OUT_OF_POOL:
+        if self._work.counter[SHORTAGE] != OUT_OF_POOL:
             return False
         size = len(self._work.pool_prob)
         if size >= MAX_OUTCOMES:

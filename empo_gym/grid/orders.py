@@ -47,7 +47,7 @@ def new_work(layout: Layout, pool: int = 256) -> Work:
         reg=np.zeros(d[N_REGISTERS], dtype=np.int32),
         base=np.zeros(d[N_REGISTERS], dtype=np.int32),
         log=np.zeros((n * (24 + 2 * n + 4 * int(d[N_OBJECTS]) + 4 * len(layout.tables.buttons)), 2), dtype=np.int32),
-        count=np.zeros(3, dtype=np.int64),
+        counter=np.zeros(3, dtype=np.int64),
         mask=np.zeros((2, words), dtype=np.uint64),
         forced=np.full(n, -1, dtype=np.int32),
         chosen=np.zeros(n, dtype=np.int32),
@@ -83,8 +83,8 @@ def read_state(t, w, state):
             reg[3 * n + where - d[N_CELLS]] = k + 1
     if d[ONLY_PAUSE] >= 0:
         reg[d[FLAG] + PAUSED] = reg[d[STATE] + d[ONLY_PAUSE]]
-    w.count[LOG_TOP] = 0
-    w.count[STAMP] += 1
+    w.counter[LOG_TOP] = 0
+    w.counter[STAMP] += 1
 
 
 @kernel
@@ -127,7 +127,7 @@ def try_alone(t, w, i, action):
         undo(w, 0)
         branch += 1
     w.solo_count[i, action, 0] = found
-    w.solo_count[i, action, 1] = w.count[STAMP]
+    w.solo_count[i, action, 1] = w.counter[STAMP]
     w.solo_mask[i, action] = w.mask
 
 
@@ -247,7 +247,7 @@ def open_depth(w, depth, prob, used):
     """Begin to choose the agent that has its turn at some depth of an order."""
     w.stack[depth, AGENT_OF] = -1
     w.stack[depth, BRANCH] = 0
-    w.stack[depth, MARK] = w.count[LOG_TOP]
+    w.stack[depth, MARK] = w.counter[LOG_TOP]
     w.stack[depth, USED] = used
     w.weight[depth, 0] = prob
     w.weight[depth, 1] = 0.0
@@ -277,10 +277,10 @@ def joint_outcomes(t, w, actions, states, probs, start):
     for i in range(n):
         action = w.forced[i] if w.forced[i] >= 0 else actions[i]
         w.chosen[i] = action
-        if w.solo_count[i, action, 1] != w.count[STAMP]:
+        if w.solo_count[i, action, 1] != w.counter[STAMP]:
             try_alone(t, w, i, action)
     if start >= probs.size:
-        w.count[SHORTAGE] = OUT_OF_ROWS
+        w.counter[SHORTAGE] = OUT_OF_ROWS
         return -1
     for s in range(t.slot.size):
         states[start, s] = w.base[t.slot[s]]
@@ -288,7 +288,7 @@ def joint_outcomes(t, w, actions, states, probs, start):
     end = start + 1
     independent = all_independent(t, w)
     if not independent and not walk_groups(t, w):
-        w.count[SHORTAGE] = OUT_OF_POOL
+        w.counter[SHORTAGE] = OUT_OF_POOL
         return -1
     for i in range(n):
         if independent or w.group[i, 0] == i:
@@ -299,7 +299,7 @@ def joint_outcomes(t, w, actions, states, probs, start):
                 first = w.group[i, FIRST]
                 end = multiply(states, probs, start, end, w.pool, w.pool_prob, first, first + w.group[i, OUTCOMES])
             if end < 0:
-                w.count[SHORTAGE] = OUT_OF_ROWS
+                w.counter[SHORTAGE] = OUT_OF_ROWS
                 return -1
     for row in range(start, end):
         sort_equals(t, states[row])

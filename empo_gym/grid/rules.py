@@ -89,7 +89,7 @@ class Work(NamedTuple):
     :param reg: (n_registers,) int32, the world during the step
     :param base: (n_registers,) int32, the world at the start of the step
     :param log: (n, 2) int32, overwritten registers and their values
-    :param count: (3,) int64, length of the log, number of the state, shortage of space
+    :param counter: (3,) int64, length of the log, number of the state, shortage of space
     :param mask: (2, n_words) uint64, what has been read and written
     :param forced: (n_agents,) int32, actions forced in this step, -1 for none
     :param chosen: (n_agents,) int32, actions after forcing
@@ -108,7 +108,7 @@ class Work(NamedTuple):
     reg: NDArray[np.int32]
     base: NDArray[np.int32]
     log: NDArray[np.int32]
-    count: NDArray[np.int64]
+    counter: NDArray[np.int64]
     mask: NDArray[np.uint64]
     forced: NDArray[np.int32]
     chosen: NDArray[np.int32]
@@ -132,21 +132,21 @@ def kernel(function: Any) -> Any:
 @kernel
 def put(w, index, value):
     """Set a register, remembering what it was."""
-    top = w.count[LOG_TOP]
+    top = w.counter[LOG_TOP]
     w.log[top, 0] = index
     w.log[top, 1] = w.reg[index]
-    w.count[LOG_TOP] = top + 1
+    w.counter[LOG_TOP] = top + 1
     w.reg[index] = value
 
 
 @kernel
 def undo(w, top):
     """Take back all settings since the log had this length."""
-    k = w.count[LOG_TOP]
+    k = w.counter[LOG_TOP]
     while k > top:
         k -= 1
         w.reg[w.log[k, 0]] = w.log[k, 1]
-    w.count[LOG_TOP] = top
+    w.counter[LOG_TOP] = top
 
 
 @kernel
