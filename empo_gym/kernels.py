@@ -116,6 +116,8 @@ def goal_ability(low, high, indptr, indices, probs, bracket, stride, pi_h, other
             v[i, g] = 0.0
             for a in range(n_a_h):
                 v[i, g] += pi_h[i, g, a] * by_action[a, g]
+            if v[i, g] > 1.0:  # rounding
+                v[i, g] = 1.0
 
 
 @njit(cache=True, nogil=True)
