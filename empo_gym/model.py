@@ -256,7 +256,7 @@ class TabularModel:
         """Return the numbers of many states, -1 for those that are not reachable."""
         if isinstance(self.state_index, VectorIndex):
             return self.state_index.find(np.asarray(states))
-        return self.state_index.find(list(states))
+        return self.state_index.find(list(map(tuple, states.tolist()) if isinstance(states, np.ndarray) else states))
 
     def successors(self, number: int) -> list[list[tuple[float, int]]]:
         """Return per joint action the (probability, state number) pairs of one state; empty where the horizon ends."""

@@ -115,9 +115,11 @@ class EmpoSolution:
         """Return the other model's number of each state."""
         same = (self.model.horizon, self.model.action_shape) == (other.model.horizon, other.model.action_shape)
         if same and [len(goals) for goals in self.model.goal_sets] == [len(goals) for goals in other.model.goal_sets]:
-            where = other.model.index_all(self.model.states)
-            if (where >= 0).all():
-                return where
+            there, back = other.model.index_all(self.model.states), self.model.index_all(other.model.states)
+            if (there >= 0).all():
+                return there
+            if (back >= 0).all() and len(back) == len(there):
+                return np.argsort(back).astype(np.int32)  # this model knows its states by their printed form only
         raise ValueError("The two solutions are of different worlds: their states, actions, goals or horizons differ.")
 
     def save(self, path: str | Path) -> None:
