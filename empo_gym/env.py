@@ -345,7 +345,8 @@ class RobotEnv(gym.Env):
 
         if self.render_mode == "ansi":
             return render_text(self.world, self.state, goals)
-        return render(self.world, self.state, goals)
+        size = min(64, max(24, 448 // max(self.world.width, self.world.height)))
+        return render(self.world, self.state, goals, tile_size=size)
 
 
 def environment_theory(world: Any, theory: Theory | Mapping[str, float] | None) -> Theory:

@@ -76,7 +76,7 @@ def power_map(solution: EmpoSolution, world: Any = None, times: Sequence[int] | 
     for h in range(n_humans):
         for k, t in enumerate(times):
             _ground(grid[h, k], world)
-            shown = grid[h, k].imshow(maps[h][k], cmap="viridis", vmin=0.0, vmax=top, alpha=0.88, zorder=2)
+            shown = grid[h, k].imshow(maps[h][k], cmap="viridis", vmin=0.0, vmax=top, alpha=0.92, zorder=2)
             _write_numbers(grid[h, k], maps[h][k], top)
             grid[h, k].set_title(f"t = {t}", fontsize=10)
         grid[h, 0].set_ylabel(world.agents[-n_humans + h].name, fontsize=10)
@@ -99,22 +99,24 @@ def _write_numbers(axes: Axes, values: Floats, top: float) -> None:
         axes.text(x, y, f"{values[y, x]:.2f}"[1:], ha="center", va="center", fontsize=8, color=colour, zorder=3)
 
 
-def policy_arrows(solution: EmpoSolution, world: Any = None) -> Figure:
-    """Draw what each robot does by the cell where it stands: a panel per robot.
+def policy_arrows(solution: EmpoSolution, world: Any = None, until: int | None = None) -> Figure:
+    """Draw what each robot does first, by the cell where it stands: a panel per robot.
 
-    Arrows are moves, as long as they are probable, over all the times and states in which the robot may decide in that cell
-    (without the last decision, which is always uniform); below them stands the most probable action and its probability. A
-    move ``forward`` points to where the robot faces. A faint cell is one where the robot will hardly be.
+    Arrows are moves, as long as they are probable, over the early times and the states in which the robot may decide in that
+    cell; below them stands the most probable action and its probability. A move ``forward`` points to where the robot faces. A
+    faint cell is one where the robot will hardly be.
 
     :param solution: exact or learned
     :param world: a grid world, needed where the solution was read from a file
+    :param until: decisions before this time count, by default those of the first half
     :raises ValueError: if there is no world, or it does not tell where robots are
     """
     world = _world(solution, world)
     n_robots = sum(agent.role == "robot" for agent in world.agents)
     if n_robots == 0 or not hasattr(world, "agent_positions"):
         raise ValueError("policy_arrows needs a grid world with a robot: it draws an arrow where the robot stands.")
-    weights = visits(solution)[: max(len(solution.pi_r) - 1, 1)]
+    n_steps = len(solution.pi_r)
+    weights = visits(solution)[: (n_steps + 1) // 2 if until is None else min(max(until, 1), n_steps)]
     policy = np.nan_to_num(solution.pi_r[: len(weights)]) * weights[:, :, None]
     by_state = policy.sum(axis=0).reshape(len(weights[0]), *[agent.n_actions for agent in world.agents[:n_robots]])
     places = np.asarray(world.agent_positions(solution.model.states))
@@ -161,7 +163,7 @@ def _headings(world: Any, robot: int, states: Any, chosen: Floats) -> NDArray[np
 
 
 def _arrow(axes: Axes, x: int, y: int, dx: int, dy: int, share: float, strength: float) -> None:
-    length = 0.12 + 0.34 * share
+    length = 0.1 + 0.38 * share
     axes.annotate(
         "",
         xy=(x + dx * length, y + dy * length),
@@ -220,12 +222,12 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) ->
 
 
 def _ground(axes: Axes, world: Any) -> None:
-    """Draw the map at the start, movable things included, as the background of a panel."""
-    from empo_gym.grid.render import render
+    """Draw the map as the background of a panel; what can move shows faintly where it is at the start."""
+    from empo_gym.grid.render import render, render_ground
 
-    picture = render(world, world.initial_state(), tile_size=_TILE)
+    picture = 0.7 * render_ground(world, _TILE) + 0.3 * render(world, world.initial_state(), tile_size=_TILE)
     extent = (-0.5, world.width - 0.5, world.height - 0.5, -0.5)
-    axes.imshow(picture, extent=extent, zorder=0)
+    axes.imshow(picture.astype(np.uint8), extent=extent, zorder=0)
     axes.set_xticks([])
     axes.set_yticks([])
 

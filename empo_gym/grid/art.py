@@ -270,7 +270,7 @@ def paint_minigrid(canvas: Canvas, kind: str, colour: str, *, is_open: bool = Fa
     if kind == "lava":
         canvas.paint(solid, pixels)
         return
-    # Minigrid paints in pure screen colours, black included; ours, which suit the other tiles, take their place in the same strength.
+    # Minigrid paints in pure screen colours, black included; ours, which suit the other tiles, take their place.
     pure = world_object.COLORS[colour].astype(np.float64)
     strength = np.clip(pixels @ pure / (pure @ pure), 0.0, 1.0)[:, None]
     canvas.paint(solid, strength * np.asarray(COLOURS[colour]) + (1 - strength) * np.asarray(FLOOR))

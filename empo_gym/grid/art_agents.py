@@ -78,7 +78,7 @@ def _paint_human(canvas: Canvas, body: Colour, look: AgentLook) -> None:
     if look.direction is None:
         eyes = canvas.disc(0.39, 0.42, 0.045, 1.4) | canvas.disc(0.61, 0.42, 0.045, 1.4)
         smile = canvas.disc(0.5, 0.57, 0.13) & (canvas.y > 0.59) & ~canvas.disc(0.5, 0.535, 0.13)
-        canvas.paint(eyes | (smile if not look.number else eyes), shade(body, 0.25))
+        canvas.paint(eyes | smile, shade(body, 0.25))
     else:
         canvas.paint(_eyes(canvas, look.direction, 0.17, 0.13, 0.05), shade(body, 0.2))
     _paint_number(canvas, look, shade(body, 0.25))
@@ -104,8 +104,7 @@ def _paint_robot(canvas: Canvas, body: Colour, look: AgentLook) -> None:
     if look.direction is None:
         canvas.paint(canvas.rounded(0.29, 0.3, 0.71, 0.5, 0.07), DARK)
         canvas.paint(canvas.disc(0.4, 0.4, 0.05) | canvas.disc(0.6, 0.4, 0.05), (120, 220, 255))
-        if not look.number:
-            canvas.paint(canvas.rect(0.36, 0.6, 0.64, 0.66), DARK)
+        canvas.paint(canvas.rect(0.36, 0.6, 0.64, 0.66), DARK)
     else:
         along = (canvas.x - 0.5) * dx + (canvas.y - 0.5) * dy
         across = np.abs(-(canvas.x - 0.5) * dy + (canvas.y - 0.5) * dx)
@@ -123,9 +122,16 @@ def _eyes(canvas: Canvas, direction: str, ahead: float, aside: float, r: float) 
 
 
 def _paint_number(canvas: Canvas, look: AgentLook, colour: Colour) -> None:
-    if look.number:
-        dx, dy = _TURNED[look.direction] if look.direction else (0, -1.4)
+    """Write the number on the back, or on a badge at the lower left of those who show their face."""
+    if not look.number:
+        return
+    if look.direction is not None:
+        dx, dy = _TURNED[look.direction]
         canvas.paint(canvas.text(look.number, 0.5 - 0.12 * dx, 0.5 - 0.12 * dy, 0.26), colour)
+        return
+    canvas.paint(canvas.disc(0.23, 0.77, 0.2), DARK)
+    canvas.paint(canvas.disc(0.23, 0.77, 0.17), (240, 242, 246))
+    canvas.paint(canvas.text(look.number, 0.23, 0.77, 0.2 if len(look.number) == 1 else 0.15), DARK)
 
 
 def _drained(colour: Colour) -> Colour:

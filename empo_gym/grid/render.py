@@ -52,6 +52,14 @@ def render(world: GridWorld, state: Any, goals: Sequence[Any] | None = None, til
     return image
 
 
+def render_ground(world: GridWorld, tile_size: int = TILE_SIZE) -> np.ndarray:
+    """Return the picture of the bare map: what never moves, and doors as they are at the start.
+
+    :return: (height * tile_size, width * tile_size, 3) uint8
+    """
+    return np.concatenate([np.concatenate([_tile(tile_size, tile, (), None) for tile in row], axis=1) for row in world.map])
+
+
 def agent_colours(world: GridWorld) -> list[Colour]:
     """Return every agent's colour in map reading order: shades tell agents of one map colour apart."""
     ranks: dict[str, int] = {}
