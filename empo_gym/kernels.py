@@ -16,16 +16,45 @@ from numba import njit
 WORST, BEST, EXPECTED = 0, 1, 2
 
 
+@njit(inline="always")
+def _expectation(row, indptr, indices, probs, bracket, mean):
+    """Write the mean of ``bracket`` over the successors of one row, per goal."""
+    begin = indptr[row]
+    p, values = probs[begin], bracket[indices[begin]]
+    for g in range(mean.shape[0]):
+        mean[g] = p * values[g]
+    for k in range(begin + 1, indptr[row + 1]):
+        p, values = probs[k], bracket[indices[k]]
+        for g in range(mean.shape[0]):
+            mean[g] += p * values[g]
+
+
+@njit(inline="always")
+def _fold(kind, first, weight, mean, folded):
+    """Take one more robot action into the minimum, the maximum or the weighted sum over robot actions, per goal."""
+    if kind == EXPECTED:
+        for g in range(mean.shape[0]):
+            folded[g] = weight * mean[g] if first else folded[g] + weight * mean[g]
+    elif first:
+        for g in range(mean.shape[0]):
+            folded[g] = mean[g]
+    elif kind == WORST:
+        for g in range(mean.shape[0]):
+            folded[g] = min(folded[g], mean[g])
+    else:
+        for g in range(mean.shape[0]):
+            folded[g] = max(folded[g], mean[g])
+
+
 @njit(cache=True, nogil=True)
-def human_q(low, high, indptr, indices, probs, bracket, n_a_r, stride, belief_kind, belief, mu, q, mean, extreme):
+def human_q(low, high, indptr, indices, probs, bracket, n_a_r, stride, belief_kind, belief, mu, q, mean, folded):
     """Write (1) for the states low .. high - 1 into ``q`` (n, n_a_h, n_goals).
 
     ``bracket`` (n_states, n_goals) is the attainment of each next state; ``belief`` (1 or n_states, n_a_r) and
-    ``mu`` (1 or n_states, n_other) are probabilities; ``mean`` and ``extreme`` are room for n_goals numbers each.
+    ``mu`` (1 or n_states, n_other) are probabilities; ``mean`` and ``folded`` are room for n_goals numbers each.
     """
     n_a_h, n_goals = q.shape[1], q.shape[2]
     n_other = mu.shape[1]
-    n_a_human = n_a_h * n_other
     q[: high - low] = 0.0
     for s in range(low, high):
         mu_s = mu[s if mu.shape[0] > 1 else 0]
@@ -35,30 +64,11 @@ def human_q(low, high, indptr, indices, probs, bracket, n_a_r, stride, belief_ki
             for o in range(n_other):
                 joint = (o // stride * n_a_h + a) * stride + o % stride
                 for r in range(n_a_r):
-                    row = (s * n_a_r + r) * n_a_human + joint
-                    begin, end = indptr[row], indptr[row + 1]
-                    p, values = probs[begin], bracket[indices[begin]]
-                    for g in range(n_goals):
-                        mean[g] = p * values[g]
-                    for k in range(begin + 1, end):
-                        p, values = probs[k], bracket[indices[k]]
-                        for g in range(n_goals):
-                            mean[g] += p * values[g]
-                    if belief_kind == EXPECTED:
-                        for g in range(n_goals):
-                            total[g] += mu_s[o] * belief_s[r] * mean[g]
-                    elif r == 0:
-                        for g in range(n_goals):
-                            extreme[g] = mean[g]
-                    elif belief_kind == WORST:
-                        for g in range(n_goals):
-                            extreme[g] = min(extreme[g], mean[g])
-                    else:
-                        for g in range(n_goals):
-                            extreme[g] = max(extreme[g], mean[g])
-                if belief_kind != EXPECTED:
-                    for g in range(n_goals):
-                        total[g] += mu_s[o] * extreme[g]
+                    row = (s * n_a_r + r) * n_a_h * n_other + joint
+                    _expectation(row, indptr, indices, probs, bracket, mean)
+                    _fold(belief_kind, r == 0, belief_s[r], mean, folded)
+                for g in range(n_goals):
+                    total[g] += mu_s[o] * folded[g]
 
 
 @njit(cache=True, nogil=True)

@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 Belief = str | NDArray[Any]
 Mu = NDArray[Any] | Sequence[NDArray[Any]] | Callable[[int, int], NDArray[Any]]
 _KINDS = {"worst_case": kernels.WORST, "best_case": kernels.BEST, "uniform": kernels.EXPECTED}
-_CHUNK_NUMBERS = 1 << 15
+_CHUNK_NUMBERS = 1 << 14
 
 
 def solve_humans(
