@@ -322,7 +322,7 @@ def _options_for(tuner: type, options: dict[str, Any]) -> dict[str, Any]:
     for name in options:
         if name not in (*own, *wrappers):
             near = difflib.get_close_matches(name, [*own, *wrappers], n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "options of the base optimiser go into base_kwargs."
-            raise ValueError(f"{tuner.__name__} has no option {name!r}; {hint}")
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ValueError(f"There is no option {name!r}{hint}; those of the base optimiser go into base_kwargs.")
     chosen = {name: options[name] for name in options if name in own}
     return {**{name: options[name] for name in options if name in wrappers}, "tuner": tuner(**chosen)}
