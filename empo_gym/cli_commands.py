@@ -16,12 +16,13 @@ from PIL import Image
 
 from empo_gym.checks import check_world
 from empo_gym.cli_arguments import theory_overrides
-from empo_gym.cli_report import first_decisions, model_line, power_table, text_table, world_line
+from empo_gym.cli_report import first_decisions, model_line, power_table, text_table, uniform_robot, world_line
 from empo_gym.env import RobotEnv, environment_theory
 from empo_gym.grid import list_worlds, load_world
 from empo_gym.grid.render import render, render_text
 from empo_gym.model import TabularModel
 from empo_gym.planning import solve_humans, solve_robot
+from empo_gym.plots import policy_arrows, power_map, save_figure, value_curve
 from empo_gym.registration import env_id
 from empo_gym.solution import EmpoSolution
 from empo_gym.theory import Theory
@@ -90,6 +91,25 @@ def solve_exactly(world: Any, theory: Theory, belief: str = "worst_case") -> Emp
     return solution
 
 
+def write_pictures(solution: EmpoSolution, folder: Path) -> list[Path]:
+    """Draw a solution: the world, the power map, the policy arrows, and the values beside those of a robot that acts at random.
+
+    :param solution: exact or learned, of a world that has pictures
+    :param folder: where the files go
+    :return: what was written
+    """
+    world = solution.model.world
+    save_picture(folder / "world.png", render(world, world.initial_state(), tile_size=64))
+    return [
+        folder / "world.png",
+        save_figure(power_map(solution), folder / "power_map.png"),
+        save_figure(policy_arrows(solution), folder / "policy_arrows.png"),
+        save_figure(
+            value_curve({"empowering robot": solution, "random robot": uniform_robot(solution)}), folder / "value_curve.png"
+        ),
+    ]
+
+
 def print_solution(solution: EmpoSolution) -> None:
     """What the robot does first, and what power the humans have."""
     print("\nThe robot's first decisions, pi_r(a_r | s), along the likeliest path:")
@@ -123,14 +143,14 @@ def show(arguments: argparse.Namespace) -> None:
     world = load_world(arguments.world)
     print(f"{world.name} ({world.width} x {world.height}): {world_line(world)}")
     print(textwrap.fill(description(world), width=100))
-    print(render_text(world, world.initial_state(), []))
+    print(render_text(world, world.initial_state()))
     rows = [[agent.name, agent.role, " ".join(agent.actions)] for agent in world.agents]
     print(text_table(["agent", "role", "actions"], rows))
     humans = [agent.name for agent in world.agents if agent.role == "human"]
     for name, goal_set in zip(humans, world.goal_sets, strict=True):
         print(f"goals of {name}: {' '.join(goal_set.names)}")
     if arguments.output is not None:
-        save_picture(arguments.output, render(world, world.initial_state(), []))
+        save_picture(arguments.output, render(world, world.initial_state(), tile_size=64))
         print(f"wrote {arguments.output}")
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from empo_gym import __version__
 from empo_gym.cli_arguments import theory_overrides
-from empo_gym.cli_commands import print_solution, solve_exactly, write_pictures
+from empo_gym.cli_commands import episode_frames, print_solution, save_animation, solve_exactly, write_pictures
 from empo_gym.cli_report import comparison_table, model_line, world_line
 from empo_gym.env import RobotEnv
 from empo_gym.planning import solve_robot
@@ -132,4 +132,6 @@ def demo(arguments: argparse.Namespace) -> None:
     print(f"\n3. Compare: {SCOPE}")
     print(comparison_table(exact, model.solution()))
     written = write_pictures(exact, folder)
+    save_animation(folder / "episode.gif", episode_frames(exact, arguments.seed))
+    written.append(folder / "episode.gif")
     print(f"\n4. Look: {', '.join(str(path) for path in written)}")

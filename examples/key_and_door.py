@@ -8,10 +8,10 @@ empowers and for one that acts at random.
 """
 
 import numpy as np
-from scipy.sparse import csr_array
 
-from empo_gym import EmpoSolution, TabularModel, Theory, load_world, solve_humans, solve_robot
+from empo_gym import TabularModel, Theory, load_world, solve_humans, solve_robot
 from empo_gym.cli_report import uniform_robot
+from empo_gym.plots import visits
 
 WORLD = {
     "metadata": {
@@ -31,20 +31,6 @@ WORLD = {
 }
 
 
-def state_distributions(solution: EmpoSolution) -> np.ndarray:
-    """(T + 1, n_states): how likely each state is at each time, when the humans draw their goals and do not tell."""
-    model = solution.model
-    transitions = csr_array((model.probs, model.indices, model.indptr), shape=(model.n_states * model.n_joint, model.n_states))
-    distributions = np.zeros((model.horizon + 1, model.n_states))
-    distributions[0, 0] = 1.0
-    for t in range(model.horizon):
-        joint = np.nan_to_num(solution.pi_r[t])
-        for pibar in solution.prior.pibar:
-            joint = np.einsum("sj,sa->sja", joint, np.nan_to_num(pibar[t])).reshape(model.n_states, -1)
-        distributions[t + 1] = (distributions[t, :, None] * joint).ravel() @ transitions
-    return distributions
-
-
 def door_is_open(model: TabularModel) -> np.ndarray:
     """(n_states,) bool: whether some door is open."""
     described = (model.world.describe(model.state(s)) for s in range(model.n_states))
@@ -58,7 +44,7 @@ def open_probabilities() -> dict[str, np.ndarray]:
     exact = solve_robot(model, solve_humans(model, theory), theory)
     is_open = door_is_open(model)
     return {
-        who: state_distributions(solution) @ is_open
+        who: visits(solution) @ is_open
         for who, solution in {"empowering robot": exact, "random robot": uniform_robot(exact)}.items()
     }
 

@@ -4,7 +4,6 @@ import re
 import runpy
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,16 +77,6 @@ def test_a_robot_that_was_never_told_to_opens_the_door_for_the_human(key_and_doo
     assert empowering[0] == random[0] == 0.0
     assert empowering[-1] > 0.8
     assert empowering[-1] > 3 * random[-1]
-
-
-def test_the_distributions_over_states_sum_to_one(key_and_door):
-    from empo_gym import TabularModel, Theory, load_world, solve_humans, solve_robot
-
-    world = load_world("rock_corridor")
-    model, theory = TabularModel.pack(world), Theory.from_mapping(world.theory)
-    exact = solve_robot(model, solve_humans(model, theory), theory)
-    sums = key_and_door["state_distributions"](exact).sum(axis=1)
-    np.testing.assert_allclose(sums, 1.0, atol=1e-12)
 
 
 def test_train_table_prints_an_error_that_falls(capsys):
