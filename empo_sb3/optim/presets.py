@@ -1,0 +1,69 @@
+"""Settings of Mechanic for SB3 that need no search, as keywords: ``PPO("MlpPolicy", env, **from_scratch())``."""
+
+from typing import Any
+
+from empo_sb3.optim.bases import Base
+from empo_sb3.optim.parts import actor_critic
+from empo_sb3.optim.wrapper import Mechanic
+from empo_sb3.schedules import Linear
+
+# SB3 gives Adam this epsilon by itself, but only where the optimiser's class is Adam.
+SB3_ADAM = {"eps": 1e-5}
+
+
+def _keywords(learning_rate: Any, policy_kwargs: dict[str, Any], **options: Any) -> dict[str, Any]:
+    options = {"base": "adam", **options}
+    if options["base"] == "adam":
+        options.setdefault("base_kwargs", dict(SB3_ADAM))
+    chosen = {"optimizer_class": Mechanic, "optimizer_kwargs": options}
+    return {"learning_rate": learning_rate, "policy_kwargs": {**chosen, **policy_kwargs}}
+
+
+def from_scratch(init_value: float = 0.01, base: Base = "adam", **policy_kwargs: Any) -> dict[str, Any]:
+    """
+    Keywords for thousands of updates from random weights: the base rate falls to zero over the run.
+
+    A moving objective makes an online tuner overshoot; the decay takes that back, and makes the first rate matter little.
+
+    :param init_value: base rate at the start
+    :param base: base optimiser
+    :param policy_kwargs: more of SB3's ``policy_kwargs``, such as ``net_arch``
+    """
+    return _keywords(Linear(init_value, 0.0, transition_steps=1.0).as_learning_rate(), policy_kwargs, base=base)
+
+
+def fine_tune(base: Base = "adam", **policy_kwargs: Any) -> dict[str, Any]:
+    """
+    Keywords for some hundred updates of a trained policy: a constant base rate of 1, since decay would cost motion.
+
+    :param base: base optimiser
+    :param policy_kwargs: more of SB3's ``policy_kwargs``
+    """
+    return _keywords(1.0, policy_kwargs, base=base)
+
+
+def beside_entropy(entropy_lr: float = 3e-4, base: Base = "adam", **policy_kwargs: Any) -> dict[str, Any]:
+    """
+    Keywords for SAC: its entropy coefficient's plain Adam gets the rate that SB3 writes, the networks a base rate of 1.
+
+    :param entropy_lr: rate of the entropy coefficient
+    :param base: base optimiser
+    :param policy_kwargs: more of SB3's ``policy_kwargs``
+    """
+    return _keywords(entropy_lr, policy_kwargs, base=base, lr_unit=entropy_lr)
+
+
+class TunerPerNetwork:
+    """
+    Mix into an actor-critic policy to give actor and critic a tuner each.
+
+    SB3 hands one optimiser the nameless parameters of both; ``class MyPolicy(TunerPerNetwork, ActorCriticPolicy)`` names them.
+    DQN, SAC and TD3 have an optimiser per network and need nothing.
+    """
+
+    optimizer: Any
+    named_parameters: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.optimizer.split(self.named_parameters(), actor_critic)
