@@ -53,29 +53,32 @@ def save_animation(path: Path, frames: Sequence[np.ndarray], seconds: float = 0.
 
     :param path: name of a GIF file; its folder is made
     :param frames: (height, width, 3) uint8 pictures of one size
-    :param seconds: how long each is shown; the last one stays three times as long
+    :param seconds: how long each is shown
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.part")
     first, *others = (Image.fromarray(frame).quantize(64) for frame in frames)
-    durations = [int(1000 * seconds)] * len(others) + [int(3000 * seconds)]
-    first.save(unfinished, format="GIF", save_all=True, append_images=others, duration=durations, loop=0)
+    first.save(unfinished, format="GIF", save_all=True, append_images=others, duration=int(1000 * seconds), loop=0)
     os.replace(unfinished, path)
 
 
-def episode_frames(solution: EmpoSolution, seed: int = 0) -> list[np.ndarray]:
-    """Pictures of one episode of the robot beside humans who choose their goals by chance.
+def episode_frames(solution: EmpoSolution, n_episodes: int = 3, seed: int = 0) -> list[np.ndarray]:
+    """Pictures of episodes of the robot beside humans who choose their goals by chance.
 
     :param solution: what the robot does
+    :param n_episodes: how many, one after the other
     :param seed: seed of everything random
     """
     env = RobotEnv(world=solution.model.world, theory=solution.theory, render_mode="rgb_array")
-    env.reset(seed=seed)
-    rng, frames, over = np.random.default_rng(seed), [env.render()], False
-    while not over:
-        _, _, terminated, truncated, _ = env.step(solution.sample(env.state, env.t, rng))
+    rng, frames = np.random.default_rng(seed), []
+    for episode in range(n_episodes):
+        env.reset(seed=seed + episode)
         frames.append(env.render())
-        over = terminated or truncated
+        over = False
+        while not over:
+            _, _, terminated, truncated, _ = env.step(solution.sample(env.state, env.t, rng))
+            frames.append(env.render())
+            over = terminated or truncated
     return frames
 
 
@@ -92,21 +95,20 @@ def solve_exactly(world: Any, theory: Theory, belief: str = "worst_case") -> Emp
 
 
 def write_pictures(solution: EmpoSolution, folder: Path) -> list[Path]:
-    """Draw a solution: the world, the power map, the policy arrows, and the values beside those of a robot that acts at random.
+    """Draw a solution: the world, the power map, the policy arrows, and the values beside those of a random robot.
 
     :param solution: exact or learned, of a world that has pictures
     :param folder: where the files go
     :return: what was written
     """
     world = solution.model.world
+    both = {"empowering robot": solution, "random robot": uniform_robot(solution)}
     save_picture(folder / "world.png", render(world, world.initial_state(), tile_size=64))
     return [
         folder / "world.png",
         save_figure(power_map(solution), folder / "power_map.png"),
         save_figure(policy_arrows(solution), folder / "policy_arrows.png"),
-        save_figure(
-            value_curve({"empowering robot": solution, "random robot": uniform_robot(solution)}), folder / "value_curve.png"
-        ),
+        save_figure(value_curve(both), folder / "value_curve.png"),
     ]
 
 

@@ -138,8 +138,16 @@ def comparison_table(exact: EmpoSolution, learned: EmpoSolution) -> str:
         d, b = difference[symbol], baseline[symbol]
         values = [start[symbol] for start in starts]
         rows.append([label, values[0], values[1], d["largest"], d["mean"], values[2], b["largest"], b["mean"]])
-    headers = ["quantity", "exact", "learned", "largest diff", "mean diff", "uniform robot", "largest diff", "mean diff"]
-    return text_table(headers, rows)
+    headers = ["quantity", "exact", "learned", "largest diff", "mean diff", "uniform robot", "its largest", "its mean"]
+    judged = [[label, difference[q][measure], baseline[q][measure]] for label, q, measure in _JUDGED]
+    return f"{text_table(headers, rows)}\n\n{text_table(['error', 'learned', 'uniform robot'], judged)}"
+
+
+_JUDGED = (
+    ("V_r at the start, relative", "v_r", "relative_at_start"),
+    ("V_h^e, root mean square", "v_h_e", "rmse"),
+    ("pi_r, mean total variation", "pi_r", "total_variation"),
+)
 
 
 _LABELS = {

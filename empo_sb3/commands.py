@@ -132,6 +132,6 @@ def demo(arguments: argparse.Namespace) -> None:
     print(f"\n3. Compare: {SCOPE}")
     print(comparison_table(exact, model.solution()))
     written = write_pictures(exact, folder)
-    save_animation(folder / "episode.gif", episode_frames(exact, arguments.seed))
+    save_animation(folder / "episode.gif", episode_frames(exact, seed=arguments.seed))
     written.append(folder / "episode.gif")
     print(f"\n4. Look: {', '.join(str(path) for path in written)}")
