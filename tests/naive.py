@@ -121,24 +121,36 @@ def rest(agent):
 def solve(world, theory, belief="worst_case", mu=None, habit=None):
     """Both phases by backward induction over the states of each time."""
     problem = Problem(world, theory, belief, mu, habit)
-    layers = problem.layers()
-    result = Naive(layers)
-    horizon = world.horizon
-    for s in layers[horizon]:
-        result.v_r[horizon, s] = theory.terminal_v_r
-        for h in range(len(problem.humans)):
-            for g in problem.goals(h):
-                result.v_h_m[horizon, s, h, g] = result.v_h_e[horizon, s, h, g] = 0.0
-    for t in reversed(range(horizon)):
-        for h in range(len(problem.humans)):
-            for g in problem.goals(h):
+    result = Naive(problem.layers())
+    solve_humans(problem, result)
+    solve_robots(problem, result)
+    return result
+
+
+def solve_humans(problem, result):
+    layers = result.states
+    horizon = len(layers) - 1
+    for h in range(len(problem.humans)):
+        for g in problem.goals(h):
+            for s in layers[horizon]:
+                result.v_h_m[horizon, s, h, g] = 0.0
+            for t in reversed(range(horizon)):
                 value = {s: result.v_h_m[t + 1, s, h, g] for s in layers[t + 1]}
                 for s in layers[t]:
                     solve_human(problem, result, t, s, h, g, value)
+
+
+def solve_robots(problem, result):
+    layers = result.states
+    horizon = len(layers) - 1
+    for s in layers[horizon]:
+        result.v_r[horizon, s] = problem.theory.terminal_v_r
+        for h in range(len(problem.humans)):
+            for g in problem.goals(h):
+                result.v_h_e[horizon, s, h, g] = 0.0
     for t in reversed(range(horizon)):
         for s in layers[t]:
             solve_robot(problem, result, t, s)
-    return result
 
 
 def solve_human(problem, result, t, s, h, g, value):
