@@ -29,7 +29,7 @@ def world_files() -> dict[str, Path]:
     :raises ValueError: if two files share a stem, which is the world's name
     """
     files: dict[str, Path] = {}
-    for path in sorted(worlds_directory().rglob("*.yaml"), key=lambda p: p.stem):
+    for path in sorted(worlds_directory().rglob("*.yaml"), key=lambda p: (p.stem, p)):
         if path.stem in files:
             raise ValueError(f"two worlds are called {path.stem!r}: {files[path.stem]} and {path}; rename one of the files")
         files[path.stem] = path

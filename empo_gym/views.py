@@ -100,9 +100,10 @@ def _goals_reward(env: RobotEnv, attained: tuple[int, ...]) -> float:
 def _power_reward(env: RobotEnv, attained: tuple[int, ...]) -> float:
     """``U_r`` of the new state in the given solution, 0 at the horizon, where there is none."""
     solution = env.solution
-    if solution is None or env.t >= solution.u_r.shape[0] > 1:
+    if solution is None or env.t == env.world.horizon:
         return 0.0
-    return float(solution.u_r[min(env.t, solution.u_r.shape[0] - 1), solution.model.index(env.state)])
+    layer = min(env.t, len(solution.u_r) - 1)  # a stationary solution has one layer for every time
+    return float(solution.u_r[layer, solution.model.index(env.state)])
 
 
 def _no_reward(env: RobotEnv, attained: tuple[int, ...]) -> float:
