@@ -78,7 +78,9 @@ class GoalSet:
     :raises ValueError: if there is no goal or a weight is not positive
     """
 
-    def __init__(self, goals: Sequence[Goal], weights: Sequence[float] | None = None, normalize: bool = True) -> None:
+    def __init__(
+        self, goals: Sequence[Goal], weights: Sequence[float] | NDArray[Any] | None = None, normalize: bool = True
+    ) -> None:
         self.goals: tuple[Goal, ...] = tuple(goals)
         if not self.goals:
             raise ValueError("A goal set needs at least one goal.")

@@ -12,7 +12,7 @@ Python object with the verbs of :class:`~empo_gym.world.WorldModel` takes a dict
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -41,7 +41,7 @@ def is_batched(world: Any) -> bool:
     return hasattr(world, "successors") and hasattr(world, "radices")
 
 
-def _expand_objects(world: Any, states: Sequence[Any]) -> tuple[NDArray[np.int64], list[Any], NDArray[np.float64]]:
+def _expand_objects(world: Any, states: Any) -> tuple[NDArray[np.int64], list[Any], NDArray[np.float64]]:
     """Return indptr, successor states and probabilities of all joint actions of some states."""
     joint = list(np.ndindex(action_shape(world.agents)))
     ends, successors, probs = [0], [], []
@@ -54,7 +54,7 @@ def _expand_objects(world: Any, states: Sequence[Any]) -> tuple[NDArray[np.int64
     return np.array(ends, dtype=np.int64), successors, np.array(probs, dtype=np.float64)
 
 
-def _expand_vectors(world: Any, states: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.float64]]:
+def _expand_vectors(world: Any, states: Any) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.float64]]:
     rows = world.successors(states)
     return rows.indptr, rows.states, rows.probs
 

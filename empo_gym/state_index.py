@@ -97,7 +97,7 @@ class VectorIndex:
     :param radices: (n_components,) exclusive upper bounds of the components
     """
 
-    def __init__(self, radices: Sequence[int]) -> None:
+    def __init__(self, radices: Sequence[int] | NDArray[Any]) -> None:
         self._radices = np.asarray(radices, dtype=np.int64)
         self._word, self._scale, n_words = _word_layout(self._radices)
         self._table = np.full(1 << 12, EMPTY, dtype=np.int32)
@@ -123,7 +123,7 @@ class VectorIndex:
         self._states = self._states[: self._n].copy()
         self._keys = self._keys[: self._n].copy()
 
-    def add(self, vectors: NDArray[Any]) -> NDArray[np.int32]:
+    def add(self, vectors: Any) -> NDArray[np.int32]:
         """Return the numbers of the vectors, numbering unseen ones.
 
         :param vectors: (n, n_components) integers
@@ -190,7 +190,7 @@ class ObjectIndex:
     def __len__(self) -> int:
         return len(self.states)
 
-    def add(self, states: Sequence[Any]) -> NDArray[np.int32]:
+    def add(self, states: Any) -> NDArray[np.int32]:
         """Return the numbers of the states, numbering unseen ones."""
         out = np.empty(len(states), dtype=np.int32)
         for i, state in enumerate(states):
