@@ -109,6 +109,7 @@ class ModelTargets:
         theory, live = self.theory, self.live
         if "x_h" not in networks:
             values["x_h"][live] = self.power_of(values["v_h_e"][live])
+        np.maximum(values["x_h"], theory.x_h_min, out=values["x_h"])  # a network knows nothing of the floor
         if "u_r" not in networks:
             values["u_r"][live] = equations.intrinsic_reward(values["x_h"][live], theory.xi, theory.eta)
         start = (self._horizon - 1) * self.model.n_states

@@ -1,0 +1,83 @@
+"""Observers of a training run.
+
+The losses of a bootstrapped learner say little: they shrink whenever the targets stand still. Where the world can be planned,
+:class:`ExactGap` shows the truth instead, the distance to the exact solution while it trains.
+"""
+
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+from empo_gym.planning import solve_robot
+from empo_gym.solution import EmpoSolution
+from empo_sb3.empo import EMPO
+from empo_sb3.timeline import QUANTITIES
+
+WATCHED = (*QUANTITIES, "pi_r")
+
+
+class ExactGap(BaseCallback):
+    """
+    Log how far the learned solution is from the exact one, over all reachable (t, state).
+
+    ``gap/{q}`` is the mean absolute difference of each quantity; ``gap/v_h_e_rmse``, ``gap/pi_r_total_variation`` (a mean) and
+    ``gap/v_r_relative_at_start`` are the three numbers by which learners are judged. While beta_r rises, the learned policy is
+    that of the present beta_r.
+
+    :param every: training steps between two looks
+    :param exact: the exact solution; by default it is solved when the training starts
+    :param verbose: 1 prints the three numbers at each look
+    """
+
+    def __init__(self, every: int = 1000, exact: EmpoSolution | None = None, verbose: int = 0) -> None:
+        super().__init__(verbose)
+        if every < 1:
+            raise ValueError(f"ExactGap: every must be at least 1, not {every}")
+        self.every, self.exact = every, exact
+        self.history: list[dict[str, float]] = []
+        """One row per look: ``step`` and the logged numbers."""
+
+    def _on_training_start(self) -> None:
+        if not isinstance(self.model, EMPO):
+            raise ValueError(f"ExactGap watches EMPO, not {type(self.model).__name__}: others learn no solution")
+        if self.exact is None:
+            targets = self.model.targets
+            self.exact = solve_robot(targets.model, targets.prior, targets.theory)
+        self._look()
+
+    def _on_step(self) -> bool:
+        if self.model._n_updates >= self.history[-1]["step"] + self.every:
+            self._look()
+        return True
+
+    def _on_training_end(self) -> None:
+        if self.model._n_updates > self.history[-1]["step"]:
+            self._look()
+
+    def _look(self) -> None:
+        row: dict[str, float] = {"step": self.model._n_updates}
+        row |= gap_numbers(self.exact.compare(self.model.solution()))  # type: ignore[union-attr,attr-defined]
+        for name, number in row.items():
+            if name != "step":
+                self.logger.record(f"gap/{name}", number)
+        if self.verbose:
+            judged = "v_h_e_rmse", "pi_r_total_variation", "v_r_relative_at_start"
+            print(f"[ExactGap] step {row['step']}: " + ", ".join(f"{name} {row[name]:.4g}" for name in judged))
+        self.history.append(row)
+
+
+def gap_numbers(differences: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """
+    What is logged of ``exact.compare(learned)``.
+
+    :param differences: by quantity, by measure
+    :return: the mean of each watched quantity under its name, further measures under ``{quantity}_{measure}``
+    """
+    numbers = {}
+    for q in WATCHED:
+        for measure, number in differences[q].items():
+            if measure == "mean":
+                numbers[q] = float(number)
+            elif measure != "largest":
+                numbers[f"{q}_{measure}"] = float(number)
+    return numbers

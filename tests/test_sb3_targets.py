@@ -1,0 +1,118 @@
+"""Are the targets the right-hand sides of the planner's equations?"""
+
+import numpy as np
+import pytest
+from sb3_worlds import crowd_env, exact, gate_env
+from stable_baselines3.common.utils import set_random_seed
+
+from empo_gym.chain import ChainWorld
+from empo_gym.env import RobotEnv
+from empo_gym.goals import GoalSet, ReachCell, ReachRect
+from empo_sb3 import EMPO
+from empo_sb3.targets import multiplicity
+from empo_sb3.timeline import QUANTITIES
+
+ALL = {"x_h_use_network": True, "u_r_use_network": True, "v_r_use_network": True}
+
+
+def unequal_env() -> RobotEnv:
+    """Two humans with different numbers of goals and unequal weights, a robot less than gates would suggest."""
+    goal_sets = (
+        GoalSet([ReachCell(2, 0), ReachRect(2, 0, 3, 0), ReachCell(0, 0)], [5.0, 1.0, 2.0]),
+        GoalSet([ReachCell(1, 0)]),
+    )
+    world = ChainWorld(length=4, horizon=5, starts=(0, 2), gates=(1,), gates_open=False, slip=0.3, goal_sets=goal_sets)
+    return RobotEnv(world, theory={"nu_h": 0.1, "gamma_h": 0.8, "gamma_r": 0.9, "zeta": 1.5, "xi": 2.0})
+
+
+ENVS = {"one of each": gate_env, "two of each": crowd_env, "unequal": unequal_env}
+
+
+@pytest.fixture(params=ENVS.values(), ids=ENVS.keys())
+def learner(request):
+    return EMPO("TablePolicy", request.param(), **ALL)
+
+
+def exact_values(learner):
+    solution, targets = exact(learner), learner.targets
+    values = targets.initial_values()
+    n = targets.live
+    flat = {q: getattr(solution, q) for q in ("x_h", "u_r", "q_r", "v_r", "pi_r")}
+    flat["v_h_e"] = np.concatenate(solution.v_h_e, axis=-1)
+    for q, array in flat.items():
+        values[q][n] = array.reshape(-1, *array.shape[2:])[n]
+    return values
+
+
+def test_the_exact_solution_is_a_fixed_point(learner):
+    values, targets = exact_values(learner), learner.targets
+    answers = targets.of_batch(targets.live, QUANTITIES, values, targets.outlook(values))
+    assert set(answers) == set(QUANTITIES)
+    for q, answer in answers.items():
+        wanted = values[q][targets.live].reshape(answer.shape)
+        np.testing.assert_allclose(answer, wanted, rtol=1e-9, atol=1e-9, err_msg=q)
+
+
+def test_a_wrong_value_of_a_successor_is_noticed(learner):
+    values, targets = exact_values(learner), learner.targets
+    first = targets.live[:1]
+    later = targets.model.n_states + targets.model.indices[0]
+    for q in ("v_h_e", "v_r"):
+        values[q][later] *= 1.5
+    answers = targets.of_batch(first, ("v_h_e", "q_r"), values, targets.outlook(values))
+    assert np.abs(answers["v_h_e"] - values["v_h_e"][first]).max() > 1e-3
+    assert np.abs(answers["q_r"] - values["q_r"][first]).max() > 1e-3
+
+
+def test_missing_quantities_follow_from_the_others(learner):
+    values, targets = exact_values(learner), learner.targets
+    known = targets.initial_values()
+    for q in ("v_h_e", "q_r"):
+        known[q][targets.live] = values[q][targets.live]
+    targets.complete(known, ("v_h_e", "q_r"), learner.theory.beta_r)
+    for q in ("x_h", "u_r", "v_r", "pi_r"):
+        np.testing.assert_allclose(known[q][targets.live], values[q][targets.live], rtol=1e-9, atol=1e-9, err_msg=q)
+
+
+def test_a_target_does_not_depend_on_its_batch(learner):
+    values, targets = exact_values(learner), learner.targets
+    outlook = targets.outlook(values)
+    set_random_seed(0)
+    pairs = np.random.choice(targets.live, size=40)
+    together = targets.of_batch(pairs, QUANTITIES, values, outlook)
+    for i in (0, 7, 39):
+        alone = targets.of_batch(pairs[i : i + 1], QUANTITIES, values, outlook)
+        for q in QUANTITIES:
+            np.testing.assert_allclose(together[q][i], alone[q][0], rtol=1e-12)
+
+
+def test_attainment_on_the_last_step_counts():
+    learner = EMPO("TablePolicy", gate_env())
+    targets = learner.targets
+    values = targets.initial_values()
+    values["pi_r"][:] = 1.0 / targets.model.n_robot_joint
+    last = targets.live[targets.last_step(targets.live)]
+    answers = targets.of_batch(last, ("v_h_e",), values, targets.outlook(values))
+    assert answers["v_h_e"].max() > 0.5, "a goal next door is entered on the last step"
+
+
+def test_one_step_before_the_horizon_all_q_r_are_equal():
+    learner = EMPO("TablePolicy", gate_env())
+    targets = learner.targets
+    values = targets.initial_values()
+    last = targets.live[targets.last_step(targets.live)]
+    q_r = targets.of_batch(last, ("q_r",), values, targets.outlook(values))["q_r"]
+    np.testing.assert_allclose(q_r, learner.theory.gamma_r * learner.theory.terminal_v_r, rtol=1e-12)
+
+
+def test_the_floor_of_x_h_holds_for_what_a_network_says():
+    learner = EMPO("TablePolicy", gate_env(theory={"x_h_min": 0.2}))
+    values = learner.targets.initial_values()
+    values["x_h"][:] = 1e-9
+    learner.targets.complete(values, ("v_h_e", "x_h", "q_r"), 0.0)
+    assert values["x_h"].min() == 0.2
+    assert np.isfinite(values["u_r"][learner.targets.live]).all()
+
+
+def test_multiplicity_counts_how_often_a_pair_occurs():
+    assert multiplicity(np.array([3, 7, 3, 3, 9])).tolist() == [3, 1, 3, 3, 1]
