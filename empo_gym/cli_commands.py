@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
@@ -134,10 +135,13 @@ def worlds(arguments: argparse.Namespace) -> None:
     rows = []
     for name in list_worlds():
         world = load_world(name)
-        rows.append(
-            [name, env_id(name), world_line(world), textwrap.shorten(description(world), width=70, placeholder=" ...")]
-        )
-    print(text_table(["world", "environment id", "size", "what it is about"], rows))
+        goals, horizon = max(map(len, world.goal_sets)), "none" if world.horizon is None else world.horizon
+        rows.append([name, env_id(name), world.n_robots, world.n_humans, goals, horizon, description(world)])
+    headers = ["world", "environment id", "robots", "humans", "goals", "horizon", "what it is about"]
+    room = shutil.get_terminal_size((160, 1)).columns - len(
+        text_table(headers[:-1], [row[:-1] for row in rows]).splitlines()[1]
+    )
+    print(text_table(headers, [[*row[:-1], textwrap.shorten(row[-1], max(30, room - 3), placeholder=" ...")] for row in rows]))
 
 
 def show(arguments: argparse.Namespace) -> None:
@@ -176,4 +180,4 @@ def check(arguments: argparse.Namespace) -> None:
         world = load_world(file)
         report = check_world(world)
         print(f"{file}: {world_line(world)}")
-        print(f"  {report.n_states:,} states and {report.n_rows:,} joint actions checked: {', '.join(report.passed)}")
+        print(f"  {report.n_states:,} states and {report.n_rows:,} joint actions checked: {', '.join(report.passed).replace('_', ' ')}")

@@ -5,6 +5,7 @@ The functions return text and print nothing, so that a test or a notebook can us
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
@@ -35,7 +36,7 @@ def _cell(value: Any) -> str:
 
 
 def _is_numeric(cells: Sequence[str]) -> bool:
-    return all(cell.lstrip("-").replace(",", "").replace(".", "", 1)[:1].isdigit() and "(" not in cell for cell in cells)
+    return all(re.fullmatch(r"-?[\d.,]+(e[-+]?\d+)?|nan|-?inf|none", cell) for cell in cells)
 
 
 def _aligned(cell: str, width: int, right: bool) -> str:
