@@ -5,9 +5,9 @@ then mixes through a perceptron. Both results enter through a gate that is a GRU
 hidden state; the gate starts almost closed, so that at first the policy is reactive and training is stable
 (after the gating of GTrXL, Parisotto et al. 2020, https://arxiv.org/abs/1910.06764).
 
-The state of a layer is its inputs at the last ``context`` steps, and which of them exist: zeros mean none, so forgetting is the same
-product as for the other cells. A rollout stores it for every step: ``4 * context * rnn_hidden_size`` bytes a step and layer,
-for the actor and again for a separate critic; choose ``context`` no longer than the memory the task needs.
+The state of a layer is its inputs at the last ``context`` steps, and which of them exist: zeros mean none, so forgetting is
+the same product as for the other cells. A rollout stores it for every step, ``4 * context * rnn_hidden_size`` bytes a step and
+layer, for the actor and again for a separate critic; choose ``context`` no longer than the memory the task needs.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class AttentionLayer(nn.Module):
         return x.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
 
     def _bias(self, x: th.Tensor, exists: th.Tensor) -> th.Tensor:
-        """(N, n_heads, T, context + T): the bias per distance; minus infinity in the future, too far back, and where nothing exists."""
+        """(N, n_heads, T, context + T): the bias per distance; -inf in the future, too far back, and where nothing exists."""
         steps = x.shape[1]
         distance = th.arange(self.context, self.context + steps, device=x.device).unsqueeze(1)
         distance = distance - th.arange(self.context + steps, device=x.device)

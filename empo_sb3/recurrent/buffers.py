@@ -20,8 +20,15 @@ from empo_sb3.recurrent.cells import Layout
 FLAT = ("actions", "values", "log_probs", "advantages", "returns", "episode_starts")
 
 
+class StateShapes(NamedTuple):
+    """(num_layers, size) of every state array, of actor and critic; none for a critic without its own cell."""
+
+    pi: tuple[tuple[int, int], ...]
+    vf: tuple[tuple[int, int], ...]
+
+
 class SequenceSamples(NamedTuple):
-    """A minibatch of rows in time order. ``states``: before the first row of each sequence, (num_layers, sequences, size) each."""
+    """A minibatch of rows in time order; ``states`` are those before the first row of each sequence, in the layout's order."""
 
     observations: th.Tensor | TensorDict
     actions: th.Tensor
@@ -41,7 +48,7 @@ class _Sequences(BaseBuffer):
     observations: Any
     generator_ready: bool
 
-    def __init__(self, *args: Any, state_shapes: RNNStates, **kwargs: Any):
+    def __init__(self, *args: Any, state_shapes: StateShapes, **kwargs: Any):
         self.state_shapes = state_shapes
         super().__init__(*args, **kwargs)
 
@@ -104,7 +111,8 @@ class _Sequences(BaseBuffer):
     def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> SequenceSamples:  # type: ignore[override]
         starts = (vars(self)["episode_starts"][batch_inds].ravel() > 0) | (batch_inds % self.buffer_size == 0)
         starts[0] = True
-        firsts = batch_inds[starts]
+        layout = Layout.of(starts, self.device)
+        firsts = batch_inds[layout.firsts.cpu().numpy()]
         pi, vf = self._states_at(self.states_pi, firsts), self._states_at(self.states_vf, firsts)
         observations: Any
         if isinstance(self.observations, dict):
@@ -122,7 +130,7 @@ class _Sequences(BaseBuffer):
             returns=returns,
             states=RNNStates(pi, vf),
             episode_starts=episode_starts,
-            layout=Layout.of(starts, self.device),
+            layout=layout,
             action_masks=None if self.action_masks is None else self.to_torch(self.action_masks[batch_inds]),
         )
 
@@ -134,7 +142,7 @@ class SequenceRolloutBuffer(_Sequences, RolloutBuffer):  # type: ignore[misc]
     """
     Rollout buffer for recurrent policies; arguments of SB3's, and
 
-    :param state_shapes: (num_layers, size) of every state array, of actor and critic; none for a critic without its own cell
+    :param state_shapes: of the policy
     """
 
 

@@ -1,7 +1,7 @@
 """Sequence models behind one interface, and the fused pass over the sequences of a minibatch.
 
-A cell reads a sequence ``(T, N, input_size)`` and its states, a tuple of arrays ``(num_layers, N, size)``, one for each entry of
-``state_sizes``: an LSTM has two, a GRU one, attention its memory. An episode begins with states of zeros.
+A cell reads a sequence ``(T, N, input_size)`` and its states, a tuple of arrays ``(num_layers, N, size)``, one for each entry
+of ``state_sizes``: an LSTM has two, a GRU one, attention its memory. An episode begins with states of zeros.
 
 A PPO minibatch is a row of consecutive steps cut where an episode begins, where the next environment begins and where the
 minibatch begins. So the flag "an episode begins" can stand only on the first step of a sequence, and forgetting is one product
@@ -11,6 +11,7 @@ would do the same at many times the cost.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch import nn
 from empo_sb3.recurrent.gru import GruSequence, gru_steps
 
 States = tuple[th.Tensor, ...]
+CUT_COST = 64  # rows; about what one more call of an LSTM costs on a core, forward and backward
 
 
 class Cell(nn.Module):
@@ -72,8 +74,8 @@ class GRU(nn.GRU, Cell):  # type: ignore[misc]
             last.append(sequence[-1])
         return sequence, (th.stack(last),)
 
-    def _weights(self, layer: int) -> list[th.Tensor | None]:
-        weights = self.all_weights[layer]
+    def _weights(self, layer: int) -> list[Any]:
+        weights: list[Any] = list(self.all_weights[layer])
         return weights if self.bias else [*weights, None, None]
 
     @staticmethod
@@ -89,16 +91,20 @@ class GRU(nn.GRU, Cell):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the rows of a flat minibatch lie in a padded batch of sequences.
+    """
+    How the rows of a flat minibatch are fed to a cell: sequences side by side, the longest first, in segments of time.
 
-    :param step: (rows,) position of each row in its sequence
-    :param sequence: (rows,) number of its sequence
-    :param shape: (longest sequence, number of sequences)
+    From one segment to the next the sequences that have ended drop out, so little is computed on padding. A cut costs
+    a call of the cell; it is made where it saves more than ``CUT_COST`` rows of padding.
+
+    :param position: (rows,) where each row lies in the padded rows of all segments
+    :param firsts: (sequences,) the first row of each sequence, in the order in which they lie side by side
+    :param segments: (steps, sequences) of every segment
     """
 
-    step: th.Tensor
-    sequence: th.Tensor
-    shape: tuple[int, int]
+    position: th.Tensor
+    firsts: th.Tensor
+    segments: tuple[tuple[int, int], ...]
 
     @classmethod
     def of(cls, starts: np.ndarray, device: th.device | str) -> Layout:
@@ -108,19 +114,44 @@ class Layout:
         :param starts: (rows,) bool, true where a row begins a sequence; the first row always does
         """
         firsts = np.flatnonzero(starts)
+        lengths = np.diff(firsts, append=len(starts))
+        order = np.argsort(-lengths, kind="stable")
+        lane = np.empty_like(order)
+        lane[order] = np.arange(len(order))
         sequence = np.cumsum(starts) - 1
         step = np.arange(len(starts)) - firsts[sequence]
-        shape = (int(step.max()) + 1, len(firsts))
-        return cls(th.as_tensor(step, device=device), th.as_tensor(sequence, device=device), shape)
 
-    def pad(self, rows: th.Tensor) -> th.Tensor:
-        """(rows, D) -> (T, N, D), zeros where a sequence has ended."""
-        padded = rows.new_zeros(*self.shape, rows.shape[1])
-        return padded.index_put((self.step, self.sequence), rows)
+        begins, widths, segments = _segments(lengths[order])
+        offsets = np.cumsum([0, *(steps * n for steps, n in segments)])
+        segment = np.searchsorted(begins, step, side="right") - 1
+        position = offsets[segment] + (step - begins[segment]) * widths[segment] + lane[sequence]
+        return cls(th.as_tensor(position, device=device), th.as_tensor(firsts[order], device=device), segments)
 
-    def flatten(self, padded: th.Tensor) -> th.Tensor:
-        """(T, N, D) -> (rows, D)."""
-        return padded[self.step, self.sequence]
+    def pad(self, rows: th.Tensor) -> list[th.Tensor]:
+        """(rows, D) -> (steps, sequences, D) of every segment, zeros where a sequence has ended."""
+        sizes = [steps * n for steps, n in self.segments]
+        padded = rows.new_zeros(sum(sizes), rows.shape[1]).index_copy(0, self.position, rows)
+        return [piece.view(*shape, -1) for piece, shape in zip(padded.split(sizes), self.segments, strict=True)]
+
+    def flatten(self, padded: list[th.Tensor]) -> th.Tensor:
+        """The inverse of :meth:`pad`."""
+        return th.cat([piece.flatten(0, 1) for piece in padded])[self.position]
+
+
+def _segments(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[tuple[int, int], ...]]:
+    """Begins, widths and shapes of the segments for sequences of these lengths, the longest first."""
+    cuts = [(0, len(lengths))]
+    waste, previous = 0, 0
+    for n in range(len(lengths), 0, -1):  # after `previous` steps, n sequences go on, for `more` steps at least
+        more = int(lengths[n - 1]) - previous
+        waste += (cuts[-1][1] - n) * more
+        if waste > CUT_COST:
+            cuts.append((previous, n))
+            waste = 0
+        previous += more
+    begins, widths = np.array(cuts).T
+    shapes = tuple((int(steps), int(n)) for steps, n in zip(np.diff(begins, append=previous), widths, strict=True))
+    return begins, widths, shapes
 
 
 def forget(states: States, episode_starts: th.Tensor) -> States:
@@ -134,14 +165,18 @@ def forget(states: States, episode_starts: th.Tensor) -> States:
 
 def run_layout(cell: Cell, rows: th.Tensor, states: States, episode_starts: th.Tensor, layout: Layout) -> th.Tensor:
     """
-    Outputs for a flat minibatch in one call of the cell.
+    Outputs for a flat minibatch, all its sequences together.
 
     :param rows: (rows, input_size)
-    :param states: states before the first row of every sequence, (num_layers, N, size) each
+    :param states: before the first row of every sequence, in the layout's order, (num_layers, N, size) each
     :param episode_starts: (rows,); only those at the first row of a sequence count, and no others may be set
     """
-    firsts = episode_starts[layout.step == 0]
-    outputs, _ = cell(layout.pad(rows), forget(states, firsts))
+    states = forget(states, episode_starts[layout.firsts])
+    outputs = []
+    for piece in layout.pad(rows):
+        states = tuple(state[:, : piece.shape[1]].contiguous() for state in states)
+        output, states = cell(piece, states)
+        outputs.append(output)
     return layout.flatten(outputs)
 
 
@@ -158,7 +193,7 @@ def run_rows(cell: Cell, rows: th.Tensor, states: States, episode_starts: th.Ten
     starts = episode_starts.view(n, -1).t()
     cuts = [0, *(1 + t for t in range(len(starts) - 1) if bool(starts[t + 1].any())), len(starts)]
     outputs: list[Any] = []
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in itertools.pairwise(cuts):
         piece, states = cell(sequence[begin:end].contiguous(), forget(states, starts[begin]))
         outputs.append(piece)
     return th.cat(outputs).transpose(0, 1).reshape(len(rows), -1), states

@@ -1,12 +1,12 @@
-"""The recurrence of a GRU layer with its gradient written out, because torch differentiates a GRU on a CPU operation by operation.
+"""The recurrence of a GRU layer with its gradient written out: on a CPU torch differentiates a GRU operation by operation.
 
-With ``gi_t = W_i x_t + b_i`` (one matrix product for the whole sequence) and ``gh_t = W_h h_{t-1} + b_h``, each split in three:
+With ``gi_t = W_i x_t + b_i`` (one matrix product for the whole sequence) and ``gh_t = W_h h_{t-1} + b_h``, each in 3 parts:
 
     r_t = σ(gi_r + gh_r)      z_t = σ(gi_z + gh_z)      n_t = tanh(gi_n + r_t · gh_n)      h_t = n_t + z_t · (h_{t-1} - n_t)
 
-All of backward but the chain ``dh_t -> dh_{t-1}`` is known before it starts: the derivative of ``gh_t`` is ``dh_t`` times a factor
-``K_t`` of the stored gates. So the loop backwards is one product by ``K_t`` and one matrix product a step, and the gradient
-of the weights is one product over all steps. The numbers are those of ``torch.nn.GRU``.
+All of backward but the chain ``dh_t -> dh_{t-1}`` is known before it starts: the derivative of ``gh_t`` is ``dh_t`` times a
+factor ``K_t`` of the stored gates. So the loop backwards is one product by ``K_t`` and one matrix product a step, and the
+gradient of the weights is one product over all steps. The numbers are those of ``torch.nn.GRU``.
 """
 
 from typing import Any
@@ -65,7 +65,7 @@ class GruSequence(th.autograd.Function):
             th.add(d_out, carry, out=d_h)
             th.mul(d_h.unsqueeze(1), factor, out=d_gates)
             carry = th.addmm(d_h * keep, d_gates.flatten(1), weight)
-        # The input's gates see the same derivatives, but for the candidate, which the reset gate scales on the hidden side only.
+        # The gates of the input have the same derivatives, but for the candidate: r scales it on the hidden side only.
         d_gi = th.cat((d_gh[:, :, 0], d_gh[:, :, 1], d_hs * d_new), dim=2)
         rows_gh = d_gh.reshape(-1, weight.shape[0])
         return d_gi, carry, rows_gh.t() @ before.reshape(-1, weight.shape[1]), rows_gh.sum(0)

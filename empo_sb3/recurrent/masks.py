@@ -1,7 +1,7 @@
 """Action masks as MaskablePPO has them: ``env.action_masks()`` gives true for every action that may be taken now.
 
-A mask becomes a change of the logits, so SB3's own distributions serve: a forbidden action gets a logit so low that its probability
-is exactly zero, and with it its share of the entropy. Layouts: Discrete ``(n,)``, MultiDiscrete all choices in one
+A mask becomes a change of the logits, so SB3's own distributions serve: a forbidden action gets a logit so low that its
+probability is exactly zero, and with it its share of the entropy. Layouts: Discrete ``(n,)``, MultiDiscrete all choices in one
 row ``(sum(nvec),)``, MultiBinary ``(2 * n,)`` as pairs (may be 0, may be 1).
 """
 

@@ -1,8 +1,8 @@
 """Actor-critic policies with memory: features -> sequence model -> heads, for any cell of :mod:`empo_sb3.recurrent.cells`.
 
-The critic's memory is a value, ``critic_rnn``: ``"separate"`` (its own cell), ``"shared"`` (the actor's outputs, through which the
-value loss sends no gradient) or ``"none"`` (a linear layer, no memory). With the LSTM the networks are those of sb3-contrib,
-built in the same order from the same random numbers, and its names of keywords and parameters are understood.
+The critic's memory is a value, ``critic_rnn``: ``"separate"`` (its own cell), ``"shared"`` (the actor's outputs, through which
+the value loss sends no gradient) or ``"none"`` (a linear layer, no memory). With the LSTM the networks are those of
+sb3-contrib, built in the same order from the same random numbers, and its names of keywords and parameters are understood.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
 from empo_sb3.recurrent.attention import Attention
+from empo_sb3.recurrent.buffers import StateShapes
 from empo_sb3.recurrent.cells import GRU, LSTM, Cell, Layout, States, run_layout, run_rows
 from empo_sb3.recurrent.masks import mask_logits
 
@@ -116,9 +117,10 @@ class RecurrentPolicy(ActorCriticPolicy):
         return RNNStates(self.rnn_actor.initial_states(n), self.rnn_critic.initial_states(n) if self.rnn_critic else ())
 
     @property
-    def state_shapes(self) -> RNNStates:
+    def state_shapes(self) -> StateShapes:
         """(num_layers, size) of every state array, of actor and critic."""
-        return RNNStates(*(tuple((len(s), s.shape[2]) for s in states) for states in self.initial_states(1)))  # type: ignore[misc]
+        pi, vf = (tuple((s.shape[0], s.shape[2]) for s in states) for states in self.initial_states(1))
+        return StateShapes(pi, vf)
 
     def _latents(
         self, obs: PyTorchObs, states: RNNStates, episode_starts: th.Tensor, layout: Layout | None = None
@@ -162,7 +164,7 @@ class RecurrentPolicy(ActorCriticPolicy):
         distribution = self._get_action_dist_from_latent(latent_pi, action_masks)
         actions = distribution.get_actions(deterministic=deterministic)
         log_prob = distribution.log_prob(actions)
-        return actions.reshape((-1, *self.action_space.shape)), self.value_net(latent_vf), log_prob, states  # type: ignore[misc]
+        return actions.reshape((-1, *(self.action_space.shape or ()))), self.value_net(latent_vf), log_prob, states
 
     def evaluate_actions(  # type: ignore[override]
         self,
@@ -239,7 +241,7 @@ class RecurrentPolicy(ActorCriticPolicy):
         with th.no_grad():
             starts_tensor = th.tensor(starts, dtype=th.float32, device=self.device)
             action_tensor, states = self._predict(obs, states, starts_tensor, deterministic, action_masks)
-        actions = self.to_env(action_tensor.cpu().numpy().reshape((-1, *self.action_space.shape)))  # type: ignore[misc]
+        actions = self.to_env(action_tensor.cpu().numpy().reshape((-1, *(self.action_space.shape or ()))))
         return (actions if vectorized else actions[0]), tuple(s.cpu().numpy() for s in states)
 
     def _state_tensors(self, state: tuple[np.ndarray, ...] | None, n: int) -> States:

@@ -1,13 +1,12 @@
 """PPO with memory: sb3-contrib's algorithm with any sequence model, action masks, and one fused pass over the sequences.
 
-The objective, the order of the minibatches and every random draw are sb3-contrib's, so with an LSTM both arrive at the same parameters;
-what differs is the work. Sequences are cut where episodes begin, hence no loop over steps; rows are never padded outside the
-cell; only the states that the cell has are stored.
+The objective, the order of the minibatches and every random draw are sb3-contrib's, so with an LSTM both arrive at the same
+parameters; what differs is the work. Sequences are cut where episodes begin, hence no loop over steps; rows are never padded
+outside the cell; only the states that the cell has are stored.
 """
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -17,7 +16,6 @@ from gymnasium import spaces
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from sb3_contrib.ppo_recurrent import policies as contrib
-from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import MaybeCallback
@@ -51,24 +49,31 @@ class RecurrentPPO(sb3_contrib.RecurrentPPO):
     """
     sb3-contrib's RecurrentPPO with GRU, LSTM and attention policies and optional action masks.
 
-    Arguments are sb3-contrib's; ``policy_kwargs`` are those of :class:`~empo_sb3.recurrent.policies.RecurrentPolicy`. Zips that
-    sb3-contrib's RecurrentPPO saved can be loaded.
+    Arguments are sb3-contrib's; ``policy_kwargs`` are those of :class:`~empo_sb3.recurrent.policies.RecurrentPolicy`.
+    Zips that sb3-contrib's RecurrentPPO saved can be loaded.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MlpGruPolicy": policies.MlpGruPolicy,
-        "CnnGruPolicy": policies.CnnGruPolicy,
-        "MultiInputGruPolicy": policies.MultiInputGruPolicy,
-        "MlpLstmPolicy": policies.MlpLstmPolicy,
-        "CnnLstmPolicy": policies.CnnLstmPolicy,
-        "MultiInputLstmPolicy": policies.MultiInputLstmPolicy,
-        "MlpAttentionPolicy": policies.MlpAttentionPolicy,
-        "CnnAttentionPolicy": policies.CnnAttentionPolicy,
-        "MultiInputAttentionPolicy": policies.MultiInputAttentionPolicy,
+        cls.__name__: cls
+        for cls in (
+            policies.MlpGruPolicy,
+            policies.CnnGruPolicy,
+            policies.MultiInputGruPolicy,
+            policies.MlpLstmPolicy,
+            policies.CnnLstmPolicy,
+            policies.MultiInputLstmPolicy,
+            policies.MlpAttentionPolicy,
+            policies.CnnAttentionPolicy,
+            policies.MultiInputAttentionPolicy,
+        )
     }
     policy: RecurrentPolicy  # type: ignore[assignment]
     rollout_buffer: SequenceRolloutBuffer | SequenceDictRolloutBuffer  # type: ignore[assignment]
-    _last_lstm_states: RNNStates
+    clip_range: Any  # a number, then a FloatSchedule, once the model is set up
+    clip_range_vf: Any
+    _last_obs: Any
+    _last_episode_starts: Any
+    _last_lstm_states: RNNStates  # type: ignore[assignment]
     _masks_wanted: bool | None = None
 
     def _setup_model(self) -> None:
@@ -100,8 +105,8 @@ class RecurrentPPO(sb3_contrib.RecurrentPPO):
                 )
             self.clip_range_vf = FloatSchedule(self.clip_range_vf)
 
-    def collect_rollouts(
-        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    def collect_rollouts(  # type: ignore[override]
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int
     ) -> bool:
         """
         Act ``n_rollout_steps`` steps in every environment and store them, with returns and advantages.
@@ -113,7 +118,7 @@ class RecurrentPPO(sb3_contrib.RecurrentPPO):
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         masking = self._masking(env)
-        states = deepcopy(self._last_lstm_states)
+        states = self._last_lstm_states
         if self.use_sde:
             self.policy.reset_noise(env.num_envs)
         callback.on_rollout_start()
@@ -164,7 +169,11 @@ class RecurrentPPO(sb3_contrib.RecurrentPPO):
         self, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]], states: RNNStates
     ) -> None:
         """Add the discounted value of the last observation where an episode was cut off, not ended; changes ``rewards``."""
-        cut = [i for i in np.flatnonzero(dones) if infos[i].get("TimeLimit.truncated") and "terminal_observation" in infos[i]]
+        cut = [
+            i
+            for i in range(len(dones))
+            if dones[i] and infos[i].get("TimeLimit.truncated") and "terminal_observation" in infos[i]
+        ]
         if not cut:
             return
         last = [infos[i]["terminal_observation"] for i in cut]
