@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from empo_gym import ChainWorld, GoalSet, ReachCell, ReachRect
+from empo_gym import ChainWorld, GoalSet, ReachCell, ReachRect, load_world
 from empo_gym.goals import Goal
+from empo_gym.model import reachable_states
 
 WORLD = ChainWorld(length=5, starts=(0, 4), gates=())
 STATES = [(0, 4), (2, 3), (3, 2)]
@@ -14,6 +15,13 @@ def test_a_cell_goal_holds_where_the_human_stands_in_the_cell():
     assert ReachCell(2, 0).holds(WORLD, STATES, 0).tolist() == [False, True, False]
     assert ReachCell(2, 0).holds(WORLD, STATES, 1).tolist() == [False, False, True]
     assert not ReachCell(2, 1).holds(WORLD, STATES, 0).any()
+
+
+def test_a_cell_goal_holds_for_a_dead_human_too():
+    world = load_world({"map": "We We We We\nWe Ay La We\nWe .. Ae We\nWe We We We", "max_steps": 2})
+    states = reachable_states(world)
+    dead = [not world.describe(state)["agents"][0]["alive"] for state in map(tuple, states.tolist())]
+    assert any(dead) and ReachCell(2, 1).holds(world, states, 0)[dead].all()
 
 
 def test_a_rectangle_includes_its_corners():

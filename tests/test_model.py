@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from tables import BatchedTableWorld, TableWorld, random_world, worlds
 
-from empo_gym import ChainWorld, GoalSet, ReachCell, Successors, TabularModel
+from empo_gym import ChainWorld, GoalSet, ReachCell, Successors, TabularModel, load_world
+from empo_gym import model as packing
 from empo_gym.model import TooManyStates, reachable_states
 from empo_gym.state_index import VectorIndex
 from empo_gym.world import Agent, BatchedWorldModel, World, WorldModel
@@ -26,6 +27,32 @@ def test_batched_worlds_and_python_objects_give_the_same_model(world):
         assert np.array_equal(getattr(plain, name), getattr(batched, name)), name
     assert all(np.array_equal(a, b) for a, b in zip(plain.achieved, batched.achieved, strict=True))
     assert plain.layer_ends == batched.layer_ends
+
+
+class OneAtATime:
+    """A batched world of which only the scalar verbs are left."""
+
+    def __init__(self, world):
+        self.agents, self.horizon, self.goal_sets = world.agents, world.horizon, world.goal_sets
+        self.initial_state, self.transition_probabilities = world.initial_state, world.transition_probabilities
+        self.observe, self.positions = world.observe, world.positions
+
+
+def test_a_grid_packs_the_same_way_state_by_state():
+    world = load_world({"map": "We We We We We\nWe Ay Un Ro We\nWe .. La Ae We\nWe We We We We", "max_steps": 3})
+    plain, batched = TabularModel.pack(OneAtATime(world)), TabularModel.pack(world)
+    assert plain.n_states > 50 and plain.states == as_tuples(batched.states)
+    for name in ("indptr", "indices", "probs"):
+        assert np.array_equal(getattr(plain, name), getattr(batched, name)), name
+    assert np.array_equal(plain.achieved[0], batched.achieved[0])
+
+
+def test_the_numbers_do_not_depend_on_how_many_states_are_expanded_at_once(monkeypatch):
+    world = random_world(3, robots=(2,), humans=(3,), n_states=40, horizon=5, kind=BatchedTableWorld)
+    whole = TabularModel.pack(world)
+    monkeypatch.setattr(packing, "_CHUNK_ROWS", 1)
+    pieces = TabularModel.pack(world)
+    assert np.array_equal(whole.states, pieces.states) and np.array_equal(whole.indices, pieces.indices)
 
 
 @settings(max_examples=40, deadline=None)

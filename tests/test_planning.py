@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tables import AmongStates, TableWorld, random_world, worlds
 
-from empo_gym import ChainWorld, GoalSet, ReachCell, TabularModel, Theory, solve_humans, solve_robot
+from empo_gym import ChainWorld, GoalSet, ReachCell, TabularModel, Theory, planning, solve_humans, solve_robot
 from empo_gym.world import Agent
 
 INF = math.inf
@@ -320,6 +320,22 @@ def test_solving_twice_gives_the_same_bits():
     world = ChainWorld(length=6, horizon=6, slip=0.2, gates=(2, 4), starts=(0, 5))
     first, second = solve(world, Theory()), solve(world, Theory())
     assert first.v_r.tobytes() == second.v_r.tobytes() and first.pi_r.tobytes() == second.pi_r.tobytes()
+
+
+def test_the_bits_do_not_depend_on_how_the_states_are_cut_into_pieces(monkeypatch):
+    world = random_world(9, robots=(2, 2), humans=(2, 3), n_states=30, horizon=4)
+    whole = solve(world, Theory())
+    monkeypatch.setattr(planning, "_CHUNK_NUMBERS", 40)
+    pieces = solve(world, Theory())
+    assert whole.v_r.tobytes() == pieces.v_r.tobytes() and whole.pi_r.tobytes() == pieces.pi_r.tobytes()
+    for a, b in zip((*whole.v_h_e, *whole.prior.pi_h), (*pieces.v_h_e, *pieces.prior.pi_h), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_everything_is_computed_in_double_precision():
+    solution = solve(ChainWorld(), Theory())
+    arrays = (solution.q_r, solution.pi_r, solution.x_h, solution.u_r, solution.v_r, *solution.v_h_e)
+    assert all(a.dtype == np.float64 for a in (*arrays, *solution.prior.pi_h, *solution.prior.v_h_m, solution.model.probs))
 
 
 def test_more_willing_robots_give_more_power():
