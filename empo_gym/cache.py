@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from empo_gym.model import TabularModel
 from empo_gym.planning import solve_humans
 from empo_gym.registration import world_files
+from empo_gym.world import WorldModel
 
 if TYPE_CHECKING:
     from empo_gym.solution import HumanPrior
     from empo_gym.theory import Theory
-    from empo_gym.world import WorldModel
 
 Value = TypeVar("Value")
 
@@ -70,6 +70,8 @@ def shared_world(source: Any) -> WorldModel:
     :raises ValueError: as :func:`empo_gym.load_world`
     """
     if not isinstance(source, str | os.PathLike | Mapping):
+        if not isinstance(source, WorldModel):
+            raise ValueError(f"A world is a name, a path, a mapping or an object with a world model's verbs, not {source!r}.")
         return source
     from empo_gym.grid import load_world  # other world models need none of the grid's compiled code
 

@@ -68,13 +68,13 @@ class RobotEnv(gym.Env):
         _check_choice("reward", reward, REWARDS)
         _check_choice("action_space", action_space, ("joint", "multi"))
         _check_choice("render_mode", render_mode, (*self.metadata["render_modes"], None))
-        if isinstance(human_policy, str):
+        if not (human_policy is None or isinstance(human_policy, HumanPrior) or callable(human_policy)):
             _check_choice("human_policy", human_policy, _POLICIES)
-        if not 0.0 <= goal_resample_prob <= 1.0:
+        if not isinstance(goal_resample_prob, int | float) or not 0.0 <= goal_resample_prob <= 1.0:
             raise ValueError(f"goal_resample_prob must be a probability, not {goal_resample_prob!r}.")
         if reward == "power" and solution is None:
             raise ValueError('reward="power" needs solution=, the EmpoSolution whose U_r is paid.')
-        self.world = shared_world(world)
+        self.world: Any = shared_world(world)  # a WorldModel; pictures and descriptions are a grid's own
         self.theory = environment_theory(self.world, theory)
         self.goal_resample_prob = float(goal_resample_prob)
         self.observe_goals = observe_goals
@@ -89,7 +89,7 @@ class RobotEnv(gym.Env):
         self._joint_table = list(np.ndindex(self._robot_shape))
         self._n_robot_joint = len(self._joint_table)
         self.action_space = (
-            spaces.Discrete(self._n_robot_joint) if action_space == "joint" else spaces.MultiDiscrete(self._robot_shape)
+            spaces.Discrete(self._n_robot_joint) if action_space == "joint" else spaces.MultiDiscrete(list(self._robot_shape))
         )
         space = self._view.space(self.world)
         self.observation_space = self._view.with_goals(space, self.world) if observe_goals else space
@@ -248,25 +248,41 @@ class RobotEnv(gym.Env):
         return self._observation(), self._info({})
 
     def _beginning(self, options: dict[str, Any]) -> tuple[int, Any]:
-        t, state = int(options.get("t", 0)), options.get("state")
+        t, state = _whole("t", options.get("t", 0)), options.get("state")
         if t < 0 or (self.world.horizon is not None and t >= self.world.horizon):
             raise ValueError(f"There is no step at t = {t}; the horizon is {self.world.horizon}.")
         if isinstance(state, Mapping):
             return t, self.world.state(state)
         if state is not None:
-            return t, tuple(int(v) for v in state) if isinstance(state, list | np.ndarray) else state
+            return t, self._given_state(state)
         if self._starts is not None and not options and self.np_random.random() < self._starts[2]:
             states, times, _, weights = self._starts
             k = draw(weights, self.np_random)
             return int(times[k]), self.model.state(int(states[k]))
         return t, self.world.initial_state()
 
-    def _beginning_goals(self, given: Mapping[int, int]) -> tuple[int, ...]:
+    def _given_state(self, state: Any) -> Any:
+        if isinstance(state, list | np.ndarray):
+            state = tuple(np.asarray(state).tolist())
+        radices = getattr(self.world, "radices", None)
+        if radices is not None and not (
+            isinstance(state, tuple)
+            and len(state) == len(radices)
+            and all(isinstance(v, int) and 0 <= v < radix for v, radix in zip(state, radices, strict=True))
+        ):
+            raise ValueError(
+                f"A state is a description or {len(radices)} whole numbers below {tuple(radices.tolist())}, not {state!r}."
+            )
+        return state
+
+    def _beginning_goals(self, given: Mapping[int, int] | Sequence[int]) -> tuple[int, ...]:
+        given = given if isinstance(given, Mapping) else dict(enumerate(given))
         goals = [self._draw_goal(human) for human in range(len(self._human_shape))]
-        for human, goal in given.items():
-            if not 0 <= int(human) < len(goals) or not 0 <= int(goal) < len(self.world.goal_sets[int(human)]):
+        for key, value in given.items():
+            human, goal = _whole("the number of a human", key), _whole("the number of a goal", value)
+            if not 0 <= human < len(goals) or not 0 <= goal < len(self.world.goal_sets[human]):
                 raise ValueError(f"There is no goal {goal} of human {human}; both are numbered from 0.")
-            goals[int(human)] = int(goal)
+            goals[human] = goal
         return tuple(goals)
 
     def _draw_goal(self, human: int) -> int:
@@ -341,11 +357,15 @@ class RobotEnv(gym.Env):
         if self.render_mode is None or self._stage is None:
             return None
         goals = [goal_set.goals[goal] for goal_set, goal in zip(self.world.goal_sets, self.goals, strict=True)]
-        from empo_gym.grid.render import render, render_text  # pictures are for grids, and few runs want any
+        if not hasattr(self.world, "map"):
+            if self.render_mode == "ansi":
+                return "\n".join([f"state {self.state}", *(f"human {h} wants {goal.name}" for h, goal in enumerate(goals))])
+            raise ValueError("Only worlds with a map have a picture; use render_mode='ansi'.")
+        from empo_gym.grid.render import render, render_text  # few runs want any picture
 
         if self.render_mode == "ansi":
             return render_text(self.world, self.state, goals)
-        size = min(64, max(24, 448 // max(self.world.width, self.world.height)))
+        size = min(64, max(24, 2 * (224 // max(self.world.width, self.world.height))))
         return render(self.world, self.state, goals, tile_size=size)
 
 
@@ -353,9 +373,17 @@ def environment_theory(world: Any, theory: Theory | Mapping[str, float] | None) 
     """Return the theory of an environment: a given one, or the world's own numbers with some replaced."""
     if isinstance(theory, Theory):
         return theory
+    if not isinstance(theory, Mapping | None):
+        raise ValueError(f"theory must be a Theory or a mapping of its parameters, not {theory!r}.")
     return Theory.from_mapping({**getattr(world, "theory", {}), **(theory or {})})
 
 
 def _check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
-    if value not in choices:
+    if value not in tuple(choices):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}.")
+
+
+def _whole(name: str, value: Any) -> int:
+    if not isinstance(value, int | np.integer):
+        raise ValueError(f"{name} must be a whole number, not {value!r}.")
+    return int(value)

@@ -359,6 +359,10 @@ def test_info_is_small_and_made_of_numbers_alone():
         ({"theory": {"gamma_h": -1.0}}, "gamma_h"),
         ({"theory": {"betar": 1.0}}, "beta_r"),
         ({"world": "no_such_world_at_all"}, "no_such_world_at_all"),
+        ({"world": 3}, "name, a path, a mapping or an object"),
+        ({"human_policy": 3}, "human_policy must be one of"),
+        ({"theory": 3}, "theory must be a Theory or a mapping"),
+        ({"goal_resample_prob": "often"}, "must be a probability"),
     ],
 )
 def test_a_wrong_argument_is_a_value_error_that_says_what_may_stand_there(keywords, sentence):
@@ -380,6 +384,11 @@ def test_a_wrong_action_is_an_error(action):
         ({"t": 10}, "no step at t = 10"),
         ({"goals": {0: 99}}, "no goal 99 of human 0"),
         ({"goals": {3: 0}}, "of human 3"),
+        ({"goals": {0: 1.5}}, "goal must be a whole number"),
+        ({"t": 2.5}, "t must be a whole number"),
+        ({"state": (1, 2)}, "3 whole numbers"),
+        ({"state": (99, 0, 0)}, "3 whole numbers"),
+        ({"state": "start"}, "A state is"),
         ({"when": 1}, "options must be one of"),
         ({"state": {"agents": []}}, "agents"),
     ],
@@ -396,6 +405,17 @@ def test_a_world_too_large_to_plan_for_says_what_to_do(monkeypatch):
     with pytest.raises(ValueError, match="too many for its humans to plan"):
         env.reset()
     assert RobotEnv("default", human_policy="boltzmann").reset(seed=0)[1]["state_id"] == 0
+
+
+def test_a_world_without_a_map_has_a_text_but_no_picture():
+    for mode in ("ansi", "rgb_array"):
+        env = RobotEnv(ChainWorld(), render_mode=mode)
+        env.reset(seed=0, options={"goals": [3]})
+        if mode == "ansi":
+            assert env.render().splitlines() == ["state (0, 1)", "human 0 wants 3,0"]
+        else:
+            with pytest.raises(ValueError, match="have a picture"):
+                env.render()
 
 
 def test_stepping_before_the_first_reset_is_an_error():
