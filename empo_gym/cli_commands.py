@@ -180,4 +180,5 @@ def check(arguments: argparse.Namespace) -> None:
         world = load_world(file)
         report = check_world(world)
         print(f"{file}: {world_line(world)}")
-        print(f"  {report.n_states:,} states and {report.n_rows:,} joint actions checked: {', '.join(report.passed).replace('_', ' ')}")
+        passed = ", ".join(report.passed).replace("_", " ")
+        print(f"  {report.n_states:,} states and {report.n_rows:,} joint actions checked: {passed}")

@@ -1,4 +1,4 @@
-"""Draws overview.png, the picture of the README: what happens in the default world, and how much power the human has meanwhile.
+"""Draws overview.png, the picture of the README: the default world over time, and how much power its human has.
 
 python docs/images/overview.py
 """
@@ -24,15 +24,18 @@ def main() -> None:
     env = RobotEnv("default")
     exact = solve_robot(env.model, env.prior, env.theory)
     path = [env.model.state(s) for s, _ in likeliest_path(exact, max(TIMES) + 1)]
-    buffer = io.BytesIO()
-    power_map(exact, times=TIMES).savefig(buffer, format="png", dpi=100)
-    below = np.asarray(Image.open(buffer).convert("RGB"))
-    frames = [np.pad(render(env.world, path[t]), ((GAP, GAP), (GAP, GAP), (0, 0)), constant_values=255) for t in TIMES]
-    row = np.concatenate(frames, axis=1)
-    above = np.full((row.shape[0], below.shape[1], 3), 255, np.uint8)
-    left = (below.shape[1] - row.shape[1]) // 2
-    above[:, left : left + row.shape[1]] = row
-    save_picture(Path(__file__).with_name("overview.png"), np.concatenate([above, below]))
+    figure, buffer = power_map(exact, times=TIMES), io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    below = Image.open(buffer).convert("RGB")
+    panels = [axes.get_position() for axes in figure.axes[: len(TIMES)]]
+    width = int(panels[0].width * below.width)
+    height = width * env.world.height // env.world.width
+    picture = Image.new("RGB", (below.width, height + GAP + below.height), "white")
+    picture.paste(below, (0, height + GAP))
+    for panel, t in zip(panels, TIMES, strict=True):
+        frame = Image.fromarray(render(env.world, path[t], tile_size=64)).resize((width, height), Image.Resampling.LANCZOS)
+        picture.paste(frame, (round(panel.x0 * below.width), GAP))
+    save_picture(Path(__file__).with_name("overview.png"), np.asarray(picture))
 
 
 if __name__ == "__main__":
