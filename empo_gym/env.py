@@ -199,6 +199,24 @@ class RobotEnv(gym.Env):
             return -1 if stage is None else stage.s
         return int(main.model.index_all([stage.state])[0])
 
+    def get_state(self) -> dict[str, Any]:
+        """Return all that changes from step to step, random numbers included, for :meth:`set_state` of a like environment."""
+        return {
+            "state": self.state,
+            "t": self.t,
+            "goals": self.goals,
+            "succeeded": self._succeeded,
+            "rng": self.np_random.bit_generator.state,
+        }
+
+    def set_state(self, saved: Mapping[str, Any]) -> None:
+        """Go on from where :meth:`get_state` was called: the same actions lead to the same episode."""
+        self.t, self.goals, self._succeeded = saved["t"], saved["goals"], saved["succeeded"]
+        self._stage = None if saved["state"] is None else self._stage_for(saved["state"], self.t)
+        if self._stage is not None:
+            self._stage.enter(saved["state"])
+        self.np_random.bit_generator.state = saved["rng"]
+
     def set_starts(self, states: np.ndarray, times: np.ndarray, share: float, weights: np.ndarray | None = None) -> None:
         """Let a share of the resets begin elsewhere (exploring starts).
 
@@ -319,7 +337,7 @@ class RobotEnv(gym.Env):
         bounds = (self._n_robot_joint,) if joint else self._robot_shape
         given = numbers.ravel().tolist()
         if (
-            not np.issubdtype(numbers.dtype, np.integer)
+            numbers.dtype.kind not in "iu"
             or len(given) != len(bounds)
             or any(not 0 <= a < n for a, n in zip(given, bounds, strict=True))
         ):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,19 +34,15 @@ class ObservationKind:
     add_goals: Callable[[np.ndarray, WorldModel, tuple[int, ...]], np.ndarray]
 
 
-def _look(kind: str) -> Callable[[Any, Any, int], np.ndarray]:
-    return lambda world, state, t: np.array(world.observe([state], t=t, kind=kind)[0])
+def _look(kind: str, world: Any, state: Any, t: int) -> np.ndarray:
+    return np.array(world.observe([state], t=t, kind=kind)[0])
 
 
-def _space(kind: str) -> Callable[[Any], spaces.Box]:
-    def space(world: Any) -> spaces.Box:
-        try:
-            return world.observation_space_of(kind)
-        except AttributeError:  # a world that does not say its bounds
-            seen = np.asarray(world.observe([world.initial_state()], t=0, kind=kind)[0])
-            return spaces.Box(-np.inf, np.inf, seen.shape, np.float32)
-
-    return space
+def _space(kind: str, world: Any) -> spaces.Box:
+    if hasattr(world, "observation_space_of"):
+        return world.observation_space_of(kind)
+    seen = np.asarray(world.observe([world.initial_state()], t=0, kind=kind)[0])
+    return spaces.Box(-np.inf, np.inf, seen.shape, np.float32)
 
 
 def _one_hot_space(space: spaces.Box, world: WorldModel) -> spaces.Box:
@@ -87,8 +84,8 @@ def goal_cells(goal: Any) -> list[tuple[int, int]]:
 
 
 OBSERVATIONS: dict[str, ObservationKind] = {
-    "features": ObservationKind(_look("features"), _space("features"), _one_hot_space, _one_hot_goals),
-    "planes": ObservationKind(_look("planes"), _space("planes"), _goal_planes_space, _goal_planes),
+    "features": ObservationKind(partial(_look, "features"), partial(_space, "features"), _one_hot_space, _one_hot_goals),
+    "planes": ObservationKind(partial(_look, "planes"), partial(_space, "planes"), _goal_planes_space, _goal_planes),
 }
 
 

@@ -1,5 +1,6 @@
 """The robot fleet's environment: dynamics of the model, humans of the prior, conventions of Gymnasium, errors with a mend."""
 
+import pickle
 import warnings
 
 import gymnasium as gym
@@ -67,6 +68,21 @@ def test_the_same_seed_gives_the_same_episode_and_another_seed_another_one():
     env = RobotEnv("unsteady_bridge", goal_resample_prob=0.2)
     assert episode(env, 3) == episode(RobotEnv("unsteady_bridge", goal_resample_prob=0.2), 3) == episode(env, 3)
     assert episode(env, 3) != episode(env, 4)
+
+
+def test_an_environment_goes_on_from_a_saved_state_or_a_copy_as_if_nothing_had_happened():
+    env, other = RobotEnv("unsteady_bridge"), RobotEnv("unsteady_bridge")
+    env.reset(seed=4)
+    env.step(2)
+    other.set_state(env.get_state())
+    copied = pickle.loads(pickle.dumps(env))
+    for action in (2, 2, 3, 0):
+        steps = [e.step(action) for e in (env, other, copied)]
+        assert steps[0][0].tolist() == steps[1][0].tolist() == steps[2][0].tolist()
+        assert steps[0][1:] == steps[1][1:] == steps[2][1:]
+    other.set_state(RobotEnv("unsteady_bridge").get_state())
+    with pytest.raises(gym.error.ResetNeeded):
+        other.step(0)
 
 
 def test_environments_of_one_world_and_theory_share_its_model_and_its_prior():
