@@ -225,15 +225,14 @@ class MlpPolicy(EmpoPolicy):
     """
 
     training_defaults: ClassVar[Mapping[str, Any]] = {
-        **{f"lr_{q}": 1e-3 for q in NEUTRAL if q != "pi_r"},
+        **{f"lr_{q}": 2e-3 for q in NEUTRAL if q != "pi_r"},
         "lr_constant_fraction": 0.5,
-        "constant_lr_then_1_over_t": False,
     }
     default_transforms: ClassVar[Mapping[str, Transform]] = {
         "v_h_e": UnitInterval(),
         "x_h": UnitInterval(),
         "u_r": LogCost(),
-        "q_r": LogCost(),
+        "q_r": LogCost(contrast=10.0),
         "v_r": LogCost(),
     }
 
@@ -244,7 +243,7 @@ class MlpPolicy(EmpoPolicy):
         lr_schedule: Schedule,
         sizes: WorldSizes,
         networks: tuple[str, ...],
-        net_arch: Sequence[int] = (64, 64),
+        net_arch: Sequence[int] = (128, 128),
         activation_fn: type[nn.Module] = nn.ReLU,
         transforms: Mapping[str, Transform] | None = None,
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,

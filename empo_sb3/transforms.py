@@ -41,19 +41,35 @@ class UnitInterval(Identity):
 
 @dataclass(frozen=True)
 class LogCost:
-    """``log(-v)`` of a negative value."""
+    """
+    ``log(-v)`` of a negative value, with differences within the last axis enlarged.
+
+    The power law (5) reads only the differences between actions, which are small beside those between states. With
+    ``contrast = c`` the coordinate is ``m + c (l - m)``, where ``l = log(-v)`` and ``m`` is its mean over the last axis.
+
+    :param contrast: how much more such a difference counts than one between states
+    """
+
+    contrast: float = 1.0
 
     def apply(self, value: th.Tensor) -> th.Tensor:
         """Value below 0 to coordinate."""
-        return th.log(-value)
+        return _stretch(th.log(-value), self.contrast)
 
     def invert(self, coordinate: th.Tensor) -> th.Tensor:
         """Coordinate to value below 0."""
-        return -th.exp(coordinate)
+        return -th.exp(_stretch(coordinate, 1.0 / self.contrast).clamp(-MAX_LOG, MAX_LOG))
 
     def bound(self, raw: th.Tensor) -> th.Tensor:
-        """Clip to where float32 neither overflows nor reaches 0."""
-        return raw.clamp(-MAX_LOG, MAX_LOG)
+        """Any number is a coordinate; ``invert`` clips to where float32 neither overflows nor reaches 0."""
+        return raw
+
+
+def _stretch(x: th.Tensor, factor: float) -> th.Tensor:
+    if factor == 1.0:
+        return x
+    mean = x.mean(dim=-1, keepdim=True)
+    return mean + factor * (x - mean)
 
 
 @dataclass(frozen=True)

@@ -367,9 +367,10 @@ class EMPO(OffPolicyAlgorithm):
         target = pathlib.Path(path)
         target = target if target.suffix else target.with_suffix(".zip")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".tmp", delete=False) as file:
-            super().save(file, exclude, include)  # type: ignore[arg-type]
-        os.replace(file.name, target)
+        handle, unfinished = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with open(handle, "wb") as file:
+            super().save(file, exclude, include)
+        os.replace(unfinished, target)
 
     @classmethod
     def load(cls: type[SelfEMPO], path: Any, env: GymEnv | None = None, *args: Any, **kwargs: Any) -> SelfEMPO:

@@ -1,0 +1,79 @@
+"""Do perceptrons stay in range by construction, and come nearer to the exact solution while they train?"""
+
+import numpy as np
+import pytest
+import torch as th
+from sb3_worlds import crowd_env, errors, exact, gate_env, uniform
+
+from empo_gym.env import RobotEnv
+from empo_gym.grid import load_world
+from empo_sb3 import EMPO
+from empo_sb3.callbacks import ExactGap
+from empo_sb3.timeline import QUANTITIES
+from empo_sb3.transforms import Identity, LogCost, PowerMean, UnitInterval
+
+PACE = {"beta_r_rampup_steps": 200} | {f"warmup_{q}_steps": 200 for q in QUANTITIES}
+SMALL = {"net_arch": [64, 64]}
+ALL = {"u_r_use_network": True, "v_r_use_network": True}
+
+
+def test_the_gap_to_the_exact_solution_shrinks():
+    gap = ExactGap(every=900)
+    model = EMPO("MlpPolicy", crowd_env(), seed=0, policy_kwargs=SMALL, beta_r=30.0, **PACE).learn(1800, gap)
+    assert len(model.targets.live) <= 300
+    right = exact(model)
+    far, near = errors(uniform(model), right), errors(model.solution(), right)
+    assert all(near[q] < 0.7 * far[q] for q in near), (near, far)
+    judged = ("v_h_e_rmse", "pi_r_total_variation", "v_r_relative_at_start")
+    first, *_, last = gap.history
+    assert all(last[number] < 0.5 * first[number] for number in judged), gap.history
+
+
+def test_values_are_in_range_whatever_the_weights():
+    model = EMPO("MlpPolicy", crowd_env(), seed=0, **ALL)
+    for net in model.policy.nets.values():
+        th.nn.init.normal_(net.head.weight, std=30.0)
+    live = model.targets.live
+    values = {q: model.policy.evaluate(q, live) for q in QUANTITIES}
+    for q in ("v_h_e", "x_h"):
+        assert values[q].min() >= 0.0 and values[q].max() <= 1.0
+    for q in ("u_r", "q_r", "v_r"):
+        assert values[q].max() < 0.0
+    assert all(np.isfinite(v).all() for v in values.values())
+    assert np.isfinite(model.solution().pi_r[0, 0]).all()
+
+
+@pytest.mark.parametrize("transform", [Identity(), LogCost(), LogCost(contrast=10.0), PowerMean(1.1)], ids=repr)
+def test_a_transform_is_a_pair(transform):
+    values = -th.logspace(-3, 6, 40, dtype=th.float64).reshape(10, 4)
+    th.testing.assert_close(transform.invert(transform.apply(values)), values)
+
+
+@pytest.mark.parametrize("transform", [UnitInterval(), LogCost(), LogCost(contrast=10.0), PowerMean(2.0)], ids=repr)
+def test_bound_maps_any_number_to_a_finite_value(transform):
+    raw = th.tensor([-1e4, -30.0, 0.0, 30.0, 1e4])
+    values = transform.invert(transform.bound(raw))
+    assert th.isfinite(values).all()
+    assert (values <= 1.0).all()
+
+
+def test_contrast_enlarges_differences_between_actions_and_nothing_else():
+    values = -th.tensor([[2.0, 2.2], [20.0, 22.0]], dtype=th.float64)
+    plain, keen = LogCost().apply(values), LogCost(contrast=10.0).apply(values)
+    th.testing.assert_close(keen.mean(dim=1), plain.mean(dim=1))
+    th.testing.assert_close(keen.diff(dim=1), 10.0 * plain.diff(dim=1))
+
+
+def test_other_coordinates_are_chosen_by_value():
+    kwargs = {"transforms": {"q_r": PowerMean(1.1)}, "net_arch": [16]}
+    model = EMPO("MlpPolicy", gate_env(), seed=0, policy_kwargs=kwargs, **PACE).learn(700)
+    assert model.policy.nets["q_r"].transform == PowerMean(1.1)
+    assert model.solution().q_r[0, 0].max() < 0.0
+
+
+def test_a_perceptron_reads_planes_too():
+    world = load_world({"map": "We We We We We\nWe Ay .. Ae We\nWe We We We We", "max_steps": 3, "actions": "compass"})
+    env = RobotEnv(world, observation="planes")
+    model = EMPO("MlpPolicy", env, seed=0, policy_kwargs={"net_arch": [16]}).learn(60)
+    action, _ = model.predict(env.reset()[0], deterministic=True)
+    assert env.action_space.contains(int(action))
