@@ -14,6 +14,7 @@ import numpy as np
 from empo_gym.grid.art import COLOURS, Canvas, Colour, Mask, paint_minigrid, shade
 
 DARK: Colour = (30, 30, 36)
+LAMP: Colour = (120, 220, 255)
 _TURNED = {"e": (1, 0), "s": (0, 1), "w": (-1, 0), "n": (0, -1)}
 _SHADES: dict[str, tuple[Colour, ...]] = {
     "yellow": (COLOURS["yellow"], (255, 150, 60), (182, 226, 92), (255, 186, 178), (250, 240, 160)),
@@ -96,6 +97,7 @@ def _human_shape(canvas: Canvas, direction: str | None, inset: float) -> Mask:
 
 
 def _paint_robot(canvas: Canvas, body: Colour, look: AgentLook) -> None:
+    lamp = LAMP if look.alive else _drained(LAMP)
     dx, dy = _TURNED[look.direction or "s"]
     wheels = canvas.rounded(0.12, 0.2, 0.88, 0.8, 0.06) if dx == 0 else canvas.rounded(0.2, 0.12, 0.8, 0.88, 0.06)
     canvas.paint(wheels, shade(body, 0.3))
@@ -103,15 +105,15 @@ def _paint_robot(canvas: Canvas, body: Colour, look: AgentLook) -> None:
     canvas.paint(canvas.rounded(0.225, 0.225, 0.775, 0.775, 0.09), body)
     if look.direction is None:
         canvas.paint(canvas.rounded(0.29, 0.3, 0.71, 0.5, 0.07), DARK)
-        canvas.paint(canvas.disc(0.4, 0.4, 0.05) | canvas.disc(0.6, 0.4, 0.05), (120, 220, 255))
+        canvas.paint(canvas.disc(0.4, 0.4, 0.05) | canvas.disc(0.6, 0.4, 0.05), lamp)
         canvas.paint(canvas.rect(0.36, 0.6, 0.64, 0.66), DARK)
     else:
         along = (canvas.x - 0.5) * dx + (canvas.y - 0.5) * dy
         across = np.abs(-(canvas.x - 0.5) * dy + (canvas.y - 0.5) * dx)
         canvas.paint((along > 0.27) & (across <= (0.48 - along) * 1.15), shade(body, 0.45))
-        canvas.paint((along > 0.25) & (across <= (0.445 - along) * 1.15), (120, 220, 255))
+        canvas.paint((along > 0.25) & (across <= (0.445 - along) * 1.15), lamp)
         canvas.paint((along > 0.07) & (along < 0.2) & (across < 0.21), DARK)
-        canvas.paint(_eyes(canvas, look.direction, 0.135, 0.1, 0.04), (120, 220, 255))
+        canvas.paint(_eyes(canvas, look.direction, 0.135, 0.1, 0.04), lamp)
     _paint_number(canvas, look, DARK)
 
 
