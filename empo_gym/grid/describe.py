@@ -28,9 +28,10 @@ from empo_gym.grid.layout import (
     PAUSE_ENABLED,
     PAUSED,
     STATE,
+    TERRAIN,
     WAIT,
     Layout,
-)  # fmt: skip
+)
 from empo_gym.grid.tiles import DIRECTIONS, Tile
 
 if TYPE_CHECKING:
@@ -51,15 +52,15 @@ def component(layout: Layout, registers: Iterable[int]) -> NDArray[np.intp]:
 
     :raises ValueError: if one is not part of the state
     """
-    slots = layout.tables.slot.tolist()
+    slots = layout.codec.slot.tolist()
     return np.array([slots.index(register) for register in registers], dtype=np.intp)
 
 
-def registers(layout: Layout, states: NDArray[np.int32]) -> NDArray[np.int32]:
+def registers(layout: Layout, states: NDArray[np.int32]) -> NDArray[np.int64]:
     """Return the (n, n_registers) registers of n states, without who and what is on which place."""
     t = layout.tables
-    table = np.repeat(t.start[None], len(states), axis=0)
-    table[:, t.slot] = states
+    table = np.repeat(layout.codec.start[None], len(states), axis=0)
+    table[:, layout.codec.slot] = states
     if t.dims[ONLY_PAUSE] >= 0:
         table[:, t.dims[FLAG] + PAUSED] = table[:, t.dims[STATE] + t.dims[ONLY_PAUSE]]
     return table
@@ -116,7 +117,7 @@ def _objects(world: GridWorld, reg: list[int]) -> list[dict[str, Any]]:
             objects.append(thing_of(tile) | {"carried_by": layout.order[where - d[N_CELLS]]})
         elif where == d[N_CELLS] + d[N_AGENTS]:
             objects.append(thing_of(tile) | {"gone": True})
-    for p, (terrain, _) in enumerate(layout.tables.place.tolist()):
+    for p, terrain in enumerate(layout.tables.place[:, TERRAIN].tolist()):
         if terrain in FIXTURES:
             x, y = layout.cells[p].tolist()
             objects.append({"type": FIXTURES[terrain], "x": x, "y": y} | _fixture(world, reg, d, p, terrain))

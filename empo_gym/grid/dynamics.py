@@ -2,48 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.grid.layout import N_ACTIONS, N_AGENTS, Layout
-from empo_gym.grid.orders import OUT_OF_POOL, joint_outcomes, new_work, read_state, start_step
-from empo_gym.grid.rules import SHORTAGE, kernel
+from empo_gym.grid.orders import OUT_OF_POOL, SHORTAGE, begin, joint_outcomes, new_work
+from empo_gym.grid.registers import kernel
 from empo_gym.world import Successors
 
 MAX_OUTCOMES = 1 << 22
 
 
 @kernel
-def expand(t, w, states, first, n_joint, indptr, out_states, out_probs):
-    """Write the rows of all joint actions of states from number ``first`` on; return the number of the state that did not fit."""
+def expand(t, codec, w, x, states, actions, last, first, indptr, rows, probs):
+    """Write the rows of the joint actions from ``actions`` to ``last`` of states from number ``first`` on.
+
+    Returns the number of the first state that did not fit. One kernel serves one joint action and all of them, since it is
+    compiled once for both.
+    """
     n = t.dims[N_AGENTS]
-    actions = np.zeros(n, dtype=np.int32)
+    joint = np.empty(n, dtype=np.int32)
+    n_joint = 1
+    for i in range(n):
+        n_joint *= last[i] - actions[i] + 1
+    k = first * n_joint
     for s in range(first, states.shape[0]):
-        read_state(t, w, states[s])
-        start_step(t, w)
-        actions[:] = 0
-        end = indptr[s * n_joint]
-        for joint in range(n_joint):
-            end = joint_outcomes(t, w, actions, out_states, out_probs, end)
+        begin(t, codec, w, x, states[s])
+        for i in range(n):
+            joint[i] = actions[i]
+        while True:
+            end = joint_outcomes(t, codec, w, x, joint, rows, probs, indptr[k])
             if end < 0:
                 return s
-            indptr[s * n_joint + joint + 1] = end
+            k += 1
+            indptr[k] = end
             i = n - 1
-            while i >= 0:
-                actions[i] += 1
-                if actions[i] < t.dims[N_ACTIONS]:
-                    break
-                actions[i] = 0
+            while i >= 0 and joint[i] == last[i]:
+                joint[i] = actions[i]
                 i -= 1
+            if i < 0:
+                break
+            joint[i] += 1
     return states.shape[0]
-
-
-@kernel
-def expand_one(t, w, state, actions, out_states, out_probs):
-    """Write the outcomes of one joint action; return their number, -1 if space is short."""
-    read_state(t, w, state)
-    start_step(t, w)
-    return joint_outcomes(t, w, actions, out_states, out_probs, 0)
 
 
 class Dynamics:
@@ -55,7 +57,11 @@ class Dynamics:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self._n_slots = len(layout.radices)
-        self._work = new_work(layout)
+        n_agents, n_actions = (int(layout.tables.dims[k]) for k in (N_AGENTS, N_ACTIONS))
+        self._first = np.zeros(n_agents, dtype=np.int32)
+        self._last = np.full(n_agents, n_actions - 1, dtype=np.int32)
+        self._work, self._scratch = new_work(layout)
+        self._indptr = np.zeros(2, dtype=np.int64)
         self._rows = np.zeros((64, self._n_slots), dtype=np.int32)
         self._probs = np.zeros(64)
 
@@ -71,44 +77,50 @@ class Dynamics:
         rows = np.empty((n * n_joint * 5 // 4 + 64, self._n_slots), dtype=np.int32)
         probs = np.empty(len(rows))
         done = 0
-        while (done := expand(self.layout.tables, self._work, states, done, n_joint, indptr, rows, probs)) < n:
-            if self._grow_pool():
-                continue
-            used = int(indptr[done * n_joint])
-            size = max(2 * len(rows), used + 64) if len(rows) - used < MAX_OUTCOMES * n_joint else 0
-            rows, probs = _enlarged(rows, probs, size, used)
+        while (done := self._expand(states, self._first, self._last, done, indptr, rows, probs)) < n:
+            if not self._grow_pool():
+                used = int(indptr[done * n_joint])
+                if len(rows) - used >= MAX_OUTCOMES * n_joint:
+                    raise _too_many()
+                rows, probs = _enlarged(rows, 2, used), _enlarged(probs, 2, used)
         used = int(indptr[-1])
         return Successors(indptr, rows[:used], probs[:used])
 
     def outcomes(self, state: NDArray[np.int32], actions: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """Return the outcomes of one joint action and their probabilities, as views that the next call overwrites.
 
-        :param state: (n_slots,) int32
+        :param state: (1, n_slots) int32
         :param actions: (n_agents,) int32, robots first
         :raises ValueError: if there are more than ``MAX_OUTCOMES`` outcomes
         """
-        while (n := expand_one(self.layout.tables, self._work, state, actions, self._rows, self._probs)) < 0:
+        while self._expand(state, actions, actions, 0, self._indptr, self._rows, self._probs) == 0:
             if not self._grow_pool():
-                size = 4 * len(self._rows) if len(self._rows) < MAX_OUTCOMES else 0
-                self._rows, self._probs = _enlarged(self._rows, self._probs, size, 0)
+                if len(self._rows) >= MAX_OUTCOMES:
+                    raise _too_many()
+                self._rows, self._probs = _enlarged(self._rows, 4, 0), _enlarged(self._probs, 4, 0)
+        n = int(self._indptr[1])
         return self._rows[:n], self._probs[:n]
+
+    def _expand(self, states: Any, first: Any, last: Any, done: int, indptr: Any, rows: Any, probs: Any) -> int:
+        tables, codec = self.layout.tables, self.layout.codec
+        return int(expand(tables, codec, self._work, self._scratch, states, first, last, done, indptr, rows, probs))
 
     def _grow_pool(self) -> bool:
         """Make room for the outcomes of interacting agents if that is what was short."""
-        if self._work.counter[SHORTAGE] != OUT_OF_POOL:
+        if self._scratch.counter[SHORTAGE] != OUT_OF_POOL:
             return False
-        size = len(self._work.pool_prob)
+        size = len(self._scratch.pool_prob)
         if size >= MAX_OUTCOMES:
-            raise ValueError(f"A joint action has more than {MAX_OUTCOMES} outcomes; sample steps instead of listing them.")
-        self._work = new_work(self.layout, 4 * size)
+            raise _too_many()
+        self._work, self._scratch = new_work(self.layout, 4 * size)
         return True
 
 
-def _enlarged(
-    rows: NDArray[np.int32], probs: NDArray[np.float64], size: int, used: int
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    if not size:
-        raise ValueError(f"A joint action has more than {MAX_OUTCOMES} outcomes; sample steps instead of listing them.")
-    more_rows, more_probs = np.empty((size, rows.shape[1]), dtype=np.int32), np.empty(size)
-    more_rows[:used], more_probs[:used] = rows[:used], probs[:used]
-    return more_rows, more_probs
+def _too_many() -> ValueError:
+    return ValueError(f"A joint action has more than {MAX_OUTCOMES} outcomes; have fewer agents meet, or less chance.")
+
+
+def _enlarged(array: NDArray[Any], factor: int, used: int) -> NDArray[Any]:
+    larger = np.empty((factor * len(array), *array.shape[1:]), dtype=array.dtype)
+    larger[:used] = array[:used]
+    return larger

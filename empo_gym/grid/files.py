@@ -1,4 +1,4 @@
-"""Where a world comes from: the name of a shipped world, the path of a file, or a mapping; each yields a mapping of plain values."""
+"""Where a world comes from: the name of a shipped world, the path of a file, or a mapping; each yields a mapping."""
 
 from __future__ import annotations
 

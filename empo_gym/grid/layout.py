@@ -1,10 +1,10 @@
 """The static world as the tables that compiled code reads, and the components of its state.
 
-While a step is computed, everything that may change lives in one vector of registers (see :func:`register_blocks`): per agent its
-place, direction, life, hands, forced action; per movable object its location; per place the state of what stands there and who
-and what is on it. A *place* is a cell that somebody could enter, or a button; walls are no places. A state holds only those
-registers that can vary in this world and do not follow from others: its *slots*, each with a radix. Equal movable objects
-occupy neighbouring slots, sorted, so that swapping two of them gives the same state.
+While a step is computed, everything that may change lives in one vector of registers (see :func:`register_blocks`): per agent
+its place, direction, life, hands, forced action; per movable object its location; per place the state of what stands there and
+who and what is on it. A *place* is a cell that somebody could enter, or a button; walls are no places. A state holds only
+those registers that can vary in this world and do not follow from others: its *slots*, each with a radix. Equal movable
+objects occupy neighbouring slots, sorted, so that swapping two of them gives the same state.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ STILL, LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE, MOVE = range(9)
 OPEN, CLOSED, LOCKED = range(3)
 # Flags.
 PAUSED, KILL_ENABLED, PAUSE_ENABLED, CONTROL_ENABLED = range(4)
+N_FLAGS = 4
 # Resources that actions touch beside places.
 ROBOTS, FORCING, CONTENTS, KILL_FLAG, PAUSE_FLAG, CONTROL_FLAG = range(6)
+N_RESOURCES = 6
 # Entries of ``dims``.
-N_AGENTS, N_OBJECTS, N_CELLS, N_PLACES, N_SLOTS, N_ACTIONS, N_WORDS, ROCKS_KILL, LOC, STATE, WAIT, AGENT, OBJECT, FLAG = range(
-    14
-)
-N_REGISTERS, ONLY_PAUSE = 14, 15
+N_AGENTS, N_OBJECTS, N_CELLS, N_PLACES, N_SLOTS, N_ACTIONS, N_WORDS, N_REGISTERS, BASE = range(9)
+LOC, STATE, WAIT, AGENT, OBJECT, FLAG, ACTIONS_AT, ROCKS_KILL, ONLY_PAUSE, FIRST_BUTTON, FIRST_SWITCH = range(9, 20)
 # Columns of the tables.
 IS_ROBOT, CAN_PUSH, CAN_ENTER = range(3)
 KIND, COLOUR, GROUP, CONTENT = range(4)
-TERRAIN, DETAIL = range(2)
+TERRAIN, DETAIL = 4, 5
 VERB, SIDE = range(2)
 STUMBLE, ENTER_MAGIC, SOLIDIFY, ENTER_BUSH = range(4)
 
@@ -75,41 +75,41 @@ STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
 
 class Tables(NamedTuple):
-    """What the kernels read of a world; integers are int32, sizes int64.
+    """What the rules read of a world.
 
-    :param dims: sizes and register offsets, see the names above
-    :param neighbour: (n_places, 4) place on each side, -1 for a wall
-    :param place: (n_places, 2) terrain and its detail (door colour, heading of entry, flag to disable)
-    :param agent: (n_agents, 3) abilities, robots first
-    :param object: (n_objects, 4) kind, colour, group of equal objects, group of the content
-    :param action: (n_actions, 2) verb and compass side
-    :param slot: (n_slots,) register of each state component
-    :param groups: (n, 2) slot ranges of equal objects
-    :param start: (n_registers,) registers of the initial state, occupancy left out
-    :param buttons: places of control buttons
-    :param switches: places of pause switches
-    :param chance: the four probabilities
+    :param dims: int64, sizes, offsets of the registers' blocks and first entries of lists, see the names above
+    :param place: (n_places, 6) int64, the place on each side (-1 for a wall), the terrain and its detail: a door's colour, the
+        heading that a magic wall lets in, the flag of a disabling switch, the next control button or pause switch
+    :param table: (n, 4) int64, abilities of the agents (robots first), then kind, colour, group of equals and group of the
+        content of the objects, then verb and compass side of the actions
+    :param chance: (4,) float64, the probabilities
     """
 
     dims: NDArray[np.int64]
-    neighbour: NDArray[np.int32]
-    place: NDArray[np.int32]
-    agent: NDArray[np.int32]
-    object: NDArray[np.int32]
-    action: NDArray[np.int32]
-    slot: NDArray[np.int32]
-    groups: NDArray[np.int32]
-    start: NDArray[np.int32]
-    buttons: NDArray[np.int32]
-    switches: NDArray[np.int32]
+    place: NDArray[np.int64]
+    table: NDArray[np.int64]
     chance: NDArray[np.float64]
+
+
+class Codec(NamedTuple):
+    """How states and registers translate into each other.
+
+    :param slot: (n_slots,) int64, register of each component of a state
+    :param groups: (n, 2) int64, ranges of components of equal objects
+    :param start: (n_registers,) int64, registers of the initial state, who and what is where left out
+    """
+
+    slot: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    start: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Layout:
     """A world's tables with the names that connect them to its file.
 
-    :param tables: what the kernels read
+    :param tables: what the rules read
+    :param codec: how states and registers translate into each other
     :param radices: (n_slots,) int64, component i of a state lies in [0, radices[i])
     :param order: map reading order number of each agent, robots first
     :param cells: (x, y) of each place
@@ -119,6 +119,7 @@ class Layout:
     """
 
     tables: Tables
+    codec: Codec
     radices: NDArray[np.int64]
     order: tuple[int, ...]
     cells: NDArray[np.int32]
@@ -133,69 +134,69 @@ def build_layout(spec: GridSpec) -> Layout:
     fixed, moving = _sort_out(spec)
     cells = _places(spec, {(x, y) for _, x, y in fixed})
     place_of = {cell: p for p, cell in enumerate(cells)}
-    n_cells = sum(_terrain(spec, cell) < KILL for cell in cells)
-    kinds = sorted({tile for tile, _ in _unpacked(moving)}, key=repr)
-    things = sorted(_unpacked(moving), key=lambda thing: kinds.index(thing[0]))
-    group_of = {tile: g for g, tile in enumerate(kinds)}
-    dims = _dims(spec, len(things), n_cells, len(cells))
-    places = np.array([(_terrain(spec, cell), _detail(spec.ground[cell[1]][cell[0]])) for cell in cells], dtype=np.int32)
-    start = _start(spec, dims, order, places, place_of, cells, things)
-    slots, radices = _slots(spec, dims, order, places, [tile for tile, _ in things])
+    contents = _unpacked(moving)
+    kinds = sorted({tile for tile, _ in contents}, key=repr)
+    things = sorted(contents, key=lambda thing: kinds.index(thing[0]))
+    tiles = [tile for tile, _ in things]
+    place = _place_table(spec, cells, place_of)
+    dims = _dims(spec, len(things), place)
+    slots, radices = _slots(spec, dims, order, place, tiles)
     dims[N_SLOTS] = len(slots)
-    switches = np.flatnonzero(places[:, TERRAIN] == PAUSE).astype(np.int32)
-    dims[ONLY_PAUSE] = switches[0] if len(switches) == 1 else -1
-    agents = [(spec.agents[i].role == "robot", spec.pushers[i], spec.magicians[i]) for i in order]
-    objects = [
-        (MOVABLE.index(t.type), _colour(t), group_of[t], group_of.get(t.contains, -1) if t.contains else -1) for t, _ in things
-    ]
-    tables = Tables(
-        dims=dims,
-        neighbour=_neighbours(cells, place_of),
-        place=places,
-        agent=np.array(agents, dtype=np.int32),
-        object=np.array(objects, dtype=np.int32).reshape(-1, 4),
-        action=np.array(
-            [(_VERBS.get(a, MOVE), _COMPASS.index(a) if a in _COMPASS else 0) for a in spec.actions], dtype=np.int32
-        ),
-        slot=np.array(slots, dtype=np.int32),
-        groups=_groups([group_of[t] for t, _ in things], slots, int(dims[LOC])),
-        start=start,
-        buttons=np.flatnonzero(places[:, TERRAIN] == CONTROL).astype(np.int32),
-        switches=switches,
-        chance=np.array(list(spec.probabilities.values()), dtype=np.float64),
+    codec = Codec(
+        slot=np.array(slots, dtype=np.int64),
+        groups=_groups([kinds.index(tile) for tile in tiles], slots, int(dims[LOC])),
+        start=_start(spec, dims, order, place, place_of, things),
     )
-    return Layout(
-        tables,
-        np.array(radices, dtype=np.int64),
-        order,
-        np.array(cells, dtype=np.int32),
-        place_of,
-        tuple(t for t, _ in things),
-        fixed,
-    )
+    tables = Tables(dims, place, _table(spec, order, tiles, kinds), np.array(list(spec.probabilities.values())))
+    cell_array = np.array(cells, dtype=np.int32)
+    return Layout(tables, codec, np.array(radices, dtype=np.int64), order, cell_array, place_of, tuple(tiles), fixed)
 
 
 def register_blocks(n_agents: int, n_objects: int, n_places: int) -> tuple[int, ...]:
     """Return where the registers' blocks begin after the six blocks of one register per agent, and their total number.
 
-    The agents' blocks are cell, direction, alive, carried object + 1, forced action + 1, acted; then come the objects' locations
-    (a cell, n_cells + carrier, gone, inside a box), the state and the waiting robot + 1 of each place, the agent + 1 and
-    object + 1 on each place, and four flags.
+    The agents' blocks are cell, direction, alive, carried object + 1, forced action + 1, action to record + 1; then come the
+    objects' locations (a cell, n_cells + carrier, gone, inside a box), the state and the waiting robot + 1 of each place, the
+    agent + 1 and object + 1 on each place, and the flags.
     """
     loc = 6 * n_agents
     state = loc + n_objects
     blocks = [state + k * n_places for k in range(5)]
-    return (loc, *blocks, blocks[-1] + 4)
+    return (loc, *blocks, blocks[-1] + N_FLAGS)
 
 
-def _dims(spec: GridSpec, n_objects: int, n_cells: int, n_places: int) -> NDArray[np.int64]:
-    dims = np.zeros(16, dtype=np.int64)
-    n_agents = len(spec.agents)
-    dims[[N_AGENTS, N_OBJECTS, N_CELLS, N_PLACES, N_ACTIONS]] = n_agents, n_objects, n_cells, n_places, len(spec.actions)
-    dims[N_WORDS] = (n_places + 6 + 63) // 64
-    dims[ROCKS_KILL] = spec.rocks_can_kill
+def _dims(spec: GridSpec, n_objects: int, place: NDArray[np.int64]) -> NDArray[np.int64]:
+    dims = np.zeros(20, dtype=np.int64)
+    n_agents, n_places = len(spec.agents), len(place)
+    dims[[N_AGENTS, N_OBJECTS, N_PLACES, N_ACTIONS]] = n_agents, n_objects, n_places, len(spec.actions)
+    dims[N_CELLS] = (place[:, TERRAIN] < KILL).sum()
+    dims[N_WORDS] = (n_places + N_RESOURCES + 63) // 64
     dims[[LOC, STATE, WAIT, AGENT, OBJECT, FLAG, N_REGISTERS]] = register_blocks(n_agents, n_objects, n_places)
+    dims[BASE] = dims[N_REGISTERS]
+    dims[ACTIONS_AT] = n_agents + n_objects
+    dims[ROCKS_KILL] = spec.rocks_can_kill
+    switches, buttons = (np.flatnonzero(place[:, TERRAIN] == terrain).tolist() for terrain in (PAUSE, CONTROL))
+    dims[FIRST_BUTTON], dims[FIRST_SWITCH] = (buttons or [-1])[0], (switches or [-1])[0]
+    dims[ONLY_PAUSE] = switches[0] if len(switches) == 1 else -1
     return dims
+
+
+def _place_table(spec: GridSpec, cells: list[tuple[int, int]], place_of: dict[tuple[int, int], int]) -> NDArray[np.int64]:
+    table = np.array([[place_of.get((x + dx, y + dy), -1) for dx, dy in STEPS] + [0, 0] for x, y in cells], dtype=np.int64)
+    table[:, TERRAIN] = [_terrain(spec, cell) for cell in cells]
+    table[:, DETAIL] = [_detail(spec.ground[y][x]) for x, y in cells]
+    for terrain in (PAUSE, CONTROL):
+        chain = np.flatnonzero(table[:, TERRAIN] == terrain)
+        table[chain, DETAIL] = [*chain[1:], -1][: len(chain)]
+    return table
+
+
+def _table(spec: GridSpec, order: tuple[int, ...], tiles: list[Tile], kinds: list[Tile]) -> NDArray[np.int64]:
+    agents = [(spec.agents[i].role == "robot", spec.pushers[i], spec.magicians[i], 0) for i in order]
+    content = [kinds.index(tile.contains) if tile.contains else -1 for tile in tiles]
+    objects = [(MOVABLE.index(t.type), _colour(t), kinds.index(t), c) for t, c in zip(tiles, content, strict=True)]
+    actions = [(_VERBS.get(a, MOVE), _COMPASS.index(a) if a in _COMPASS else 0, 0, 0) for a in spec.actions]
+    return np.array([*agents, *objects, *actions], dtype=np.int64)
 
 
 def _sort_out(spec: GridSpec) -> tuple[tuple[tuple[Tile, int, int], ...], list[tuple[Tile, int, int]]]:
@@ -238,38 +239,31 @@ def _detail(tile: Tile) -> int:
     return _colour(tile)
 
 
-def _neighbours(cells: list[tuple[int, int]], place_of: dict[tuple[int, int], int]) -> NDArray[np.int32]:
-    table = [[place_of.get((x + dx, y + dy), -1) for dx, dy in STEPS] for x, y in cells]
-    return np.array(table, dtype=np.int32)
-
-
 def _start(
     spec: GridSpec,
     dims: NDArray[np.int64],
     order: tuple[int, ...],
-    places: NDArray[np.int32],
+    place: NDArray[np.int64],
     place_of: dict[tuple[int, int], int],
-    cells: list[tuple[int, int]],
     things: list[tuple[Tile, tuple[int, int] | None]],
-) -> NDArray[np.int32]:
+) -> NDArray[np.int64]:
     """Return the registers at the start; who and what is where is filled in when a state is read."""
-    registers = np.zeros(dims[N_REGISTERS], dtype=np.int32)
+    registers = np.zeros(dims[N_REGISTERS], dtype=np.int64)
     n = len(order)
     for i, agent in enumerate(spec.agents[k] for k in order):
         registers[[i, n + i, 2 * n + i]] = place_of[agent.x, agent.y], agent.direction, 1
     inside = dims[N_CELLS] + n + 1
-    locations = [inside if cell is None else place_of[cell] for _, cell in things]
-    registers[dims[LOC] : dims[STATE]] = locations
-    for p, (x, y) in enumerate(cells):
-        terrain = places[p, TERRAIN]
+    registers[dims[LOC] : dims[STATE]] = [inside if cell is None else place_of[cell] for _, cell in things]
+    for (x, y), p in place_of.items():
+        terrain = place[p, TERRAIN]
         state = DOOR_STATES[str(spec.ground[y][x].state)] if terrain == DOOR else int(terrain in (BUSH, MAGIC))
         registers[dims[STATE] + p] = state
-    registers[dims[FLAG] + KILL_ENABLED : dims[FLAG] + 4] = 1
+    registers[dims[FLAG] + KILL_ENABLED : dims[FLAG] + N_FLAGS] = 1
     return registers
 
 
 def _slots(
-    spec: GridSpec, dims: NDArray[np.int64], order: tuple[int, ...], places: NDArray[np.int32], things: list[Tile]
+    spec: GridSpec, dims: NDArray[np.int64], order: tuple[int, ...], places: NDArray[np.int64], things: list[Tile]
 ) -> tuple[list[int], list[int]]:
     """Return the register and the radix of each component that can vary."""
     slots = [*_agent_slots(spec, dims, order, places), *_object_slots(dims, things), *_place_slots(spec, dims, places)]
@@ -277,7 +271,7 @@ def _slots(
 
 
 def _agent_slots(
-    spec: GridSpec, dims: NDArray[np.int64], order: tuple[int, ...], places: NDArray[np.int32]
+    spec: GridSpec, dims: NDArray[np.int64], order: tuple[int, ...], places: NDArray[np.int64]
 ) -> list[tuple[int, int]]:
     n = len(order)
     present = set(places[:, TERRAIN].tolist())
@@ -308,7 +302,7 @@ def _object_slots(dims: NDArray[np.int64], things: list[Tile]) -> list[tuple[int
     return [(int(dims[LOC]) + k, r) for k, r in enumerate(radix)]
 
 
-def _place_slots(spec: GridSpec, dims: NDArray[np.int64], places: NDArray[np.int32]) -> list[tuple[int, int]]:
+def _place_slots(spec: GridSpec, dims: NDArray[np.int64], places: NDArray[np.int64]) -> list[tuple[int, int]]:
     toggles = "toggle" in spec.actions
     terrains = places[:, TERRAIN].tolist()
     chance = spec.probabilities
@@ -336,7 +330,7 @@ def _door_states(spec: GridSpec) -> list[str]:
     return [str(tile.state) for row in spec.ground for tile in row if tile.type == "door"]
 
 
-def _groups(group_of_thing: list[int], slots: list[int], loc: int) -> NDArray[np.int32]:
+def _groups(group_of_thing: list[int], slots: list[int], loc: int) -> NDArray[np.int64]:
     """Return the slot ranges of equal objects, where there are at least two."""
     ranges = []
     for g in dict.fromkeys(group_of_thing):
@@ -344,4 +338,4 @@ def _groups(group_of_thing: list[int], slots: list[int], loc: int) -> NDArray[np
         count = group_of_thing.count(g)
         if count > 1:
             ranges.append((first, first + count))
-    return np.array(ranges, dtype=np.int32).reshape(-1, 2)
+    return np.array(ranges, dtype=np.int64).reshape(-1, 2)

@@ -1,8 +1,8 @@
 """What a network sees of a state: a flat vector of features, or planes in the shape of the map.
 
 Features are the 0-1 codes of everything that can vary: columns and rows of agents and objects, directions, life, who carries
-what, states of doors and buttons. Planes begin with Minigrid's object, colour and state numbers of each cell, followed for each
-agent by its heading + 1, its status (1 acts, 2 paused, 3 dead), what it carries and which action is forced on it, where
+what, states of doors and buttons. Planes begin with Minigrid's object, colour and state numbers of each cell, followed for
+each agent by its heading + 1, its status (1 acts, 2 paused, 3 dead), what it carries and which action is forced on it, where
 these can vary. Where there is a horizon T, t/T is the last feature, or the last plane.
 """
 
@@ -21,6 +21,7 @@ from empo_gym.grid.layout import (
     CONTROL,
     DISABLED_BY,
     DOOR,
+    FIRST_SWITCH,
     FLAG,
     KILL,
     KILL_ENABLED,
@@ -36,8 +37,8 @@ from empo_gym.grid.layout import (
     TERRAIN,
     WAIT,
     Layout,
-)  # fmt: skip
-from empo_gym.grid.rules import kernel
+)
+from empo_gym.grid.registers import kernel
 from empo_gym.grid.tiles import Tile, WorldError, nearest
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class FeatureCode:
 def feature_code(layout: Layout) -> FeatureCode:
     """Return the feature code of a world's state."""
     tables = [
-        _code_of(layout, int(register), int(radix)) for register, radix in zip(layout.tables.slot, layout.radices, strict=True)
+        _code_of(layout, int(register), int(radix)) for register, radix in zip(layout.codec.slot, layout.radices, strict=True)
     ]
     widths = [table.shape[1] for table in tables]
     codes = np.zeros((sum(map(len, tables)), max(widths)), dtype=np.float32)
@@ -156,7 +157,7 @@ def _planes(world: GridWorld, states: NDArray[np.int32], elapsed: NDArray[np.flo
     return planes
 
 
-def _draw_ground(world: GridWorld, reg: NDArray[np.int32], planes: NDArray[np.float32]) -> None:
+def _draw_ground(world: GridWorld, reg: NDArray[np.int64], planes: NDArray[np.float32]) -> None:
     layout, d = world.layout, world.layout.tables.dims
     for y, row in enumerate(world.spec.ground):
         for x, tile in enumerate(row):
@@ -179,7 +180,7 @@ def _draw_ground(world: GridWorld, reg: NDArray[np.int32], planes: NDArray[np.fl
             planes[:, y, x, 2] = state * (1 + world.n_robots) + reg[:, d[WAIT] + p]
 
 
-def _draw_objects(world: GridWorld, reg: NDArray[np.int32], planes: NDArray[np.float32]) -> None:
+def _draw_objects(world: GridWorld, reg: NDArray[np.int64], planes: NDArray[np.float32]) -> None:
     layout, d = world.layout, world.layout.tables.dims
     for tile, x, y in layout.fixed:
         planes[:, y, x] = 0.0
@@ -191,7 +192,7 @@ def _draw_objects(world: GridWorld, reg: NDArray[np.int32], planes: NDArray[np.f
         planes[lying, y, x, :3] = _numbers(tile)
 
 
-def _draw_agents(world: GridWorld, reg: NDArray[np.int32], planes: NDArray[np.float32]) -> None:
+def _draw_agents(world: GridWorld, reg: NDArray[np.int64], planes: NDArray[np.float32]) -> None:
     layout, d = world.layout, world.layout.tables.dims
     n, rows = int(d[N_AGENTS]), np.arange(len(reg))
     present = _agent_planes(world)
@@ -212,8 +213,8 @@ def _draw_agents(world: GridWorld, reg: NDArray[np.int32], planes: NDArray[np.fl
 def _agent_planes(world: GridWorld) -> tuple[bool, bool, bool, bool]:
     """Which planes every agent has: heading, status, what it carries, forced action."""
     layout = world.layout
-    n, slots = len(world.agents), layout.tables.slot
-    mortal = bool(((slots >= 2 * n) & (slots < 3 * n)).any()) or len(layout.tables.switches) > 0
+    n, slots = len(world.agents), layout.codec.slot
+    mortal = bool(((slots >= 2 * n) & (slots < 3 * n)).any()) or int(layout.tables.dims[FIRST_SWITCH]) >= 0
     portable = any(tile.type in ("key", "ball", "box") for tile in layout.objects)
     return True, mortal, portable, bool(((slots >= 4 * n) & (slots < 5 * n)).any())
 

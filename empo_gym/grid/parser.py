@@ -1,7 +1,7 @@
 """From the mapping of a world file to a static world: every key checked, every code read, every default filled in.
 
-Nothing is guessed: an unknown key or code, a ragged map or a value of the wrong kind is an error of one sentence that names the
-place and the mend. Cells are named ``x,y``, columns from the left and rows from the top, both counted from 0.
+Nothing is guessed: an unknown key or code, a ragged map or a value of the wrong kind is an error of one sentence that names
+the place and the mend. Cells are named ``x,y``, columns from the left and rows from the top, both counted from 0.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def _rows(text: Any) -> list[list[str]]:
     for y, row in enumerate(rows):
         if len(row) != len(rows[0]):
             raise WorldError(
-                f"The map is ragged: row {y} has {len(row)} cells and row 0 has {len(rows[0])}; give every row the same number."
+                f"The map is ragged: row {y} has {len(row)} cells and row 0 has {len(rows[0])}; give each row the same number."
             )
     return rows
 

@@ -1,8 +1,8 @@
 """What the two-letter codes of a map stand for.
 
-A tile is what one code puts into one cell: ground (floor, lava, goal tile, ...), something fixed (wall, button, ...), something
-that changes (door, bush, magic wall, ...), something that moves (rock, block, key, ball, box) or an agent. A box may be followed
-by the code of what it contains: ``XrKb`` is a red box with the blue key inside.
+A tile is what one code puts into one cell: ground (floor, lava, goal tile, ...), something fixed (wall, button, ...),
+something that changes (door, bush, magic wall, ...), something that moves (rock, block, key, ball, box) or an agent. A box may
+be followed by the code of what it contains: ``XrKb`` is a red box with the blue key inside.
 """
 
 from __future__ import annotations

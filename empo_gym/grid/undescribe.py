@@ -25,8 +25,8 @@ from empo_gym.grid.layout import (
     STATE,
     TERRAIN,
     WAIT,
-)  # fmt: skip
-from empo_gym.grid.orders import sort_equals
+)
+from empo_gym.grid.rows import sort_equals
 from empo_gym.grid.tiles import DIRECTIONS, MOVABLE, Tile, WorldError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class _Reader:
         self.world = world
         self.layout = world.layout
         self.d = [int(v) for v in world.layout.tables.dims]
-        self.reg = world.layout.tables.start.copy()
+        self.reg = world.layout.codec.start.copy()
         self.named: dict[int, str] = {}
         self.free: list[int] = list(range(len(self.layout.objects)))
 
@@ -271,13 +271,13 @@ class _Reader:
                 raise WorldError(f"{what} are both at {x},{y}; move one of them.")
 
     def _state(self) -> tuple[int, ...]:
-        tables = self.layout.tables
+        codec = self.layout.codec
         for register, name in self.named.items():
-            if register not in tables.slot and self.reg[register] != tables.start[register]:
+            if register not in codec.slot and self.reg[register] != codec.start[register]:
                 raise WorldError(f"{name} can never differ from the start in this world.")
-        row = self.reg[tables.slot]
-        for value, radix, register in zip(row, self.layout.radices, tables.slot, strict=True):
+        row = self.reg[codec.slot].astype(np.int32)
+        for value, radix, register in zip(row, self.layout.radices, codec.slot, strict=True):
             if value >= radix:
                 raise WorldError(f"{self.named.get(int(register), 'a component')} is not possible in this world.")
-        sort_equals(tables, row)
+        sort_equals(codec.groups, row)
         return tuple(row.tolist())

@@ -61,8 +61,8 @@ class GridWorld(World):
         self._dynamics = Dynamics(self.layout)
         names = [agent.name for agent in self.agents[self.n_robots :]]
         self._given_goals = read_goal_sets(self.spec, names)
-        tables = self.layout.tables
-        self._initial: State = tuple(tables.start[tables.slot].tolist())
+        codec = self.layout.codec
+        self._initial: State = tuple(codec.start[codec.slot].tolist())
 
     # What the file says
 
@@ -142,7 +142,7 @@ class GridWorld(World):
         :raises ValueError: naming the agent and its range, if an action is not one of the agent's
         """
         self.joint_index(actions)
-        rows, probs = self._dynamics.outcomes(self._vector(state), np.array(actions, dtype=np.int32))
+        rows, probs = self._dynamics.outcomes(self._vectors([state]), np.array(actions, dtype=np.int32))
         return [(p, tuple(row)) for p, row in zip(probs.tolist(), rows.tolist(), strict=True)]
 
     def successors(self, states: Any) -> Successors:
