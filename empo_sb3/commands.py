@@ -27,7 +27,10 @@ SCOPE = "values at the start, differences over all reachable (t, s)"
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """``empo train``: learn, and write the model with all that made it."""
+    """``empo train``: learn, and write the model with all that made it.
+
+    :raises KeyboardInterrupt: after writing, if Ctrl-C ended the training early
+    """
     env = RobotEnv(world=arguments.world, theory=theory_overrides(arguments))
     folder = arguments.output or Path("runs") / env.world.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,6 +38,8 @@ def train(arguments: argparse.Namespace) -> None:
     model = learn(env, arguments)
     save_run(folder, model, arguments)
     print(f"wrote {folder / MODEL}, {CONFIG}, {ARGUMENTS}; next: empo compare {folder} {arguments.world}")
+    if model.num_timesteps < arguments.steps:
+        raise KeyboardInterrupt
 
 
 def learn(env: RobotEnv, arguments: argparse.Namespace) -> EMPO:
@@ -83,10 +88,10 @@ def write_yaml(path: Path, mapping: Mapping[str, Any]) -> None:
     os.replace(unfinished, path)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a mapping that :func:`write_yaml` wrote.
+def read_yaml(path: Path, *names: str) -> list[Any]:
+    """Read some entries of a mapping that :func:`write_yaml` wrote.
 
-    :raises ValueError: if the file is missing or is not such a mapping
+    :raises ValueError: if the file is missing, is not such a mapping, or lacks an entry
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing; give a folder that `empo train` wrote.")
@@ -94,24 +99,22 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
         mapping = None
-    if not isinstance(mapping, dict):
-        raise ValueError(f"{path} is not a YAML mapping; is the file cut off?")
-    return mapping
+    if not isinstance(mapping, dict) or not mapping.keys() >= set(names):
+        raise ValueError(f"{path} is not a mapping with {', '.join(names)}; is the file cut off?")
+    return [mapping[name] for name in names]
 
 
 def compare(arguments: argparse.Namespace) -> None:
     """``empo compare``: what a run learned beside the exact solution of the same world and theory."""
     folder = arguments.run.parent if arguments.run.suffix == ".zip" else arguments.run
-    run = read_yaml(folder / ARGUMENTS)
-    world = arguments.world or run["world"]
-    env = RobotEnv(world=world, theory=read_yaml(folder / CONFIG)["theory"])
-    trained_on = RobotEnv(world=run["world"]).world
-    if env.world.name != trained_on.name:
-        raise ValueError(f"{folder} was trained on {trained_on.name}, not on {env.world.name}.")
-    model = EMPO.load(folder / MODEL, env=env)
-    exact = exact_solution(env)
-    print(f"{env.world.name}, {run['policy']} after {run['steps_done']:,} training steps: {SCOPE}")
-    print(comparison_table(exact, model.solution()))
+    trained_on, policy, n_steps = read_yaml(folder / ARGUMENTS, "world", "policy", "steps_done")
+    (theory,) = read_yaml(folder / CONFIG, "theory")
+    env = RobotEnv(world=arguments.world or trained_on, theory=theory)
+    if arguments.world and RobotEnv(world=trained_on).world.name != env.world.name:
+        raise ValueError(f"{folder} was trained on {trained_on}, not on {arguments.world}.")
+    model = EMPO.load(arguments.run if arguments.run.suffix == ".zip" else folder / MODEL, env=env)
+    print(f"{env.world.name}, {policy} after {n_steps:,} training steps: {SCOPE}")
+    print(comparison_table(exact_solution(env), model.solution()))
 
 
 def exact_solution(env: RobotEnv) -> EmpoSolution:

@@ -1,5 +1,6 @@
 """The ``empo`` command as a user types it: what it prints, what it writes, its exit status and its one-sentence errors."""
 
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 from empo_gym import cli
 
 SMALL = "rock_corridor"
+JUDGED = ("V_r at the start, relative", "V_h^e, root mean square", "pi_r, mean total variation")
 
 
 def run(capsys, *words):
@@ -155,7 +157,8 @@ def test_compare_refuses_another_world(capsys, trained):
 def test_compare_says_that_a_model_is_cut_off(capsys, trained, tmp_path):
     whole = (trained / "model.zip").read_bytes()
     (tmp_path / "model.zip").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "args.yml").write_bytes((trained / "args.yml").read_bytes())
+    for name in ("args.yml", "config.yml"):
+        shutil.copy(trained / name, tmp_path)
     status, _, err = run(capsys, "compare", str(tmp_path), SMALL)
     assert status == cli.FAILED and "model.zip" in err and err.count("\n") == 1
 
@@ -163,3 +166,39 @@ def test_compare_says_that_a_model_is_cut_off(capsys, trained, tmp_path):
 def test_compare_says_that_a_run_is_missing(capsys, tmp_path):
     status, _, err = run(capsys, "compare", str(tmp_path / "nothing"), SMALL)
     assert status == cli.FAILED and "nothing" in err and err.count("\n") == 1
+
+
+def test_compare_says_that_a_configuration_is_cut_off(capsys, trained, tmp_path):
+    shutil.copy(trained / "args.yml", tmp_path)
+    (tmp_path / "config.yml").write_text("theo", encoding="utf-8")
+    status, _, err = run(capsys, "compare", str(tmp_path), SMALL)
+    assert status == cli.FAILED and "config.yml" in err and err.count("\n") == 1
+
+
+def test_a_training_stopped_by_ctrl_c_keeps_what_it_has(capsys, tmp_path, monkeypatch):
+    import yaml
+
+    from empo_sb3 import EMPO
+
+    learn = EMPO.learn
+
+    def learn_until_ctrl_c(self, total_timesteps, **keywords):
+        learn(self, 100, **keywords)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EMPO, "learn", learn_until_ctrl_c)
+    status, _, err = run(capsys, "train", SMALL, "-n", "5000", "--no-progress", "-o", str(tmp_path))
+    assert status == cli.INTERRUPTED and "stopped" in err
+    assert yaml.safe_load((tmp_path / "args.yml").read_text(encoding="utf-8"))["steps_done"] == 100
+    assert run(capsys, "compare", str(tmp_path))[0] == cli.DONE
+
+
+@pytest.mark.slow
+def test_demo_learns_what_was_solved_and_draws_it(capsys, tmp_path):
+    status, out, _ = run(capsys, "demo", "--no-progress", "-o", str(tmp_path))
+    assert status == cli.DONE
+    learned, uniform = zip(
+        *(map(float, line.split()[-2:]) for line in out.splitlines() if line.startswith(JUDGED)), strict=True
+    )
+    assert len(learned) == 3 and all(a <= b / 10 for a, b in zip(learned, uniform, strict=True))
+    assert {path.name for path in tmp_path.iterdir()} >= {"world.png", "power_map.png", "policy_arrows.png", "episode.gif"}
