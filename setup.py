@@ -7,7 +7,16 @@ from setuptools import find_packages, setup
 ZOO = ["rl_zoo3>=2.9,<3", "requests", "pandas", "tensorboard"]
 PLOTS = ["matplotlib>=3.8", "pillow>=10"]
 PETTINGZOO = ["pettingzoo>=1.24"]
-DEV = ["pytest>=8", "pytest-xdist", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.11", "types-PyYAML", "tensorboard", "setuptools>=71"]
+DEV = [
+    "pytest>=8",
+    "pytest-xdist",
+    "hypothesis>=6.100",
+    "ruff>=0.9",
+    "mypy>=1.11",
+    "types-PyYAML",
+    "tensorboard",
+    "setuptools>=71",
+]
 
 setup(
     name="empo",

@@ -132,7 +132,7 @@ def description(world: Any) -> str:
 def worlds(arguments: argparse.Namespace) -> None:
     """``empo worlds``: a table of the shipped worlds."""
     del arguments
-    rows = []
+    rows: list[list[Any]] = []
     for name in list_worlds():
         world = load_world(name)
         goals, horizon = max(map(len, world.goal_sets)), "none" if world.horizon is None else world.horizon
