@@ -8,6 +8,7 @@ import pytest
 
 import empo_gym
 from empo_gym import registration
+from empo_gym.cache import Recent
 from empo_gym.registration import DEFAULT_ID, DEFAULT_WORLD, env_id, env_ids, world_files
 
 
@@ -69,3 +70,20 @@ def test_public_names_are_those_of_their_modules_and_unknown_ones_are_attribute_
         assert getattr(empo_gym, name).__module__.startswith("empo_gym.")
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = empo_gym.no_such_name
+
+
+def test_a_file_that_was_edited_is_read_anew(tmp_path):
+    path = tmp_path / "corridor.yaml"
+    for length in (2, 3):
+        cells = ".. " * length
+        path.write_text(f"map: |\n  We Ay {cells}Ae We\nmax_steps: 2\n")
+        assert gym.make(DEFAULT_ID, world=path).unwrapped.world.width == length + 4
+        assert gym.make(DEFAULT_ID, world=str(path)).unwrapped.world is gym.make(DEFAULT_ID, world=path).unwrapped.world
+
+
+def test_a_cache_forgets_what_was_used_longest_ago():
+    made = []
+    recent = Recent(2)
+    for key in ("a", "b", "a", "c", "a", "b"):
+        assert recent.get(key, lambda key=key: made.append(key) or key.upper()) == key.upper()
+    assert made == ["a", "b", "c", "b"]
