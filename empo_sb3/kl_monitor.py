@@ -57,7 +57,8 @@ class ScaledRate:
 
 def collapse(updates: Sequence[Update], threshold: float, patience: int, return_drop: float) -> str:
     """
-    Why the latest updates are a collapse, or ``""`` if they are none.
+    Why the latest updates are a collapse, or ``""`` if they are none. They are compared with the update before them,
+    or where there is none with the first of them.
 
     :param updates: in order of time
     :param threshold: KL that each of the last ``patience`` updates must exceed
