@@ -39,6 +39,8 @@ class EmpoPolicy(BasePolicy):
 
     training_defaults: ClassVar[Mapping[str, Any]] = {}
     """The training configuration where the user gives none."""
+    beta_r: th.Tensor
+    """The exponent of (5) now; a buffer, so that a saved policy acts as sharply as it did."""
 
     def __init__(
         self,
@@ -59,10 +61,14 @@ class EmpoPolicy(BasePolicy):
         groups = [{"params": list(net.parameters()), "name": q} for q, net in self.nets.items()]
         self.optimizer = self.optimizer_class(groups, **self.optimizer_kwargs)
 
+    def net(self, quantity: str) -> QuantityNetwork:
+        """The network of one quantity."""
+        return self.nets[quantity]  # type: ignore[return-value]
+
     # ---------------------------------------------------------------- what a policy class defines
 
     def make_network(self, quantity: str) -> QuantityNetwork:
-        """The network of one quantity."""
+        """Make the network of one quantity."""
         raise NotImplementedError
 
     def attach(self, observations: np.ndarray, live: np.ndarray) -> None:
@@ -111,7 +117,7 @@ class EmpoPolicy(BasePolicy):
         return {q: float(error.detach().mean()) for q, error in squared_errors.items()}
 
     def _squared_errors(self, quantity: str, inputs: th.Tensor, targets: np.ndarray, mask: np.ndarray | None) -> th.Tensor:
-        net = self.nets[quantity]
+        net = self.net(quantity)
         coordinates = net(inputs)
         wanted = net.transform.apply(th.as_tensor(targets, dtype=coordinates.dtype, device=coordinates.device))
         if mask is not None and mask.any():
@@ -122,7 +128,7 @@ class EmpoPolicy(BasePolicy):
     @th.no_grad()
     def evaluate(self, quantity: str, pairs: np.ndarray) -> np.ndarray:
         """Values of one quantity in many pairs, (n, n_outputs) float64."""
-        net = self.nets[quantity]
+        net = self.net(quantity)
         parts = [net.values(self.inputs_of(pairs[i : i + CHUNK])) for i in range(0, len(pairs), CHUNK)]
         return th.cat(parts).double().cpu().numpy()
 
@@ -130,7 +136,7 @@ class EmpoPolicy(BasePolicy):
 
     def robot_policy(self, inputs: th.Tensor) -> th.Tensor:
         """pi_r by (5), (batch, n_a_r), for what the networks take."""
-        return equations.robot_policy(self.nets["q_r"].values(inputs).double(), float(self.beta_r))
+        return equations.robot_policy(self.net("q_r").values(inputs).double(), float(self.beta_r))
 
     def act(self, inputs: th.Tensor, deterministic: bool = False) -> th.Tensor:
         """Numbers of joint robot actions, (batch,): drawn from pi_r, or its most probable ones."""
@@ -166,6 +172,8 @@ class TablePolicy(EmpoPolicy):
         **{f"{q}_target_update_interval": 25 for q in NEUTRAL if q != "pi_r"},
         "use_sqrt_lr_decay": False,
     }
+    codes: th.Tensor
+    coded_pairs: th.Tensor
 
     def __init__(
         self,

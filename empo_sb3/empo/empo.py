@@ -12,9 +12,12 @@ import os
 import pathlib
 import tempfile
 import warnings
+import zlib
 from collections.abc import Iterable
 from dataclasses import replace
+from pickle import UnpicklingError
 from typing import Any, ClassVar, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 import torch as th
@@ -22,7 +25,7 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TrainFrequencyUnit
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 
 from empo_gym.cache import solved
@@ -70,7 +73,15 @@ class EMPO(OffPolicyAlgorithm):
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"TablePolicy": TablePolicy, "MlpPolicy": MlpPolicy}
     policy: EmpoPolicy
+    policy_class: type[EmpoPolicy]
     replay_buffer: PairReplayBuffer
+    theory: Theory
+    """The numbers that define the answer: the environment's, as the keywords leave them."""
+    config: TrainingConfig
+    """The numbers that define the training: the policy class's defaults, as the keywords leave them."""
+    sizes: WorldSizes
+    targets: ModelTargets
+    """The world, phase 1 and the equations; only with an environment."""
 
     def __init__(
         self,
@@ -115,9 +126,8 @@ class EMPO(OffPolicyAlgorithm):
             support_multi_env=True,
             supported_action_spaces=(spaces.Discrete, spaces.MultiDiscrete),
         )
-        self.theory: Theory | None = None
-        self.config: TrainingConfig | None = None
-        self.sizes: WorldSizes | None = None
+        # Known when an environment is seen, or from a file
+        self.theory = self.config = self.sizes = None  # type: ignore[assignment]
         self.stage: Stage | None = None
         if _init_setup_model:
             self._setup_model()
@@ -187,8 +197,13 @@ class EMPO(OffPolicyAlgorithm):
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """Give another environment of the same world, as in SB3."""
         super().set_env(env, force_reset)
-        self._adopt_world(self.env)
+        self._adopt_world(self._envs)
         self._attach_world()
+
+    @property
+    def _envs(self) -> VecEnv:
+        assert self.env is not None
+        return self.env
 
     # ---------------------------------------------------------------- collecting
 
@@ -205,7 +220,7 @@ class EMPO(OffPolicyAlgorithm):
         self._set_starts(self.config.exploring_starts)
         result = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         self.config = replace(self.config, total_steps=self._n_updates + self._coming_updates())
-        self._pairs = self._pair_numbers(self.env.get_attr("t"), self.env.get_attr("state_id"))
+        self._pairs = self._pair_numbers(self._envs.get_attr("t"), self._envs.get_attr("state_id"))
         return result
 
     def _coming_updates(self) -> int:
@@ -213,7 +228,9 @@ class EMPO(OffPolicyAlgorithm):
         n_steps = self._total_timesteps - self.num_timesteps
         if self.gradient_steps < 0:
             return n_steps
-        per_rollout = self.train_freq.frequency * self.n_envs if self.train_freq.unit == TrainFrequencyUnit.STEP else 1
+        assert isinstance(self.train_freq, TrainFreq)
+        by_step = self.train_freq.unit == TrainFrequencyUnit.STEP
+        per_rollout = self.train_freq.frequency * (self.n_envs if by_step else self.sizes.horizon)
         return -(-n_steps // per_rollout) * self.gradient_steps
 
     def _pair_numbers(self, times: Iterable[int], states: Iterable[int]) -> np.ndarray:
@@ -223,7 +240,7 @@ class EMPO(OffPolicyAlgorithm):
         """Let a share of the episodes begin in pairs with few visits."""
         live = self.targets.live
         t, s = np.divmod(live, self.sizes.n_states)
-        self.env.env_method("set_starts", s, t, share, self.visits(live) ** STARTS_POWER)
+        self._envs.env_method("set_starts", s, t, share, self.visits(live) ** STARTS_POWER)
 
     def _sample_action(self, learning_starts: int, action_noise: Any = None, n_envs: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """pi_r on the present networks, with a probability of epsilon_r a uniformly random action instead."""
@@ -248,7 +265,7 @@ class EMPO(OffPolicyAlgorithm):
         replay_buffer.add_pairs(self._pairs)
         self.visits.update(self._pairs)
         self._last_obs = self._last_original_obs = new_obs
-        begun = self.env.unwrapped.reset_infos
+        begun = self._envs.unwrapped.reset_infos
         now = [begun[i] if done else infos[i] for i, done in enumerate(dones)]
         self._pairs = self._pair_numbers([info["t"] for info in now], [info["state_id"] for info in now])
 
@@ -384,7 +401,7 @@ class EMPO(OffPolicyAlgorithm):
             model = super().load(path, env, *args, **kwargs)
         except FileNotFoundError:
             raise
-        except (EOFError, OSError, KeyError, RuntimeError, AssertionError) as e:
+        except (OSError, EOFError, KeyError, RuntimeError, AssertionError, UnpicklingError, BadZipFile, zlib.error) as e:
             raise ValueError(f"{path} is not a complete EMPO model ({e}); save it again") from e
         except ValueError as e:
             if "zip-file" not in str(e):
