@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.grid.layout import N_ACTIONS, N_AGENTS, Layout
-from empo_gym.grid.orders import OUT_OF_POOL, SHORTAGE, begin, joint_outcomes, new_work
-from empo_gym.grid.registers import kernel
+from empo_gym.grid.orders import ACTION, OUT_OF_POOL, SHORTAGE, begin, choose, joint_outcomes, new_work, occupy
+from empo_gym.grid.registers import ZERO, inlined, kernel
 from empo_gym.world import Successors
 
 MAX_OUTCOMES = 1 << 22
@@ -23,7 +23,6 @@ def expand(t, codec, w, x, states, actions, last, first, indptr, rows, probs):
     compiled once for both.
     """
     n = t.dims[N_AGENTS]
-    joint = np.empty(n, dtype=np.int32)
     n_joint = 1
     for i in range(n):
         n_joint *= last[i] - actions[i] + 1
@@ -31,21 +30,31 @@ def expand(t, codec, w, x, states, actions, last, first, indptr, rows, probs):
     for s in range(first, states.shape[0]):
         begin(t, codec, w, x, states[s])
         for i in range(n):
-            joint[i] = actions[i]
-        while True:
-            end = joint_outcomes(t, codec, w, x, joint, rows, probs, indptr[k])
-            if end < 0:
+            x.seat[i, ACTION] = actions[i]
+        changed = ZERO
+        while changed >= 0:
+            for i in range(changed, n):
+                choose(t, codec, w, x, i, x.seat[i, ACTION])
+            indptr[k + 1] = joint_outcomes(t, codec, w, x, rows, probs, indptr[k])
+            if indptr[k + 1] < 0:
+                occupy(t, w, ZERO)
                 return s
             k += 1
-            indptr[k] = end
-            i = n - 1
-            while i >= 0 and joint[i] == last[i]:
-                joint[i] = actions[i]
-                i -= 1
-            if i < 0:
-                break
-            joint[i] += 1
+            changed = next_joint_action(x.seat, actions, last)
+        occupy(t, w, ZERO)
     return states.shape[0]
+
+
+@inlined
+def next_joint_action(seat, first, last):
+    """Step to the next joint action in C order; return the first agent whose action changes, -1 at the end."""
+    i = first.size - 1
+    while i >= 0 and seat[i, ACTION] == last[i]:
+        seat[i, ACTION] = first[i]
+        i -= 1
+    if i >= 0:
+        seat[i, ACTION] += 1
+    return i
 
 
 class Dynamics:

@@ -33,8 +33,8 @@ N_FLAGS = 4
 ROBOTS, FORCING, CONTENTS, KILL_FLAG, PAUSE_FLAG, CONTROL_FLAG = range(6)
 N_RESOURCES = 6
 # Entries of ``dims``.
-N_AGENTS, N_OBJECTS, N_CELLS, N_PLACES, N_SLOTS, N_ACTIONS, N_WORDS, N_REGISTERS, BASE = range(9)
-LOC, STATE, WAIT, AGENT, OBJECT, FLAG, ACTIONS_AT, ROCKS_KILL, ONLY_PAUSE, FIRST_BUTTON, FIRST_SWITCH = range(9, 20)
+N_AGENTS, N_OBJECTS, N_CELLS, N_PLACES, N_SLOTS, N_ACTIONS, N_WORDS, N_REGISTERS = range(8)
+LOC, STATE, WAIT, AGENT, OBJECT, START, FLAG, ACTIONS_AT, ROCKS_KILL, ONLY_PAUSE, FIRST_BUTTON, FIRST_SWITCH = range(8, 20)
 # Columns of the tables.
 IS_ROBOT, CAN_PUSH, CAN_ENTER = range(3)
 KIND, COLOUR, GROUP, CONTENT = range(4)
@@ -157,11 +157,12 @@ def register_blocks(n_agents: int, n_objects: int, n_places: int) -> tuple[int, 
 
     The agents' blocks are cell, direction, alive, carried object + 1, forced action + 1, action to record + 1; then come the
     objects' locations (a cell, n_cells + carrier, gone, inside a box), the state and the waiting robot + 1 of each place, the
-    agent + 1 and object + 1 on each place, and the flags.
+    agent + 1 and object + 1 on each place, the living agent + 1 that was there when the turns began (of a button, the robot
+    + 1 that it awaited), and the flags.
     """
     loc = 6 * n_agents
     state = loc + n_objects
-    blocks = [state + k * n_places for k in range(5)]
+    blocks = [state + k * n_places for k in range(6)]
     return (loc, *blocks, blocks[-1] + N_FLAGS)
 
 
@@ -171,8 +172,7 @@ def _dims(spec: GridSpec, n_objects: int, place: NDArray[np.int64]) -> NDArray[n
     dims[[N_AGENTS, N_OBJECTS, N_PLACES, N_ACTIONS]] = n_agents, n_objects, n_places, len(spec.actions)
     dims[N_CELLS] = (place[:, TERRAIN] < KILL).sum()
     dims[N_WORDS] = (n_places + N_RESOURCES + 63) // 64
-    dims[[LOC, STATE, WAIT, AGENT, OBJECT, FLAG, N_REGISTERS]] = register_blocks(n_agents, n_objects, n_places)
-    dims[BASE] = dims[N_REGISTERS]
+    dims[[LOC, STATE, WAIT, AGENT, OBJECT, START, FLAG, N_REGISTERS]] = register_blocks(n_agents, n_objects, n_places)
     dims[ACTIONS_AT] = n_agents + n_objects
     dims[ROCKS_KILL] = spec.rocks_can_kill
     switches, buttons = (np.flatnonzero(place[:, TERRAIN] == terrain).tolist() for terrain in (PAUSE, CONTROL))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from empo_gym.grid.layout import (
     ACTIONS_AT,
     AGENT,
-    BASE,
     BLOCK,
     BUSH,
     CAN_ENTER,
@@ -28,16 +27,17 @@ from empo_gym.grid.layout import (
     ROCKS_KILL,
     SIDE,
     SOLIDIFY,
+    START,
     STATE,
     STUMBLE,
     TERRAIN,
     UNSTEADY,
     VERB,
 )
-from empo_gym.grid.registers import kernel, mark, put
+from empo_gym.grid.registers import inlined, kernel, mark, put
 
 
-@kernel
+@inlined
 def go(t, w, i, action, branch):
     """Move an agent one cell, deflected by unsteady ground; return the probability of this branch."""
     n = t.dims[N_AGENTS]
@@ -60,15 +60,14 @@ def go(t, w, i, action, branch):
     return prob * enter(t, w, i, side, branch % 3)
 
 
-@kernel
+@inlined
 def occupied_at_start(t, w, i, place):
     """Whether another living agent was on the place when the step began."""
-    d = t.dims
-    other = w.reg[d[BASE] + d[AGENT] + place] - 1
-    return other >= 0 and other != i and w.reg[d[BASE] + 2 * d[N_AGENTS] + other] == 1
+    other = w.reg[t.dims[START] + place] - 1
+    return other >= 0 and other != i
 
 
-@kernel
+@inlined
 def enter(t, w, i, side, entry):
     """Let an agent enter the place at a side if it can; return the probability of this entry branch."""
     d = t.dims
@@ -88,7 +87,7 @@ def enter(t, w, i, side, entry):
     return stay_out(t, w, to, chance, entry)
 
 
-@kernel
+@inlined
 def chance_of_entry(t, w, i, to, side):
     """Return the probability with which a place without agents and objects lets an agent in, -1 if it never does."""
     d = t.dims
@@ -118,7 +117,7 @@ def stay_out(t, w, place, chance, entry):
     return failed * t.chance[SOLIDIFY]
 
 
-@kernel
+@inlined
 def step_onto(t, w, i, to):
     """Put an agent on a free place: lava kills it, and a robot tramples a bush."""
     d = t.dims
@@ -155,7 +154,7 @@ def push(t, w, i, first, side):
     return True
 
 
-@kernel
+@inlined
 def makes_room(t, w, i, to, kind):
     """Whether a row whose last object is of some kind can be pushed onto a place without objects; a rock may kill there."""
     d = t.dims
@@ -172,7 +171,7 @@ def makes_room(t, w, i, to, kind):
     return True
 
 
-@kernel
+@inlined
 def shift(t, w, first, side):
     """Move a row of objects by one place."""
     d = t.dims

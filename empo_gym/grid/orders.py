@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from empo_gym.grid.layout import (
     AGENT,
-    BASE,
+    DETAIL,
     FIRST_BUTTON,
     FLAG,
     IS_ROBOT,
@@ -25,32 +25,39 @@ from empo_gym.grid.layout import (
     N_AGENTS,
     N_CELLS,
     N_OBJECTS,
-    N_REGISTERS,
+    N_PLACES,
     N_SLOTS,
     N_WORDS,
     OBJECT,
     ONLY_PAUSE,
     PAUSED,
+    START,
     STATE,
+    WAIT,
     Layout,
 )
-from empo_gym.grid.registers import TOP, ZERO, Work, kernel, undo
+from empo_gym.grid.registers import TOP, ZERO, Work, inlined, kernel, undo
 from empo_gym.grid.rows import merge_rows, multiply, sort_equals
 from empo_gym.grid.rules import N_BRANCHES, act, finish
 
 # Columns of ``seat``: per agent; per group, which carries the number of its first agent; per depth of the walk.
-CHOSEN, FORCED, GROUP_OF, MEMBERS, FIRST, OUTCOMES, AGENT_AT, BRANCH, LOGGED, USED = range(10)
+CHOSEN, FORCED, GROUP_OF, MEMBERS, FIRST, OUTCOMES, AGENT_AT, BRANCH, LOGGED, USED, KIND_OF_STEP, ACTION = range(12)
 # Entries of ``counter``, and what may be short.
 STAMP, SHORTAGE = range(2)
 OUT_OF_ROWS, OUT_OF_POOL = 1, 2
+# Kinds of step: agents meet; they are independent but there is chance; there is a single outcome.
+MEETING, CHANCE, SURE = range(3)
 
 
 class Scratch(NamedTuple):
     """Where outcomes are put together.
 
     :param counter: (2,) int64, number of the state, what was short
-    :param seat: (n_agents + 1, 10) int64, see the columns above
+    :param seat: (n_agents + 1, 12) int64, see the columns above
     :param weight: (n_agents + 1, 2) float64, probability at each depth and that of the branches not yet taken
+    :param base: (n_slots,) int64, the state when the turns begin
+    :param sure: (n_agents + 1, n_slots) int64, the state after the sure turns of the first agents
+    :param union: (n_agents + 1, 2, n_words) uint64, resources read and written by the first agents
     :param touched: (n_agents, n_actions + 1, 2, n_words) uint64, resources read and written alone; last, those of a group
     :param solo: (n_agents, n_actions, branches, n_slots) int32, changes of the state when an agent acts alone
     :param solo_prob: (n_agents, n_actions, branches) float64
@@ -62,6 +69,9 @@ class Scratch(NamedTuple):
     counter: NDArray[np.int64]
     seat: NDArray[np.int64]
     weight: NDArray[np.float64]
+    base: NDArray[np.int64]
+    sure: NDArray[np.int64]
+    union: NDArray[np.uint64]
     touched: NDArray[np.uint64]
     solo: NDArray[np.int32]
     solo_prob: NDArray[np.float64]
@@ -77,16 +87,18 @@ def new_work(layout: Layout, pool: int = 256) -> tuple[Work, Scratch]:
     """
     d = layout.tables.dims
     n, actions, slots, words = int(d[N_AGENTS]), int(d[N_ACTIONS]), int(d[N_SLOTS]), int(d[N_WORDS])
-    fixtures = int((layout.tables.place[:, :4] == -1).size)
     work = Work(
-        reg=np.zeros(2 * d[N_REGISTERS], dtype=np.int64),
-        log=np.zeros((1 + n * (16 + n + 4 * int(d[N_OBJECTS])) + 4 * fixtures, 2), dtype=np.int64),
+        reg=layout.codec.start.copy(),
+        log=np.zeros((1 + n * (16 + n + 4 * int(d[N_OBJECTS]) + 4 * int(d[N_PLACES] - d[N_CELLS])), 2), dtype=np.int64),
         mask=np.zeros((2, words), dtype=np.uint64),
     )
     scratch = Scratch(
         counter=np.zeros(2, dtype=np.int64),
-        seat=np.full((n + 1, 10), -1, dtype=np.int64),
+        seat=np.full((n + 1, 12), -1, dtype=np.int64),
         weight=np.zeros((n + 1, 2)),
+        base=np.zeros(slots, dtype=np.int64),
+        sure=np.zeros((n + 1, slots), dtype=np.int64),
+        union=np.zeros((n + 1, 2, words), dtype=np.uint64),
         touched=np.zeros((n, actions + 1, 2, words), dtype=np.uint64),
         solo=np.zeros((n, actions, N_BRANCHES, slots), dtype=np.int32),
         solo_prob=np.zeros((n, actions, N_BRANCHES)),
@@ -97,61 +109,85 @@ def new_work(layout: Layout, pool: int = 256) -> tuple[Work, Scratch]:
     return work, scratch
 
 
-@kernel
+@inlined
 def begin(t, codec, w, x, state):
     """Fill the registers from a state, consume forced actions, and remember how the step begins."""
     d = t.dims
-    base = d[BASE]
-    for r in range(base):
-        w.reg[r] = codec.start[r]
     for s in range(codec.slot.size):
         w.reg[codec.slot[s]] = state[s]
-    occupy(t, w)
+    if d[ONLY_PAUSE] >= 0:
+        w.reg[d[FLAG] + PAUSED] = w.reg[d[STATE] + d[ONLY_PAUSE]]
+    occupy(t, w, 1)
     if d[FIRST_BUTTON] >= 0:
         consume_forced(t, w, x)
-    for r in range(base):
-        w.reg[base + r] = w.reg[r]
+    for s in range(codec.slot.size):
+        x.base[s] = w.reg[codec.slot[s]]
+        x.sure[0, s] = x.base[s]
     w.log[TOP, 0] = 0
     x.counter[STAMP] += 1
 
 
 @kernel
-def occupy(t, w):
-    """Derive who and what is on each place, who carries what, and the pause that a lone switch means."""
+def occupy(t, w, present):
+    """Derive who and what is on each place and who carries what (present 1), or clear it again (present 0)."""
     d = t.dims
     n = d[N_AGENTS]
     for i in range(n):
-        w.reg[d[AGENT] + w.reg[i]] = i + 1
+        w.reg[d[AGENT] + w.reg[i]] = (i + 1) * present
+        w.reg[d[START] + w.reg[i]] = (i + 1) * present * w.reg[2 * n + i]
     for k in range(d[N_OBJECTS]):
         where = w.reg[d[LOC] + k]
         if where < d[N_CELLS]:
-            w.reg[d[OBJECT] + where] = k + 1
+            w.reg[d[OBJECT] + where] = (k + 1) * present
         elif where < d[N_CELLS] + n:
-            w.reg[3 * n + where - d[N_CELLS]] = k + 1
-    if d[ONLY_PAUSE] >= 0:
-        w.reg[d[FLAG] + PAUSED] = w.reg[d[STATE] + d[ONLY_PAUSE]]
+            w.reg[3 * n + where - d[N_CELLS]] = (k + 1) * present
 
 
 @kernel
 def consume_forced(t, w, x):
-    """Take the forced actions of robots that are not paused."""
-    n = t.dims[N_AGENTS]
+    """Take the forced actions of robots that are not paused, and remember which robots the buttons wait for."""
+    d = t.dims
+    n = d[N_AGENTS]
     for i in range(n):
         x.seat[i, FORCED] = -1
-        if t.table[i, IS_ROBOT] and not w.reg[t.dims[FLAG] + PAUSED]:
+        if t.table[i, IS_ROBOT] and not w.reg[d[FLAG] + PAUSED]:
             x.seat[i, FORCED] = w.reg[4 * n + i] - 1
             w.reg[4 * n + i] = 0
+    button = d[FIRST_BUTTON]
+    while button >= 0:
+        w.reg[d[START] + button] = w.reg[d[WAIT] + button]
+        button = t.place[button, DETAIL]
 
 
-@kernel
-def changes(t, codec, w, row):
+@inlined
+def changes(codec, w, x, row):
     """Write the difference that the turns so far make to each component of the state."""
-    base = t.dims[BASE]
     for s in range(codec.slot.size):
-        row[s] = w.reg[codec.slot[s]] - w.reg[base + codec.slot[s]]
+        row[s] = w.reg[codec.slot[s]] - x.base[s]
 
 
-@kernel
+@inlined
+def choose(t, codec, w, x, i, action):
+    """Let an agent choose an action; combine its turn with those of the agents before it."""
+    if x.seat[i, FORCED] >= 0:
+        action = x.seat[i, FORCED]
+    x.seat[i, CHOSEN] = action
+    if x.solo_count[i, action, 1] != x.counter[STAMP]:
+        try_alone(t, codec, w, x, i, action)
+    for s in range(codec.slot.size):
+        x.sure[i + 1, s] = x.sure[i, s] + x.solo[i, action, 0, s]
+    met = np.uint64(0)
+    for k in range(x.union.shape[2]):
+        reads, writes = x.touched[i, action, 0, k], x.touched[i, action, 1, k]
+        read, written = x.union[i, 0, k], x.union[i, 1, k]
+        met |= (writes & (read | written)) | (reads & written)
+        x.union[i + 1, 0, k] = read | reads
+        x.union[i + 1, 1, k] = written | writes
+    kind = MEETING if met else SURE if x.solo_count[i, action, 0] == 1 else CHANCE
+    x.seat[i + 1, KIND_OF_STEP] = min(kind, x.seat[i, KIND_OF_STEP] if i else SURE)
+
+
+@inlined
 def try_alone(t, codec, w, x, i, action):
     """Record the outcomes of an agent's turn when nobody else acts, and what it touches."""
     clear(w.mask)
@@ -162,7 +198,7 @@ def try_alone(t, codec, w, x, i, action):
         prob = act(t, w, i, action, branch)
         if prob > 0.0:
             finish(t, w, i)
-            changes(t, codec, w, x.solo[i, action, found])
+            changes(codec, w, x, x.solo[i, action, found])
             x.solo_prob[i, action, found] = prob
             found += 1
             rest -= prob
@@ -173,7 +209,7 @@ def try_alone(t, codec, w, x, i, action):
     copy_mask(w.mask, x.touched[i, action])
 
 
-@kernel
+@inlined
 def clear(mask):
     """Empty a (2, n_words) mask."""
     for k in range(mask.shape[1]):
@@ -181,7 +217,7 @@ def clear(mask):
         mask[1, k] = 0
 
 
-@kernel
+@inlined
 def copy_mask(mask, to):
     """Copy a (2, n_words) mask."""
     for k in range(mask.shape[1]):
@@ -189,28 +225,13 @@ def copy_mask(mask, to):
         to[1, k] = mask[1, k]
 
 
-@kernel
+@inlined
 def meets(a, b):
     """Whether one of two (2, n_words) masks writes what the other touches."""
     for k in range(a.shape[1]):
         if (a[1, k] & (b[0, k] | b[1, k])) | (b[1, k] & a[0, k]):
             return True
     return False
-
-
-@kernel
-def all_independent(t, w, x):
-    """Whether no agent writes what another one touches, each tried alone."""
-    union = w.mask
-    clear(union)
-    for i in range(t.dims[N_AGENTS]):
-        alone = x.touched[i, x.seat[i, CHOSEN]]
-        if meets(alone, union):
-            return False
-        for k in range(union.shape[1]):
-            union[0, k] |= alone[0, k]
-            union[1, k] |= alone[1, k]
-    return True
 
 
 @kernel
@@ -286,7 +307,7 @@ def walk_orders(t, codec, w, x, group, first):
                 for i in range(t.dims[N_AGENTS]):
                     if x.seat[i, GROUP_OF] == group:
                         finish(t, w, i)
-                changes(t, codec, w, x.pool[end])
+                changes(codec, w, x, x.pool[end])
                 x.pool_prob[end] = prob
                 end += 1
     undo(w, ZERO)
@@ -294,7 +315,7 @@ def walk_orders(t, codec, w, x, group, first):
     return merge_rows(x.pool, x.pool_prob, first, end)
 
 
-@kernel
+@inlined
 def open_depth(w, x, depth, prob, used):
     """Begin to choose the agent that has its turn at some depth of an order."""
     x.seat[depth, AGENT_AT] = -1
@@ -325,31 +346,39 @@ def next_turn(t, w, x, group, depth):
     return prob
 
 
+@inlined
+def joint_outcomes(t, codec, w, x, states, probs, start):
+    """Write the sorted outcomes of the chosen joint action from row ``start`` on; return the end, -1 if space is short."""
+    n = t.dims[N_AGENTS]
+    if start < probs.size and x.seat[n, KIND_OF_STEP] == SURE and codec.groups.shape[0] == 0:
+        for s in range(codec.slot.size):
+            states[start, s] = x.sure[n, s]
+        probs[start] = 1.0
+        return start + 1
+    return several_outcomes(t, codec, w, x, states, probs, start)
+
+
 @kernel
-def joint_outcomes(t, codec, w, x, actions, states, probs, start):
-    """Write the sorted outcomes of a joint action from row ``start`` on; return the end, -1 if space is short."""
-    for i in range(t.dims[N_AGENTS]):
-        action = x.seat[i, FORCED] if x.seat[i, FORCED] >= 0 else actions[i]
-        x.seat[i, CHOSEN] = action
-        if x.solo_count[i, action, 1] != x.counter[STAMP]:
-            try_alone(t, codec, w, x, i, action)
+def several_outcomes(t, codec, w, x, states, probs, start):
+    """Write the outcomes of a joint action that has several, or equal objects to be sorted."""
+    n = t.dims[N_AGENTS]
+    kind = x.seat[n, KIND_OF_STEP]
     x.counter[SHORTAGE] = OUT_OF_ROWS
     if start >= probs.size:
         return -1
-    base = t.dims[BASE]
     for s in range(codec.slot.size):
-        states[start, s] = w.reg[base + codec.slot[s]]
+        states[start, s] = x.sure[n, s] if kind == SURE else x.base[s]
     probs[start] = 1.0
-    independent = all_independent(t, w, x)
-    if not independent and not walk_groups(t, codec, w, x):
+    end = start + 1
+    if kind == MEETING and not walk_groups(t, codec, w, x):
         x.counter[SHORTAGE] = OUT_OF_POOL
         return -1
-    end = multiply_out(t, x, independent, states, probs, start)
-    if end < 0:
-        return -1
-    if codec.groups.shape[0]:
-        for row in range(start, end):
-            sort_equals(codec.groups, states[row])
+    if kind != SURE:
+        end = multiply_out(t, x, kind == CHANCE, states, probs, start)
+        if end < 0:
+            return -1
+    for row in range(start, end):
+        sort_equals(codec.groups, states[row])
     return merge_rows(states, probs, start, end) if end > start + 1 else end
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from empo_gym.grid.registers import kernel
+from empo_gym.grid.registers import inlined, kernel
 
 
 @kernel
@@ -21,7 +21,7 @@ def multiply(states, probs, start, end, rows, weights, first, last):
     return start + n * (last - first)
 
 
-@kernel
+@inlined
 def sort_equals(groups, row):
     """Bring equal objects into their canonical order: groups are ranges of components that are sorted."""
     for g in range(groups.shape[0]):
@@ -34,7 +34,7 @@ def sort_equals(groups, row):
             row[b] = value
 
 
-@kernel
+@inlined
 def compare(rows, a, b):
     """Return -1, 0 or 1 as row a comes before, equals or comes after row b."""
     for s in range(rows.shape[1]):

@@ -10,7 +10,6 @@ from __future__ import annotations
 from empo_gym.grid.handling import handle
 from empo_gym.grid.layout import (
     ACTIONS_AT,
-    BASE,
     DETAIL,
     FIRST_BUTTON,
     FLAG,
@@ -24,13 +23,14 @@ from empo_gym.grid.layout import (
     PAUSED,
     RIGHT,
     ROBOTS,
+    START,
     STATE,
     STILL,
     VERB,
     WAIT,
 )
 from empo_gym.grid.moving import go
-from empo_gym.grid.registers import kernel, mark, put
+from empo_gym.grid.registers import inlined, kernel, mark, put
 
 N_BRANCHES = 9
 
@@ -57,7 +57,7 @@ def act(t, w, i, action, branch):
     return 1.0
 
 
-@kernel
+@inlined
 def can_act(t, w, i):
     """Whether an agent is alive and not paused."""
     d = t.dims
@@ -77,7 +77,7 @@ def note_acted(t, w, i, action):
     d = t.dims
     button = d[FIRST_BUTTON]
     while button >= 0:
-        if w.reg[d[BASE] + d[WAIT] + button] == i + 1:
+        if w.reg[d[START] + button] == i + 1:
             mark(w, 1, button)
             put(w, 5 * d[N_AGENTS] + i, action + 1)
         button = t.place[button, DETAIL]
@@ -92,7 +92,7 @@ def finish(t, w, i):
         return
     button = d[FIRST_BUTTON]
     while button >= 0:
-        if w.reg[d[BASE] + d[WAIT] + button] == i + 1 and w.reg[d[WAIT] + button] == i + 1:
+        if w.reg[d[START] + button] == i + 1 and w.reg[d[WAIT] + button] == i + 1:
             put(w, d[STATE] + button, i * d[N_ACTIONS] + acted)
             put(w, d[WAIT] + button, 0)
         button = t.place[button, DETAIL]
