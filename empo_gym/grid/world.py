@@ -18,6 +18,7 @@ from empo_gym.grid.files import Source, read_source
 from empo_gym.grid.goal_syntax import goals_at, read_goal_sets
 from empo_gym.grid.layout import FLAG, N_AGENTS, PAUSED, build_layout
 from empo_gym.grid.parser import parse
+from empo_gym.grid.sampling import Sampler
 from empo_gym.grid.tiles import Tile, WorldError
 from empo_gym.world import Agent, Successors, World
 
@@ -124,6 +125,10 @@ class GridWorld(World):
         return (goals,) * self.n_humans
 
     @cached_property
+    def _sampler(self) -> Sampler:
+        return Sampler(self.layout)
+
+    @cached_property
     def feature_code(self) -> observe.FeatureCode:
         """How states become feature vectors."""
         return observe.feature_code(self.layout)
@@ -151,6 +156,15 @@ class GridWorld(World):
         :param states: (n, n_components) integers
         """
         return self._dynamics.successors(self._vectors(states), self.n_joint)
+
+    def draw_successors(self, states: Any, actions: NDArray[np.int32], u: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Return one successor of each of many states.
+
+        :param states: (n, n_components) integers
+        :param actions: (n, n_agents) int32 action numbers of every state's own joint action, robots first
+        :param u: (n,) uniformly distributed numbers in [0, 1) that decide
+        """
+        return self._sampler(self._vectors(states), np.ascontiguousarray(actions, dtype=np.int32), u)
 
     def positions(self, states: Any, human: int) -> NDArray[np.int32]:
         """Return the (n, 2) cells (x, y) of a human in n states."""
