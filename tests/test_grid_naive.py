@@ -31,7 +31,7 @@ TIGHT = {
     "push": "Ay Ro ..\nRo .. Ae",
     "hand": "Ay Kr .. Ae\nXrKr .. Lr ..",
     "press": "Ay Ki Ae\nPa dK dP",
-    "programme": "Ay CB Ae\n.. Ro dC",
+    "programme": "Ae CB Ae\ndC Ay ..",
     "lethal": "Ay Ro Ay\n.. Ae La",
     "enchanted": "Ay Ma Ae\nUn Bu Un",
 }
