@@ -2,5 +2,6 @@
 
 from empo_sb3.config import TrainingConfig
 from empo_sb3.empo import EMPO
+from empo_sb3.recurrent import RecurrentPPO
 
-__all__ = ["EMPO", "TrainingConfig"]
+__all__ = ["EMPO", "RecurrentPPO", "TrainingConfig"]

@@ -11,7 +11,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from empo_gym.planning import solve_robot
 from empo_gym.solution import EmpoSolution
 from empo_sb3.empo import EMPO
+from empo_sb3.kl_monitor import KLMonitor
 from empo_sb3.timeline import QUANTITIES
+
+__all__ = ["ExactGap", "KLMonitor", "gap_numbers"]
 
 WATCHED = (*QUANTITIES, "pi_r")
 
