@@ -239,3 +239,18 @@ def test_goal_tiles_become_the_goals_on_request():
 def test_the_default_goals_are_the_cells_that_humans_can_reach_lava_included():
     world = load_world({"map": "Ay .. La ..\nWe We We We\n.. Ae .. ..", "max_steps": 4})
     assert world.goal_sets[0].names == ("0,0", "1,0", "2,0")
+
+
+def test_the_default_goals_leave_out_what_is_locked_away_for_good():
+    locked = load_world({"map": "Ay .. Lr .. Ae", "max_steps": 6})
+    assert locked.goal_sets[0].names == ("0,0", "1,0")
+    unlocked = load_world({"map": "Ay .. Lr Kr Ae\nWe We We .. ..", "orientations": ["e", "w"], "max_steps": 9})
+    assert "2,0" in unlocked.goal_sets[0].names
+
+
+def test_the_default_goals_of_worlds_too_large_to_walk_through_are_all_cells_without_walls():
+    text = "\n".join(
+        ["Ay Ay Ay Ay Ay Ay Ay Ay", "Ae .. .. .. .. .. .. ..", "We We We We We We We We", ".. .. .. .. .. .. .. .."]
+    )
+    world = load_world({"map": text})
+    assert len(world.goal_sets) == 8 and len(world.goal_sets[0]) == 16

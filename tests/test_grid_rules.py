@@ -565,3 +565,11 @@ def test_golden_worlds_have_their_number_of_reachable_states(name):
         layer = np.unique(world.successors(layer).states, axis=0)
         total += len(layer)
     assert total == golden["n_states_with_time"]
+
+
+def test_agents_that_meet_only_if_others_make_way_are_permuted_too():
+    play = Play("Ay .. Ay Bp\nAy Ro Kr ..\nAe .. .. ..", can_push_rocks="y", orientations=["s", "s", "e", "e"])
+    play.change({0: {"carrying": {"type": "ball", "color": "purple"}}}, [({"type": "ball"}, {"carried_by": 0})])
+    # The key lies behind the rock: only once it is taken can the third agent push, and only then is there room for the ball.
+    chances = play.chances(lambda p: (p.cell(2)[0], p.agent(0)["carrying"] is None), a0="drop", a1="pickup", a2="forward")
+    assert chances == pytest.approx({(1, True): 1 / 6, (1, False): 1 / 3, (0, False): 1 / 2})

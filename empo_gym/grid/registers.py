@@ -33,7 +33,7 @@ class Work(NamedTuple):
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 
 
-_SOURCES = ("layout", "registers", "rows", "moving", "handling", "rules", "orders", "dynamics", "observe")
+_SOURCES = ("layout", "registers", "rows", "moving", "handling", "rules", "orders", "dynamics", "sampling", "observe")
 
 
 def _stamp_of_sources() -> str:

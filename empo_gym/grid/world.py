@@ -15,6 +15,7 @@ from empo_gym.goals import GoalSet
 from empo_gym.grid import describe, observe, undescribe
 from empo_gym.grid.dynamics import Dynamics
 from empo_gym.grid.files import Source, read_source
+from empo_gym.grid.goal_cells import human_cells
 from empo_gym.grid.goal_syntax import goals_at, read_goal_sets
 from empo_gym.grid.layout import FLAG, N_AGENTS, PAUSED, build_layout
 from empo_gym.grid.parser import parse
@@ -117,12 +118,7 @@ class GridWorld(World):
         """The possible goals of each human; by default every cell that some human occupies in some reachable state."""
         if self._given_goals is not None:
             return self._given_goals
-        from empo_gym.model import reachable_states
-
-        states = reachable_states(self)
-        cells = {tuple(cell) for h in range(self.n_humans) for cell in np.unique(self.positions(states, h), axis=0).tolist()}
-        goals = goals_at(self.spec, sorted(cells, key=lambda cell: (cell[1], cell[0])))
-        return (goals,) * self.n_humans
+        return (goals_at(self.spec, human_cells(self)),) * self.n_humans
 
     @cached_property
     def _sampler(self) -> Sampler:
@@ -168,12 +164,19 @@ class GridWorld(World):
 
     def positions(self, states: Any, human: int) -> NDArray[np.int32]:
         """Return the (n, 2) cells (x, y) of a human in n states."""
-        return self.agent_positions(states)[:, self.n_robots + human]
+        return self.layout.cells[self._vectors(states)[:, self._place_components[self.n_robots + human]]]
 
     def agent_positions(self, states: Any) -> NDArray[np.int32]:
         """Return the (n, n_agents, 2) cells (x, y) of all agents in n states."""
-        vectors = self._vectors(states)
-        return self.layout.cells[vectors[:, describe.component(self.layout, range(len(self.agents)))]]
+        return self.layout.cells[self.agent_places(states)]
+
+    def agent_places(self, states: Any) -> NDArray[np.int32]:
+        """Return the (n, n_agents) places of all agents in n states, as rows of ``layout.cells``."""
+        return self._vectors(states)[:, self._place_components]
+
+    @cached_property
+    def _place_components(self) -> NDArray[np.intp]:
+        return describe.component(self.layout, range(len(self.agents)))
 
     def can_act(self, states: Any) -> NDArray[np.bool_]:
         """Return (n, n_agents) bool: which agents are alive and not paused in n states."""
