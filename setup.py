@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-ZOO = ["rl_zoo3>=2.9,<3", "requests", "pandas", "tensorboard"]
+ZOO = ["rl_zoo3>=2.9,<3", "requests", "pandas", "seaborn", "tensorboard"]
 PLOTS = ["matplotlib>=3.8", "pillow>=10"]
 PETTINGZOO = ["pettingzoo>=1.24"]
 DEV = [
