@@ -1,5 +1,5 @@
-"""How the humans inside an environment choose: each way is one small class with ``act``, and one name where it needs no
-argument.
+"""How the humans inside an environment choose: each way is one small class with ``act`` for one environment and ``act_all``
+for many at once, and one name where it needs no argument.
 
 A human holds a goal and acts on its own random numbers; whoever chooses sees the state, the time, the human's number and its
 goal.
@@ -11,12 +11,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numba import njit
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from empo_gym.solution import HumanPrior
     from empo_gym.world import WorldModel
 
 HumanPolicy = Callable[[Any, int, int, int, np.random.Generator], Any]
+Numbers = NDArray[np.int64]
 
 
 class Humans(Protocol):
@@ -33,11 +36,41 @@ class Humans(Protocol):
         :param rng: the environment's random numbers
         """
 
+    def act_all(
+        self, s: Numbers, states: Callable[[], Any], t: Numbers, human: int, goals: Numbers, rng: np.random.Generator
+    ) -> Numbers:
+        """Return the chosen action of the same human in n environments: as :meth:`act`, with (n,) arrays and n states."""
+
 
 def draw(probabilities: np.ndarray, rng: np.random.Generator) -> int:
     """Return an index drawn with the given probabilities (which may sum to 1 only nearly)."""
     cumulated = probabilities.cumsum()
     return min(int(cumulated.searchsorted(rng.random() * cumulated[-1], side="right")), len(cumulated) - 1)
+
+
+def draw_many(probabilities: NDArray[np.float64], u: NDArray[np.float64]) -> Numbers:
+    """Return an index per row of (n, k) probabilities, decided by n numbers in [0, 1)."""
+    cumulated = probabilities.cumsum(axis=1)
+    return np.minimum((cumulated <= (u * cumulated[:, -1])[:, None]).sum(axis=1), probabilities.shape[1] - 1)
+
+
+@njit(cache=True)
+def _draw_from_prior(pi_h, t, s, goals, u):
+    """Draw an action per environment from (layers, n_states, n_goals, n_actions) policies."""
+    n_layers, n_actions = pi_h.shape[0], pi_h.shape[3]
+    chosen = np.empty(s.size, dtype=np.int64)
+    for i in range(s.size):
+        layer, rest, a = min(t[i], n_layers - 1), u[i], 0
+        while a < n_actions - 1:
+            rest -= pi_h[layer, s[i], goals[i], a]
+            if rest < 0.0:
+                break
+            a += 1
+        # What rounding left over must not fall to an action that is never chosen.
+        while pi_h[layer, s[i], goals[i], a] <= 0.0 and a > 0:
+            a -= 1
+        chosen[i] = a
+    return chosen
 
 
 class BoltzmannHumans:
@@ -55,6 +88,12 @@ class BoltzmannHumans:
         layer = min(t, self._layers[human] - 1)
         return draw(self._pi_h[human][layer, s, goal], rng)
 
+    def act_all(
+        self, s: Numbers, states: Callable[[], Any], t: Numbers, human: int, goals: Numbers, rng: np.random.Generator
+    ) -> Numbers:
+        """Draw from each environment's row of ``pi_h``."""
+        return _draw_from_prior(self._pi_h[human], t, s, goals, rng.random(len(s)))
+
 
 class UniformHumans:
     """Humans who pick any action with equal probability.
@@ -68,6 +107,12 @@ class UniformHumans:
     def act(self, s: int, state: Callable[[], Any], t: int, human: int, goal: int, rng: np.random.Generator) -> int:
         """Draw uniformly."""
         return int(rng.integers(self._n_actions[human]))
+
+    def act_all(
+        self, s: Numbers, states: Callable[[], Any], t: Numbers, human: int, goals: Numbers, rng: np.random.Generator
+    ) -> Numbers:
+        """Draw uniformly in every environment."""
+        return rng.integers(self._n_actions[human], size=len(s))
 
 
 class CallableHumans:
@@ -95,3 +140,18 @@ class CallableHumans:
             f"The human policy returned {answer.tolist()} for human {human}; "
             f"return an action from 0 to {n - 1} or {n} probabilities that sum to 1."
         )
+
+    def act_all(
+        self, s: Numbers, states: Callable[[], Any], t: Numbers, human: int, goals: Numbers, rng: np.random.Generator
+    ) -> Numbers:
+        """Ask the function once per environment.
+
+        :raises ValueError: as :meth:`act`
+        """
+        every = zip(as_states(states()), t.tolist(), goals.tolist(), strict=True)
+        return np.array([self.act(-1, lambda state=state: state, time, human, goal, rng) for state, time, goal in every])
+
+
+def as_states(states: Any) -> list[Any]:
+    """Return states as a world writes them: hashable tuples for rows of an array."""
+    return list(map(tuple, states.tolist())) if isinstance(states, np.ndarray) else list(states)

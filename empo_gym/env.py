@@ -23,11 +23,11 @@ from empo_gym.model import TabularModel, TooManyStates
 from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.stage import OpenStage, PackedStage, Stage
 from empo_gym.theory import Theory
-from empo_gym.views import OBSERVATIONS, REWARDS
+from empo_gym.views import OBSERVATIONS, REWARDS, Entered
 from empo_gym.world import action_shape
 
 MAX_STATES = 50_000
-MAX_SEEN = 20_000
+SEEN_BYTES = 32 << 20
 _POLICIES = ("boltzmann", "heuristic", "uniform")
 
 
@@ -38,7 +38,7 @@ class RobotEnv(gym.Env):
     :param human_policy: ``"boltzmann"`` (the exact prior; where None is given and the world has at most 50,000 states),
         ``"uniform"``, a :class:`HumanPrior`, or a function ``(state, t, human, goal, rng) -> action or probabilities``
     :param theory: a :class:`Theory`, or a mapping of what differs from the world's own
-    :param observation: ``"features"`` or ``"planes"``
+    :param observation: ``"features"``, ``"planes"``, ``"rgb"`` (a picture) or ``"partial"`` (what the only robot sees around it)
     :param reward: ``"goals"`` (number of humans who attain their goal in the step), ``"power"`` (``U_r`` in ``solution``) or
         ``"none"``
     :param action_space: ``"joint"`` (Discrete) or ``"multi"`` (MultiDiscrete, one number per robot)
@@ -81,8 +81,8 @@ class RobotEnv(gym.Env):
         self.solution = solution
         self.render_mode = render_mode
         self._given_policy = human_policy
-        self._reward = REWARDS[reward]
-        self._view = OBSERVATIONS[observation]
+        self.reward_kind = REWARDS[reward]
+        self.view = OBSERVATIONS[observation]
         shape = action_shape(self.world.agents)
         n_robots = sum(agent.role == "robot" for agent in self.world.agents)
         self._robot_shape, self._human_shape = shape[:n_robots], shape[n_robots:]
@@ -91,15 +91,16 @@ class RobotEnv(gym.Env):
         self.action_space = (
             spaces.Discrete(self._n_robot_joint) if action_space == "joint" else spaces.MultiDiscrete(list(self._robot_shape))
         )
-        space = self._view.space(self.world)
-        self.observation_space = self._view.with_goals(space, self.world) if observe_goals else space
+        space = self.view.space(self.world)
+        self.observation_space = self.view.with_goals(space, self.world) if observe_goals else space
+        self._max_seen = SEEN_BYTES // max(1, int(np.prod(space.shape)) * np.dtype(space.dtype).itemsize)
         self.t = 0
         self.goals: tuple[int, ...] = ()
         self._succeeded: tuple[bool, ...] = ()
         self._main: Stage | None = None
         self._stage: Stage | None = None
         self._stages: Recent[Stage] = Recent(16)
-        self._starts: tuple[np.ndarray, np.ndarray, float, np.ndarray] | None = None
+        self.starts: tuple[np.ndarray, np.ndarray, float, np.ndarray] | None = None
 
     # ------------------------------------------------------------------------------------------------ what it stands on
     @property
@@ -139,7 +140,7 @@ class RobotEnv(gym.Env):
                 raise
             return None
 
-    def _main_stage(self) -> Stage:
+    def main_stage(self) -> Stage:
         """The world from its initial state, packed and solved at first use."""
         if self._main is None:
             model = self._packed()
@@ -169,7 +170,7 @@ class RobotEnv(gym.Env):
 
         :raises ValueError: if a given prior does not know the state
         """
-        main = self._main_stage()
+        main = self.main_stage()
         if not isinstance(main, PackedStage):
             return main
         s = int(main.model.index_all([state])[0])
@@ -236,7 +237,7 @@ class RobotEnv(gym.Env):
         wrong = np.flatnonzero((times < self.model.depth[states]) | (times >= horizon))
         if wrong.size:
             raise ValueError(f"set_starts: nobody acts in state {states[wrong[0]]} at time {times[wrong[0]]}.")
-        self._starts = (states, times, float(share), given / given.sum())
+        self.starts = (states, times, float(share), given / given.sum())
 
     def action_masks(self) -> np.ndarray:
         """Which robot actions may be tried: all of them, since a useless action is simply without effect."""
@@ -256,16 +257,25 @@ class RobotEnv(gym.Env):
         """
         super().reset(seed=seed)
         options = options or {}
-        for name in options:
-            _check_choice("options", name, ("state", "t", "goals"))
-        self.t, state = self._beginning(options)
+        self.t, state = self.beginning(options)
+        if self.starts is not None and not options and self.np_random.random() < self.starts[2]:
+            states, times, _, weights = self.starts
+            k = draw(weights, self.np_random)
+            self.t, state = int(times[k]), self.model.state(int(states[k]))
         self._stage = self._stage_for(state, self.t)
         self._stage.enter(state)
-        self.goals = self._beginning_goals(options.get("goals", {}))
+        drawn = dict(enumerate(self._draw_goal(human) for human in range(len(self._human_shape))))
+        self.goals = tuple((drawn | self.given_goals(options.get("goals", {}))).values())
         self._succeeded = (False,) * len(self.goals)
         return self._observation(), self._info({})
 
-    def _beginning(self, options: dict[str, Any]) -> tuple[int, Any]:
+    def beginning(self, options: Mapping[str, Any]) -> tuple[int, Any]:
+        """Return the time and the state in which options let an episode begin.
+
+        :raises ValueError: for an unknown option, or a state or time that does not exist
+        """
+        for name in options:
+            _check_choice("options", name, ("state", "t", "goals"))
         t, state = _whole("t", options.get("t", 0)), options.get("state")
         if t < 0 or (self.world.horizon is not None and t >= self.world.horizon):
             raise ValueError(f"There is no step at t = {t}; the horizon is {self.world.horizon}.")
@@ -273,10 +283,6 @@ class RobotEnv(gym.Env):
             return t, self.world.state(state)
         if state is not None:
             return t, self._given_state(state)
-        if self._starts is not None and not options and self.np_random.random() < self._starts[2]:
-            states, times, _, weights = self._starts
-            k = draw(weights, self.np_random)
-            return int(times[k]), self.model.state(int(states[k]))
         return t, self.world.initial_state()
 
     def _given_state(self, state: Any) -> Any:
@@ -293,15 +299,18 @@ class RobotEnv(gym.Env):
             )
         return state
 
-    def _beginning_goals(self, given: Mapping[int, int] | Sequence[int]) -> tuple[int, ...]:
-        given = given if isinstance(given, Mapping) else dict(enumerate(given))
-        goals = [self._draw_goal(human) for human in range(len(self._human_shape))]
-        for key, value in given.items():
+    def given_goals(self, given: Mapping[int, int] | Sequence[int]) -> dict[int, int]:
+        """Return the goals that options name as {human: goal}.
+
+        :raises ValueError: for a human or a goal that does not exist
+        """
+        goals = {}
+        for key, value in (given if isinstance(given, Mapping) else dict(enumerate(given))).items():
             human, goal = _whole("the number of a human", key), _whole("the number of a goal", value)
-            if not 0 <= human < len(goals) or not 0 <= goal < len(self.world.goal_sets[human]):
+            if not 0 <= human < len(self._human_shape) or not 0 <= goal < len(self.world.goal_sets[human]):
                 raise ValueError(f"There is no goal {goal} of human {human}; both are numbered from 0.")
             goals[human] = goal
-        return tuple(goals)
+        return goals
 
     def _draw_goal(self, human: int) -> int:
         return draw(self.world.goal_sets[human].pibar_weights, self.np_random)
@@ -325,11 +334,14 @@ class RobotEnv(gym.Env):
         stage.advance((*robots, *humans), self.np_random)
         self.t += 1
         attained = tuple(int(stage.holds(human, goal)) for human, goal in enumerate(self.goals))
-        reward = self._reward(self, attained)
+        reward = self.reward_kind.pay(attained, self._entered)
         self._succeeded = tuple(bool(was or now) for was, now in zip(self._succeeded, attained, strict=True))
         self._change_goals(attained)
         info = self._info({"human_actions": humans, "attained": attained, "is_success": all(self._succeeded)})
         return self._observation(), reward, stage.is_over(), self.t == self.world.horizon, info
+
+    def _entered(self) -> Entered:
+        return Entered(self.world, self.solution, np.array([self.t]), lambda: [self.state])
 
     def _robot_actions(self, action: Any) -> tuple[int, ...]:
         numbers = np.asarray(action)
@@ -357,10 +369,12 @@ class RobotEnv(gym.Env):
         key = (self.t, stage.s)
         seen = stage.seen.get(key) if stage.s >= 0 else None
         if seen is None:
-            seen = self._view.look(self.world, stage.state, self.t)
-            if stage.s >= 0 and len(stage.seen) < MAX_SEEN:
+            seen = self.view.look(self.world, [stage.state], self.t)[0]
+            if stage.s >= 0 and len(stage.seen) < self._max_seen:
                 stage.seen[key] = seen
-        return self._view.add_goals(seen, self.world, self.goals) if self.observe_goals else seen.copy()
+        if self.observe_goals:
+            return self.view.add_goals(seen[None], self.world, [stage.state], np.array([self.goals]))[0]
+        return seen.copy()
 
     def _info(self, step: dict[str, Any]) -> dict[str, Any]:
         """Small, since vectorised environments copy it at every step; ``goals`` are those held from now on."""
@@ -372,19 +386,21 @@ class RobotEnv(gym.Env):
 
         :raises ValueError: if the world has no picture
         """
-        if self.render_mode is None or self._stage is None:
-            return None
-        goals = [goal_set.goals[goal] for goal_set, goal in zip(self.world.goal_sets, self.goals, strict=True)]
+        return None if self.render_mode is None or self._stage is None else self.picture(self.state, self.goals)
+
+    def picture(self, state: Any, numbers: Sequence[int]) -> Any:
+        """Return the picture of a state with goals of these numbers, as :meth:`render` does."""
+        goals = [goal_set.goals[goal] for goal_set, goal in zip(self.world.goal_sets, numbers, strict=True)]
         if not hasattr(self.world, "map"):
             if self.render_mode == "ansi":
-                return "\n".join([f"state {self.state}", *(f"human {h} wants {goal.name}" for h, goal in enumerate(goals))])
+                return "\n".join([f"state {state}", *(f"human {h} wants {goal.name}" for h, goal in enumerate(goals))])
             raise ValueError("Only worlds with a map have a picture; use render_mode='ansi'.")
         from empo_gym.grid.render import render, render_text  # few runs want any picture
 
         if self.render_mode == "ansi":
-            return render_text(self.world, self.state, goals)
+            return render_text(self.world, state, goals)
         size = min(64, max(24, 2 * (224 // max(self.world.width, self.world.height))))
-        return render(self.world, self.state, goals, tile_size=size)
+        return render(self.world, state, goals, tile_size=size)
 
 
 def environment_theory(world: Any, theory: Theory | Mapping[str, float] | None) -> Theory:

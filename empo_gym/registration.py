@@ -14,6 +14,7 @@ import gymnasium as gym
 DEFAULT_ID = "EMPO-Grid-v0"
 DEFAULT_WORLD = "default"
 ENTRY_POINT = "empo_gym.env:RobotEnv"
+VECTOR_ENTRY_POINT = "empo_gym.vector:VectorRobotEnv"
 
 
 def worlds_directory() -> Path:
@@ -50,4 +51,6 @@ def register_envs() -> None:
     """Register every id that is not registered yet."""
     for identifier, name in env_ids().items():
         if identifier not in gym.registry:
-            gym.register(id=identifier, entry_point=ENTRY_POINT, kwargs={"world": name})
+            gym.register(
+                id=identifier, entry_point=ENTRY_POINT, vector_entry_point=VECTOR_ENTRY_POINT, kwargs={"world": name}
+            )

@@ -122,7 +122,12 @@ class OpenStage:
         return nobody_is_awake(self._world, self.state)
 
 
-def nobody_is_awake(world: Any, state: Any) -> bool:
-    """Whether every agent is dead or paused; False for worlds that cannot tell (those without ``can_act``)."""
+def awake(world: Any, states: Any) -> np.ndarray:
+    """Return (n, n_agents) bool: who can act in n states; everybody in worlds that cannot tell (without ``can_act``)."""
     can_act = getattr(world, "can_act", None)
-    return can_act is not None and not can_act([state]).any()
+    return np.ones((len(states), 1), dtype=np.bool_) if can_act is None else can_act(states)
+
+
+def nobody_is_awake(world: Any, state: Any) -> bool:
+    """Whether every agent is dead or paused."""
+    return not awake(world, [state]).any()

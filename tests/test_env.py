@@ -365,7 +365,7 @@ def test_info_is_small_and_made_of_numbers_alone():
 @pytest.mark.parametrize(
     "keywords, sentence",
     [
-        ({"observation": "smell"}, "observation must be one of 'features', 'planes', not 'smell'"),
+        ({"observation": "smell"}, "observation must be one of 'features', 'planes', 'rgb', 'partial', not 'smell'"),
         ({"reward": "fame"}, "reward must be one of"),
         ({"reward": "power"}, "needs solution="),
         ({"action_space": "both"}, "action_space must be one of"),

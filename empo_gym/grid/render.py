@@ -177,6 +177,11 @@ def _paint_thing(canvas: Canvas, thing: Mapping[str, Any]) -> None:
         art.paint_minigrid(canvas, kind, thing.get("color") or "grey")
 
 
+def mark_goal(world: GridWorld, image: np.ndarray, goal: Any, human: int, tile_size: int) -> None:
+    """Mark the goal of a human in a picture that :func:`render` made."""
+    _mark_goal(image, goal, human_colours(world)[human], human, tile_size)
+
+
 def _mark_goal(image: np.ndarray, goal: Any, colour: Colour, human: int, tile_size: int) -> None:
     """Frame the goal's cells and plant a flag; frames of several humans lie inside each other."""
     corners = goal_corners(goal)
