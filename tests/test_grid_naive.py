@@ -1,5 +1,7 @@
 """The compiled dynamics against the plain-Python rules of ``naive_grid``: equal distributions, whatever stands on the map."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -149,3 +151,27 @@ def mappings(draw):
 @given(mapping=mappings(), seed=st.integers(0, 1000))
 def test_random_worlds_follow_the_plain_rules(mapping, seed):
     compare_walk(mapping, 20, seed)
+
+
+def crowd(n_agents, n_cells):
+    """Agents close together between rocks, keys and a pause switch."""
+    codes = (
+        ["Ay", "Ae", "Ae", "Ay", "Ae", "Ay"][:n_agents] + ["Ro", "Pa", "Kr", "Un", "CB"] + [".."] * (n_cells - n_agents - 5)
+    )
+    codes = [codes[k] for k in np.random.default_rng(3).permutation(n_cells)]
+    return "\n".join(" ".join(codes[row : row + 4]) for row in range(0, n_cells, 4))
+
+
+@pytest.mark.parametrize("n_agents, steps", [(5, 60), (6, 12)])
+def test_many_agents_in_each_others_way_follow_the_plain_rules(n_agents, steps):
+    compare_walk(mapping_of(crowd(n_agents, 12), can_push_rocks="ye", actions="object"), steps, seed=7)
+
+
+def test_a_pause_switch_and_many_robots_need_no_time_for_every_order():
+    text = "Ay Pa We We We We We We We We We\nAe Ae Ae Ae Ae Ae Ae Ae Ae Ae Ae"
+    world = load_world(mapping_of(text, actions="object"))
+    left, toggle = (world.agents[0].actions.index(name) for name in ("left", "toggle"))
+    outcomes = world.transition_probabilities(world.initial_state(), [left] * 11 + [toggle])
+    # Any of the 2^11 sets of robots may turn before the pause; a set of k has the chance k! (11 - k)! / 12!.
+    assert len(outcomes) == 2**11
+    assert min(p for p, _ in outcomes) == pytest.approx(math.factorial(5) * math.factorial(6) / math.factorial(12))

@@ -354,6 +354,17 @@ def test_an_object_may_be_dropped_where_somebody_just_left():
     assert play.chances(lambda p: p.agent(0)["carrying"] is None, a0="drop", a1="forward") == {True: 0.5, False: 0.5}
 
 
+def test_two_objects_dropped_onto_the_same_cell_leave_one_in_its_hands():
+    play = Play("Ay .. Ay\nKr Ae Bb", orientations=["e", "w", "e"])
+    things = [{"type": "key", "color": "red"}, {"type": "ball", "color": "blue"}]
+    play.change(
+        {0: {"carrying": things[0]}, 1: {"carrying": things[1]}},
+        [(thing, {"carried_by": k}) for k, thing in enumerate(things)],
+    )
+    chances = play.chances(lambda p: tuple(p.agent(k)["carrying"] is None for k in (0, 1)), a0="drop", a1="drop")
+    assert chances == {(True, False): 0.5, (False, True): 0.5}
+
+
 def test_an_opened_box_leaves_its_content():
     play = Play("Ay XrKb .. Ae").step(a0="toggle")
     assert play.objects("box") == [{"type": "box", "color": "red", "contains": {"type": "key", "color": "blue"}, "gone": True}]

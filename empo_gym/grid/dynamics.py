@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.grid.layout import N_ACTIONS, N_AGENTS, Layout
-from empo_gym.grid.orders import ACTION, OUT_OF_POOL, SHORTAGE, begin, choose, joint_outcomes, new_work, occupy
+from empo_gym.grid.orders import begin, choose, joint_outcomes, occupy
 from empo_gym.grid.registers import ZERO, inlined, kernel
+from empo_gym.grid.scratch import ACTION, OUT_OF_POOL, SHORTAGE, new_work
 from empo_gym.world import Successors
 
 MAX_OUTCOMES = 1 << 22

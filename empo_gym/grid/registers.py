@@ -33,7 +33,21 @@ class Work(NamedTuple):
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 
 
-_SOURCES = ("layout", "registers", "rows", "moving", "handling", "rules", "orders", "dynamics", "sampling", "observe")
+_SOURCES = (
+    "layout",
+    "registers",
+    "rows",
+    "moving",
+    "handling",
+    "rules",
+    "scratch",
+    "crowd",
+    "groups",
+    "orders",
+    "dynamics",
+    "sampling",
+    "observe",
+)
 
 
 def _stamp_of_sources() -> str:

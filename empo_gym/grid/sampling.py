@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from empo_gym.grid.dynamics import MAX_OUTCOMES
 from empo_gym.grid.layout import N_AGENTS, Layout
-from empo_gym.grid.orders import ACTION, OUT_OF_POOL, SHORTAGE, begin, choose, joint_outcomes, new_work, occupy
+from empo_gym.grid.orders import begin, choose, joint_outcomes, occupy
 from empo_gym.grid.registers import ZERO, kernel
+from empo_gym.grid.scratch import ACTION, OUT_OF_POOL, SHORTAGE, new_work
 
 
 @kernel
