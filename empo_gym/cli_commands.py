@@ -42,7 +42,10 @@ def save_picture(path: Path, pixels: np.ndarray) -> None:
 
     :param path: name of a PNG file; its folder is made
     :param pixels: (height, width, 3) uint8
+    :raises ValueError: if the name does not end in .png
     """
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"Pictures are PNG files: give a name that ends in .png instead of {path}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.part")
     Image.fromarray(pixels).save(unfinished, format="PNG")

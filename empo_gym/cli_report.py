@@ -50,22 +50,20 @@ def joint_action_names(agents: Sequence[Any], role: str = "robot") -> list[str]:
 
 def world_line(world: Any) -> str:
     """One line on what is in a world: agents, goals, horizon."""
-    goals = sorted({len(goal_set) for goal_set in world.goal_sets})
+    goals = _count("/".join(map(str, sorted({len(goal_set) for goal_set in world.goal_sets}))), "goal")
     horizon = f"{world.horizon} steps" if world.horizon is not None else "no horizon"
     agents = f"{_count(world.n_robots, 'robot')}, {_count(world.n_humans, 'human')}"
-    return f"{agents}, {'/'.join(map(str, goals))} goals each, {horizon}"
+    return f"{agents}, {goals} each, {horizon}"
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+def _count(n: int | str, noun: str) -> str:
+    return f"{n} {noun}" if str(n) == "1" else f"{n} {noun}s"
 
 
 def model_line(model: TabularModel) -> str:
     """One line on the size of a packed world."""
-    return (
-        f"{model.n_states:,} states, {model.n_reachable_pairs():,} reachable (t, s) pairs, "
-        f"{model.n_joint:,} joint actions, {len(model.probs):,} transitions"
-    )
+    pairs = "" if model.horizon is None else f"{model.n_reachable_pairs():,} reachable (t, s) pairs, "
+    return f"{model.n_states:,} states, {pairs}{model.n_joint:,} joint actions, {len(model.probs):,} transitions"
 
 
 def likeliest_path(solution: EmpoSolution, n_steps: int) -> list[tuple[int, tuple[int, ...]]]:
@@ -96,7 +94,10 @@ def first_decisions(solution: EmpoSolution, n_steps: int = 6, n_columns: int = 7
     agents, path = solution.model.world.agents, likeliest_path(solution, n_steps)
     names = joint_action_names(agents)
     policy = np.stack([solution.pi_r[t, s] for t, (s, _) in enumerate(path)])
-    shown = np.sort(np.argsort(-policy.max(axis=0), kind="stable")[:n_columns])
+    # What the robots do on the path comes first, however many joint actions share the probability there.
+    weight = policy.max(axis=0)
+    weight[policy.argmax(axis=1)] += 1.0
+    shown = np.sort(np.argsort(-weight, kind="stable")[:n_columns])
     rest = ["others"] if len(names) > len(shown) else []
     table = []
     for t, (_, actions) in enumerate(path):

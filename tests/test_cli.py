@@ -98,6 +98,31 @@ def test_show_prints_the_map_and_writes_the_picture(capsys, tmp_path):
     assert min(Image.open(tmp_path / "world.png").size) > 32
 
 
+def test_show_refuses_other_kinds_of_pictures(capsys, tmp_path):
+    status, _, err = run(capsys, "show", SMALL, "-o", str(tmp_path / "world.jpg"))
+    assert status == cli.FAILED and ".png" in err and not list(tmp_path.iterdir())
+
+
+def test_a_world_without_horizon_is_one_sentence_about_the_horizon(capsys, tmp_path):
+    path = tmp_path / "endless.yaml"
+    path.write_text("map: |\n  We We We We We\n  We Ay Ae .. We\n  We We We We We\n", encoding="utf-8")
+    status, out, err = run(capsys, "solve", str(path), "-o", str(tmp_path / "solution"))
+    assert status == cli.FAILED and "horizon" in err and err.count("\n") == 1
+    assert "no horizon" in out
+
+
+def test_the_actions_of_the_likeliest_path_have_a_column_however_many_there_are():
+    from empo_gym import RobotEnv, solve_robot
+    from empo_gym.cli_report import first_decisions, likeliest_path
+
+    env = RobotEnv("in_series")
+    exact = solve_robot(env.model, env.prior, env.theory)
+    header = first_decisions(exact).splitlines()[0]
+    robots = [agent.actions for agent in env.world.agents if agent.role == "robot"]
+    for _, actions in likeliest_path(exact, 6):
+        assert "+".join(names[a] for names, a in zip(robots, actions, strict=False)) in header
+
+
 def test_solve_prints_decisions_and_power_and_writes_what_can_be_loaded(capsys, tmp_path):
     from empo_gym import EmpoSolution, load_world
 
