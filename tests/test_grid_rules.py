@@ -489,6 +489,15 @@ def test_the_older_recording_is_valid_while_the_button_waits():
     assert play.step(a0="toggle").agent(1)["forced"] == "right"
 
 
+def test_a_robot_that_toggles_a_waiting_button_takes_the_other_robots_place():
+    play = Play("Ae CB Ae\nAy .. ..", orientations=["e", "w", "e"]).step(a0="toggle")
+    assert play.objects("control_button")[0]["waits_for"] == 0
+    button = play.step(a0="left", a1="toggle").objects("control_button")[0]
+    assert (button["waits_for"], button["action"]) == (1, None)
+    button = play.step(a0="left", a1="left").objects("control_button")[0]
+    assert (button["agent"], button["action"], button["waiting"]) == (1, "left", False)
+
+
 def test_a_forced_action_is_what_a_waiting_button_records():
     play = programmed().step(a1="right").step(a1="left").step(a1="toggle").step(a0="toggle").step(a1="forward")
     assert play.agent(1)["dir"] == "n" and play.objects("control_button")[0]["action"] == "right"
