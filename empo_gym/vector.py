@@ -8,7 +8,7 @@ seen and told of it is in ``info["final_obs"]`` and ``info["final_info"]``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from empo_gym.behaviour import as_states
 from empo_gym.env import RobotEnv
 from empo_gym.stage import PackedStage
 from empo_gym.stages import OpenStages, PackedStages, Stages
@@ -57,12 +58,37 @@ class VectorRobotEnv(VectorEnv):
         self._steps = np.zeros(self.num_envs, dtype=np.int64)
         self._succeeded = np.zeros((self.num_envs, self._n_humans), dtype=np.bool_)
 
-    # What all environments share
-    def __getattr__(self, name: str) -> Any:
-        """Answer for what a single environment knows and all share, such as ``world``, ``model``, ``prior`` or ``theory``."""
-        if name in ("world", "theory", "model", "prior", "solution", "human_policy_name", "transition_probabilities"):
-            return getattr(self.one, name)
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+    # What the environments share, and what each has of its own
+    @property
+    def world(self) -> Any:
+        """The world of all environments."""
+        return self.one.world
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Return what a method of the environments returns in each: called once where they share it; or an attribute.
+
+        :raises AttributeError: if there is none of that name
+        """
+        if name in _OF_EACH:
+            return tuple(_OF_EACH[name](self))
+        value = getattr(self.one, name)
+        return (value(*args, **kwargs) if callable(value) else value,) * self.num_envs
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """Return an attribute of each environment.
+
+        :raises AttributeError: if there is none of that name
+        """
+        return tuple(_OF_EACH[name](self)) if name in _OF_EACH else (getattr(self.one, name),) * self.num_envs
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Set an attribute that all environments share, such as ``goal_resample_prob``.
+
+        :raises ValueError: for an attribute that each has of its own; those change by :meth:`reset` and :meth:`step`
+        """
+        if name in _OF_EACH:
+            raise ValueError(f"{name} cannot be set; give options to reset.")
+        setattr(self.one, name, values)
 
     @property
     def stages(self) -> Stages:
@@ -74,14 +100,6 @@ class VectorRobotEnv(VectorEnv):
             else:
                 self._stages = OpenStages(self.world, main.humans, self.num_envs)
         return self._stages
-
-    def set_starts(self, states: Numbers, times: Numbers, share: float, weights: NDArray[Any] | None = None) -> None:
-        """Let a share of the resets begin elsewhere, see :meth:`empo_gym.env.RobotEnv.set_starts`."""
-        self.one.set_starts(states, times, share, weights)
-
-    def action_masks(self) -> NDArray[np.bool_]:
-        """Return (num_envs, n) bool: which robot actions may be tried."""
-        return np.repeat(self.one.action_masks()[None], self.num_envs, axis=0)
 
     # Gymnasium's verbs
     def reset(
@@ -226,6 +244,14 @@ class VectorRobotEnv(VectorEnv):
     def states(self) -> Any:
         """The current states: an (num_envs, n_components) array, or a list."""
         return self.stages.states()
+
+
+_OF_EACH: dict[str, Callable[[VectorRobotEnv], Any]] = {
+    "state": lambda envs: as_states(envs.states),
+    "state_id": lambda envs: envs.stages.s.tolist(),
+    "t": lambda envs: envs.t.tolist(),
+    "goals": lambda envs: map(tuple, envs.goals.tolist()),
+}
 
 
 def _with_masks(info: dict[str, Any], mask: NDArray[np.bool_]) -> dict[str, Any]:
