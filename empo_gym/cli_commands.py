@@ -144,7 +144,7 @@ def worlds(arguments: argparse.Namespace) -> None:
     room = shutil.get_terminal_size((160, 1)).columns - len(
         text_table(headers[:-1], [row[:-1] for row in rows]).splitlines()[1]
     )
-    print(text_table(headers, [[*row[:-1], textwrap.shorten(row[-1], max(30, room - 3), placeholder=" ...")] for row in rows]))
+    print(text_table(headers, [[*row[:-1], textwrap.shorten(row[-1], max(30, room - 3))] for row in rows]))
 
 
 def show(arguments: argparse.Namespace) -> None:
