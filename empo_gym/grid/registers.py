@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import config, njit
 from numpy.typing import NDArray
 
 TOP = 0
@@ -65,7 +65,8 @@ def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function for the types of its first call and keep the result on disk."""
     dispatcher = njit(**_OPTIONS)(function)
     # numba compares only the file of the called kernel with its cache; a change to a kernel that it calls must count, too.
-    dispatcher._cache._cache_file._source_stamp = _STAMP
+    if not config.DISABLE_JIT:
+        dispatcher._cache._cache_file._source_stamp = _STAMP
     return dispatcher
 
 

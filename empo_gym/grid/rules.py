@@ -3,6 +3,11 @@
 Each turn marks the places and other resources that it reads and writes. Two agents whose marks do not meet cannot affect each
 other, which is what keeps many agents cheap (see :mod:`empo_gym.grid.orders`). A turn may split by chance: branch 3 d + e is
 deflection d (straight, left, right) and entry e (success, failure, failure with solidifying).
+
+Finer points. Nobody tries to enter a magic wall or bush with somebody in it, so that there is no chance and the wall does not
+solidify. With several pause switches the last toggle counts: it pauses or unpauses all robots. A disabled control button
+ignores toggles, but still records what it is waiting for. A robot that was dead or paused at its turn has chosen nothing to
+record. If another robot makes a waiting button wait for itself, the first one's action is not recorded.
 """
 
 from __future__ import annotations

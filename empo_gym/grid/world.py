@@ -59,6 +59,7 @@ class GridWorld(World):
             counts[role] += 1
         self.agents: tuple[Agent, ...] = tuple(agents)
         self.radices: NDArray[np.int64] = self.layout.radices
+        self._unsigned_radices = self.radices.astype(np.uint32)
         self.horizon: int | None = self.spec.max_steps
         self._dynamics = Dynamics(self.layout)
         names = [agent.name for agent in self.agents[self.n_robots :]]
@@ -219,7 +220,8 @@ class GridWorld(World):
         if vectors.ndim != 2 or vectors.shape[1] != len(self.radices):
             shape = f"(n, {len(self.radices)})"
             raise WorldError(f"States of {self.name!r} form an array of shape {shape}, not {vectors.shape}.")
-        if vectors.size and (vectors.min() < 0 or (vectors >= self.radices).any()):
+        # Seen as unsigned numbers, negative components are above every radix, too.
+        if not (vectors.view(np.uint32) < self._unsigned_radices).all():
             raise WorldError(f"A state of {self.name!r} has a component outside its range; component i lies below radices[i].")
         return vectors
 
