@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import config, njit
+from numba import njit
+from numba.core.dispatcher import Dispatcher
 from numpy.typing import NDArray
 
 TOP = 0
@@ -65,7 +66,7 @@ def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function for the types of its first call and keep the result on disk."""
     dispatcher = njit(**_OPTIONS)(function)
     # numba compares only the file of the called kernel with its cache; a change to a kernel that it calls must count, too.
-    if not config.DISABLE_JIT:
+    if isinstance(dispatcher, Dispatcher):
         dispatcher._cache._cache_file._source_stamp = _STAMP
     return dispatcher
 
