@@ -67,7 +67,7 @@ def kernel(function: Callable[..., Any]) -> Any:
     dispatcher = njit(**_OPTIONS)(function)
     # numba compares only the file of the called kernel with its cache; a change to a kernel that it calls must count, too.
     if isinstance(dispatcher, Dispatcher):
-        dispatcher._cache._cache_file._source_stamp = _STAMP
+        dispatcher._cache._cache_file._source_stamp = _STAMP  # type: ignore[attr-defined]
     return dispatcher
 
 
