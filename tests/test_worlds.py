@@ -248,13 +248,7 @@ FIRST = {
     "put_it_back": "south",
 }
 
-RESTRAINT = {
-    "harm_none": "east",
-    "bystander": "east",
-    "wait_for_it": "east",
-    "one_for_two": "south",
-    "no_way_through": "north",
-}
+RESTRAINT = {"harm_none": "east", "bystander": "east", "wait_for_it": "east", "one_for_two": "south"}
 
 
 # -------------------------------------------------------------------------------------------------------------- all worlds
