@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,25 +13,17 @@ from empo_gym.grid.layout import (
     CONTROL,
     CONTROL_ENABLED,
     DOOR,
-    FLAG,
     KILL,
     KILL_ENABLED,
-    LOC,
     LOCKED,
     MAGIC,
-    N_ACTIONS,
-    N_AGENTS,
     N_CELLS,
-    ONLY_PAUSE,
     OPEN,
     PAUSE,
     PAUSE_ENABLED,
-    PAUSED,
-    STATE,
     TERRAIN,
-    WAIT,
-    Layout,
 )
+from empo_gym.grid.reading import Reading
 from empo_gym.grid.tiles import DIRECTIONS, Tile
 
 if TYPE_CHECKING:
@@ -47,47 +39,28 @@ FIXTURES = {
 }
 
 
-def component(layout: Layout, registers: Iterable[int]) -> NDArray[np.intp]:
-    """Return which component of a state holds each register.
-
-    :raises ValueError: if one is not part of the state
-    """
-    slots = layout.codec.slot.tolist()
-    return np.array([slots.index(register) for register in registers], dtype=np.intp)
-
-
-def registers(layout: Layout, states: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return the (n, n_registers) registers of n states, without who and what is on which place."""
-    t = layout.tables
-    table = np.repeat(layout.codec.start[None], len(states), axis=0)
-    table[:, layout.codec.slot] = states
-    if t.dims[ONLY_PAUSE] >= 0:
-        table[:, t.dims[FLAG] + PAUSED] = table[:, t.dims[STATE] + t.dims[ONLY_PAUSE]]
-    return table
-
-
 def describe(world: GridWorld, state: NDArray[np.int32]) -> dict[str, Any]:
     """Return the description of a state."""
-    reg = registers(world.layout, state[None])[0].tolist()
-    return {"agents": _agents(world, reg), "objects": sorted(_objects(world, reg), key=_rank)}
+    reading = Reading(world.layout, state[None])
+    where = [int(reading.location(k)[0]) for k in range(len(world.layout.objects))]
+    return {"agents": _agents(world, reading, where), "objects": sorted(_objects(world, reading, where), key=_rank)}
 
 
-def _agents(world: GridWorld, reg: list[int]) -> list[dict[str, Any]]:
-    layout, d = world.layout, world.layout.tables.dims.tolist()
-    n = d[N_AGENTS]
-    hands = {where - d[N_CELLS]: k for k, where in enumerate(reg[d[LOC] : d[STATE]]) if d[N_CELLS] <= where < d[N_CELLS] + n}
+def _agents(world: GridWorld, reading: Reading, where: list[int]) -> list[dict[str, Any]]:
+    layout, n_cells = world.layout, int(world.layout.tables.dims[N_CELLS])
+    hands = {w - n_cells: k for k, w in enumerate(where) if n_cells <= w < n_cells + reading.n_agents}
     agents = []
-    for k in range(n):
+    for k in range(reading.n_agents):
         i = layout.order.index(k)
-        x, y = layout.cells[reg[i]].tolist()
-        forced = reg[4 * n + i]
+        x, y = layout.cells[reading.place(i)[0]].tolist()
+        forced = int(reading.forced(i)[0])
         agents.append(
             {
                 "x": x,
                 "y": y,
-                "dir": DIRECTIONS[reg[n + i]] if "left" in world.spec.actions else None,
-                "alive": bool(reg[2 * n + i]),
-                "paused": bool(reg[d[FLAG] + PAUSED]) and i < world.n_robots,
+                "dir": DIRECTIONS[reading.heading(i)[0]] if "left" in world.spec.actions else None,
+                "alive": bool(reading.alive(i)[0]),
+                "paused": bool(reading.paused()[0]) and i < world.n_robots,
                 "carrying": thing_of(layout.objects[hands[i]]) if i in hands else None,
                 "forced": world.spec.actions[forced - 1] if forced else None,
             }
@@ -105,29 +78,28 @@ def thing_of(tile: Tile) -> dict[str, Any]:
     return thing
 
 
-def _objects(world: GridWorld, reg: list[int]) -> list[dict[str, Any]]:
-    layout, d = world.layout, world.layout.tables.dims.tolist()
+def _objects(world: GridWorld, reading: Reading, where: list[int]) -> list[dict[str, Any]]:
+    layout, n_cells = world.layout, int(world.layout.tables.dims[N_CELLS])
     objects = [thing_of(tile) | {"x": x, "y": y} for tile, x, y in layout.fixed]
-    for k, tile in enumerate(layout.objects):
-        where = reg[d[LOC] + k]
-        if where < d[N_CELLS]:
-            x, y = layout.cells[where].tolist()
+    for tile, w in zip(layout.objects, where, strict=True):
+        if w < n_cells:
+            x, y = layout.cells[w].tolist()
             objects.append(thing_of(tile) | {"x": x, "y": y})
-        elif where < d[N_CELLS] + d[N_AGENTS]:
-            objects.append(thing_of(tile) | {"carried_by": layout.order[where - d[N_CELLS]]})
-        elif where == d[N_CELLS] + d[N_AGENTS]:
+        elif w < n_cells + reading.n_agents:
+            objects.append(thing_of(tile) | {"carried_by": layout.order[w - n_cells]})
+        elif w == n_cells + reading.n_agents:
             objects.append(thing_of(tile) | {"gone": True})
     for p, terrain in enumerate(layout.tables.place[:, TERRAIN].tolist()):
         if terrain in FIXTURES:
             x, y = layout.cells[p].tolist()
-            objects.append({"type": FIXTURES[terrain], "x": x, "y": y} | _fixture(world, reg, d, p, terrain))
+            objects.append({"type": FIXTURES[terrain], "x": x, "y": y} | _fixture(world, reading, p, terrain))
     return objects
 
 
-def _fixture(world: GridWorld, reg: list[int], d: list[int], p: int, terrain: int) -> dict[str, Any]:
+def _fixture(world: GridWorld, reading: Reading, p: int, terrain: int) -> dict[str, Any]:
     """Return what changes about the thing on a place."""
     layout = world.layout
-    state = reg[d[STATE] + p]
+    state = int(reading.standing(p)[0])
     if terrain == DOOR:
         return {"open": state == OPEN, "locked": state == LOCKED}
     if terrain == BUSH:
@@ -135,13 +107,13 @@ def _fixture(world: GridWorld, reg: list[int], d: list[int], p: int, terrain: in
     if terrain == MAGIC:
         return {"active": bool(state)}
     if terrain == KILL:
-        return {"enabled": bool(reg[d[FLAG] + KILL_ENABLED])}
+        return {"enabled": bool(reading.enabled(KILL_ENABLED)[0])}
     if terrain == PAUSE:
-        return {"on": bool(state), "enabled": bool(reg[d[FLAG] + PAUSE_ENABLED])}
-    waits_for = reg[d[WAIT] + p]
-    robot, action = divmod(state - 1, d[N_ACTIONS]) if state else (None, None)
+        return {"on": bool(state), "enabled": bool(reading.enabled(PAUSE_ENABLED)[0])}
+    waits_for = int(reading.waiting(p)[0])
+    robot, action = divmod(state - 1, len(world.spec.actions)) if state else (None, None)
     return {
-        "enabled": bool(reg[d[FLAG] + CONTROL_ENABLED]),
+        "enabled": bool(reading.enabled(CONTROL_ENABLED)[0]),
         "agent": None if robot is None else layout.order[robot],
         "action": None if action is None else world.spec.actions[action],
         "waiting": bool(waits_for),

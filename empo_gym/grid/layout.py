@@ -10,6 +10,7 @@ objects occupy neighbouring slots, sorted, so that swapping two of them gives th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -126,6 +127,27 @@ class Layout:
     place_of: dict[tuple[int, int], int]
     objects: tuple[Tile, ...]
     fixed: tuple[tuple[Tile, int, int], ...]
+
+    @cached_property
+    def component_of(self) -> dict[int, int]:
+        """Component of a state that holds or implies a register, for those that can vary."""
+        components = {register: component for component, register in enumerate(self.codec.slot.tolist())}
+        d = self.sizes
+        if d[ONLY_PAUSE] >= 0 and d[STATE] + d[ONLY_PAUSE] in components:
+            components[d[FLAG] + PAUSED] = components[d[STATE] + d[ONLY_PAUSE]]
+        return components
+
+    @cached_property
+    def all_always_able(self) -> bool:
+        """Whether nobody can ever die or be paused."""
+        n = self.sizes[N_AGENTS]
+        stops = {*range(2 * n, 3 * n), self.sizes[FLAG] + PAUSED}
+        return stops.isdisjoint(self.component_of)
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """``dims`` as plain numbers."""
+        return self.tables.dims.tolist()
 
 
 def build_layout(spec: GridSpec) -> Layout:

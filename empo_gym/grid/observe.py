@@ -15,29 +15,25 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.grid.describe import registers
 from empo_gym.grid.layout import (
     BUSH,
     CONTROL,
     DISABLED_BY,
     DOOR,
     FIRST_SWITCH,
-    FLAG,
     KILL,
     KILL_ENABLED,
     LOC,
     MAGIC,
     N_AGENTS,
     N_CELLS,
-    N_OBJECTS,
     PAUSE,
     PAUSE_ENABLED,
-    PAUSED,
     STATE,
     TERRAIN,
-    WAIT,
     Layout,
 )
+from empo_gym.grid.reading import Reading
 from empo_gym.grid.registers import kernel
 from empo_gym.grid.tiles import Tile, WorldError, nearest
 
@@ -147,64 +143,61 @@ def _features(world: GridWorld, states: NDArray[np.int32], elapsed: NDArray[np.f
 
 
 def _planes(world: GridWorld, states: NDArray[np.int32], elapsed: NDArray[np.float32]) -> NDArray[np.float32]:
-    reg = registers(world.layout, states)
+    reading = Reading(world.layout, states)
     planes = np.zeros((len(states), *space(world, "planes").shape), dtype=np.float32)
-    _draw_ground(world, reg, planes)
-    _draw_objects(world, reg, planes)
-    _draw_agents(world, reg, planes)
+    _draw_ground(world, reading, planes)
+    _draw_objects(world, reading, planes)
+    _draw_agents(world, reading, planes)
     if world.horizon is not None:
         planes[..., -1] = elapsed[:, None, None]
     return planes
 
 
-def _draw_ground(world: GridWorld, reg: NDArray[np.int64], planes: NDArray[np.float32]) -> None:
-    layout, d = world.layout, world.layout.tables.dims
+def _draw_ground(world: GridWorld, reading: Reading, planes: NDArray[np.float32]) -> None:
+    layout = world.layout
     for y, row in enumerate(world.spec.ground):
         for x, tile in enumerate(row):
             planes[:, y, x, 0] = OBJECT_NUMBERS[tile.type]
             planes[:, y, x, 1] = _colour_number(tile)
             if tile.type == "disabling_switch":
-                planes[:, y, x, 2] = reg[:, d[FLAG] + DISABLED_BY[str(tile.state)]]
+                planes[:, y, x, 2] = reading.enabled(DISABLED_BY[str(tile.state)])
     for p, terrain in enumerate(layout.tables.place[:, TERRAIN].tolist()):
         x, y = layout.cells[p]
-        state = reg[:, d[STATE] + p]
+        state = reading.standing(p)
         if terrain in (DOOR, MAGIC):
             planes[:, y, x, 2] = state
         elif terrain == BUSH:
             planes[:, y, x, 0] = np.where(state == 1, OBJECT_NUMBERS["bush"], OBJECT_NUMBERS["empty"])
         elif terrain == KILL:
-            planes[:, y, x, 2] = reg[:, d[FLAG] + KILL_ENABLED]
+            planes[:, y, x, 2] = reading.enabled(KILL_ENABLED)
         elif terrain == PAUSE:
-            planes[:, y, x, 2] = state + 2 * reg[:, d[FLAG] + PAUSE_ENABLED]
+            planes[:, y, x, 2] = state + 2 * reading.enabled(PAUSE_ENABLED)
         elif terrain == CONTROL:
-            planes[:, y, x, 2] = state * (1 + world.n_robots) + reg[:, d[WAIT] + p]
+            planes[:, y, x, 2] = state * (1 + world.n_robots) + reading.waiting(p)
 
 
-def _draw_objects(world: GridWorld, reg: NDArray[np.int64], planes: NDArray[np.float32]) -> None:
-    layout, d = world.layout, world.layout.tables.dims
+def _draw_objects(world: GridWorld, reading: Reading, planes: NDArray[np.float32]) -> None:
+    layout = world.layout
     for tile, x, y in layout.fixed:
         planes[:, y, x] = 0.0
         planes[:, y, x, :3] = _numbers(tile)
     for k, tile in enumerate(layout.objects):
-        where = reg[:, d[LOC] + k]
-        lying = np.flatnonzero(where < d[N_CELLS])
+        where = reading.location(k)
+        lying = np.flatnonzero(where < layout.tables.dims[N_CELLS])
         x, y = layout.cells[where[lying]].T
         planes[lying, y, x, :3] = _numbers(tile)
 
 
-def _draw_agents(world: GridWorld, reg: NDArray[np.int64], planes: NDArray[np.float32]) -> None:
-    layout, d = world.layout, world.layout.tables.dims
-    n, rows = int(d[N_AGENTS]), np.arange(len(reg))
+def _draw_agents(world: GridWorld, reading: Reading, planes: NDArray[np.float32]) -> None:
+    rows = np.arange(len(planes))
     present = _agent_planes(world)
     plane = 3
-    for i in range(n):
-        x, y = layout.cells[reg[:, i]].T
-        heading = 1 + (reg[:, n + i] if "left" in world.spec.actions else 0 * reg[:, i])
-        status = np.where(reg[:, 2 * n + i] == 0, 3, 1 + (reg[:, d[FLAG] + PAUSED] if i < world.n_robots else 0))
-        carried = np.zeros(len(reg))
-        for k in range(int(d[N_OBJECTS])):
-            carried[reg[:, d[LOC] + k] == d[N_CELLS] + i] = 1 + k
-        for value, wanted in zip((heading, status, carried, reg[:, 4 * n + i]), present, strict=True):
+    for i in range(reading.n_agents):
+        x, y = world.layout.cells[reading.place(i)].T
+        heading = 1 + reading.heading(i) * ("left" in world.spec.actions)
+        status = np.where(reading.alive(i), 1 + reading.paused() * (i < world.n_robots), 3)
+        carried = sum(((1 + k) * reading.carried(k, i) for k in range(len(world.layout.objects))), np.zeros(len(planes)))
+        for value, wanted in zip((heading, status, carried, reading.forced(i)), present, strict=True):
             if wanted:
                 planes[rows, y, x, plane] = value
                 plane += 1

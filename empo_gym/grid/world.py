@@ -17,8 +17,9 @@ from empo_gym.grid.dynamics import Dynamics
 from empo_gym.grid.files import Source, read_source
 from empo_gym.grid.goal_cells import human_cells
 from empo_gym.grid.goal_syntax import goals_at, read_goal_sets
-from empo_gym.grid.layout import FLAG, N_AGENTS, PAUSED, build_layout
+from empo_gym.grid.layout import build_layout
 from empo_gym.grid.parser import parse
+from empo_gym.grid.reading import Reading
 from empo_gym.grid.sampling import Sampler
 from empo_gym.grid.tiles import Tile, WorldError
 from empo_gym.world import Agent, Successors, World
@@ -177,15 +178,19 @@ class GridWorld(World):
 
     @cached_property
     def _place_components(self) -> NDArray[np.intp]:
-        return describe.component(self.layout, range(len(self.agents)))
+        return np.array([self.layout.component_of[agent] for agent in range(len(self.agents))], dtype=np.intp)
 
     def can_act(self, states: Any) -> NDArray[np.bool_]:
         """Return (n, n_agents) bool: which agents are alive and not paused in n states."""
-        registers = describe.registers(self.layout, self._vectors(states))
-        d = self.layout.tables.dims
-        n = int(d[N_AGENTS])
-        paused = registers[:, d[FLAG] + PAUSED, None] == 1
-        return (registers[:, 2 * n : 3 * n] == 1) & ~(paused & (np.arange(n) < self.n_robots))
+        vectors = self._vectors(states)
+        able = np.ones((len(vectors), len(self.agents)), dtype=np.bool_)
+        if self.layout.all_always_able:
+            return able
+        reading = Reading(self.layout, vectors)
+        awake = ~reading.paused()
+        for i in range(len(self.agents)):
+            able[:, i] = reading.alive(i) & awake if i < self.n_robots else reading.alive(i)
+        return able
 
     # Descriptions and observations
 
