@@ -3,10 +3,22 @@
 A schedule is a frozen dataclass, so it prints, compares and pickles. Steps are training steps (the project's one clock);
 ``as_learning_rate`` adapts a schedule to SB3, which knows only the share of the run that remains.
 The words are the same in all of them: ``init_value``, ``end_value``, ``transition_steps``, ``transition_begin``.
+
+A schedule whose places all lie in [0, 1] is in shares of a run, any other in steps; :attr:`Schedule.reach` is the last place.
+
+Stochastic approximation converges under noise if the rates sum to infinity (any value can be reached) and their squares do
+not (the noise dies out): the Robbins-Monro conditions. Which schedule meets them is its :attr:`Schedule.robbins_monro`.
 """
 
+import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from empo_sb3.rates.clock import timesteps_of_caller
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def _progress(step: float, begin: float, steps: float) -> float:
@@ -31,17 +43,58 @@ class Schedule:
         """
         The value at a step.
 
-        :param step: training steps since the start of the run, not negative
+        :param step: training steps since the start of the run, not negative; or the share of the run that is done
         """
         raise NotImplementedError
+
+    @property
+    def reach(self) -> float:
+        """The last place that the schedule names: at most 1 in shares of the run, more in steps."""
+        return 0.0
+
+    @property
+    def robbins_monro(self) -> bool:
+        """Whether the values from here to eternity sum to infinity while their squares do not."""
+        return False
+
+    def over(self, total: float) -> "Schedule":
+        """This schedule in steps for a run of ``total`` steps, where its form needs to know that."""
+        return self
 
     def as_learning_rate(self, total: float | None = None) -> "LearningRate":
         """
         The callable that SB3's ``learning_rate`` argument expects.
 
-        :param total: steps of the whole run; without it the schedule is read as being in shares of the run
+        :param total: environment steps of the whole run. With it the rate follows the algorithm's ``num_timesteps`` and is
+            the same whether the run is one ``learn()`` or many; without it, the share of the present ``learn()``
+        :raises ValueError: if the schedule is in steps and no total is given, or the total is not positive
         """
-        return LearningRate(self, 1.0 if total is None else float(total))
+        if total is None:
+            if self.reach > 1.0:
+                raise ValueError(f"{self} is in steps; say as_learning_rate(total=...) with the steps of the whole run")
+            return LearningRate(self, None)
+        if not total > 0:
+            raise ValueError(f"as_learning_rate: total must be positive, not {total}")
+        return LearningRate(self.over(total) if self.reach > 1.0 else self, float(total))
+
+    def plot(self, total: float | None = None, ax: "Axes | None" = None) -> "Axes":
+        """
+        Draw the schedule from 0 to ``total``.
+
+        :param total: by default 1 for a schedule in shares, and twice its reach for one in steps
+        :param ax: where to draw; by default a new figure, to be had as ``ax.figure``
+        """
+        if ax is None:
+            from matplotlib.figure import Figure
+
+            ax = Figure(figsize=(6, 3), layout="constrained").subplots()
+        in_steps = self.reach > 1.0
+        end = total or (2.0 * self.reach if in_steps else 1.0)
+        curve = self.over(end) if in_steps else self
+        places = [end * i / 500 for i in range(501)]
+        ax.plot(places, [curve(place) for place in places])
+        ax.set(xlabel="step" if in_steps else "share of the run", title=type(self).__name__)
+        return ax
 
 
 @dataclass(frozen=True)
@@ -49,18 +102,20 @@ class LearningRate:
     """A schedule as a function of SB3's ``progress_remaining``, clamped because SB3 overshoots the end of a run."""
 
     schedule: Schedule
-    total: float
+    total: float | None
 
     def __call__(self, progress_remaining: float) -> float:
         """:param progress_remaining: 1 at the start of the run, 0 at its end, negative beyond"""
-        return self.schedule(self.total * min(max(1.0 - progress_remaining, 0.0), 1.0))
+        steps = None if self.total is None else timesteps_of_caller()
+        share = 1.0 - progress_remaining if steps is None else steps / self.total  # type: ignore[operator]
+        share = min(max(share, 0.0), 1.0)
+        return self.schedule(share if self.total is None or self.schedule.reach <= 1.0 else self.total * share)
 
 
 @dataclass(frozen=True)
 class Constant(Schedule):
     """
-    ``value`` at every step. As a learning rate it does not meet the Robbins-Monro conditions, and need not where
-    the targets carry no noise.
+    ``value`` at every step. It does not meet the Robbins-Monro conditions, and need not where the targets carry no noise.
 
     >>> Constant(0.5)(0), Constant(0.5)(1000)
     (0.5, 0.5)
@@ -77,6 +132,8 @@ class Linear(Schedule):
     """
     ``init_value + (end_value - init_value) * u`` with ``u = (step - transition_begin) / transition_steps`` in [0, 1].
 
+    It ends in a constant, so it does not meet the Robbins-Monro conditions.
+
     >>> ramp = Linear(1.0, 0.0, transition_steps=10)
     >>> ramp(0), ramp(5), ramp(10), ramp(99)
     (1.0, 0.5, 0.0, 0.0)
@@ -90,12 +147,17 @@ class Linear(Schedule):
     def __call__(self, step: float) -> float:
         return _between(self.init_value, self.end_value, _progress(step, self.transition_begin, self.transition_steps))
 
+    @property
+    def reach(self) -> float:
+        return self.transition_begin + self.transition_steps
+
 
 @dataclass(frozen=True)
 class SigmoidRamp(Schedule):
     """
     A sigmoid from ``init_value`` to ``end_value``: with ``u`` as in :class:`Linear` and the logistic function ``sigma``,
     the share done is ``(sigma(6 (u - 1/2)) - sigma(-3)) / (sigma(3) - sigma(-3))``, which is 0 and 1 at its ends.
+    It ends in a constant, so it does not meet the Robbins-Monro conditions.
 
     >>> ramp = SigmoidRamp(0.0, 10.0, transition_steps=2000, transition_begin=3000)
     >>> ramp(2999), ramp(3000), round(ramp(4000), 9), ramp(5000), ramp(9000)
@@ -113,14 +175,18 @@ class SigmoidRamp(Schedule):
         share = 0.5 * (1.0 + math.tanh(3.0 * (u - 0.5)) / math.tanh(1.5))
         return _between(self.init_value, self.end_value, 0.0 if u == 0.0 else 1.0 if u == 1.0 else share)
 
+    @property
+    def reach(self) -> float:
+        return self.transition_begin + self.transition_steps
+
 
 @dataclass(frozen=True)
 class InverseDecay(Schedule):
     """
     ``init_value`` until ``t0 = transition_begin``, then ``init_value * (t0 / step)**power``, continuous at ``t0``.
 
-    ``power = 1`` meets both Robbins-Monro conditions (the rates sum to infinity, their squares do not);
-    ``power = 1/2`` meets only the first. A ``t0`` below 1 counts as 1.
+    ``power = 1`` meets both Robbins-Monro conditions (the rates sum to infinity, their squares do not), and so does any above
+    1/2; ``power = 1/2`` meets only the first. A ``t0`` of 0 counts as 1.
 
     >>> decay = InverseDecay(1.0, transition_begin=100, power=0.5)
     >>> decay(0), decay(100), decay(400)
@@ -132,5 +198,100 @@ class InverseDecay(Schedule):
     power: float = 1.0
 
     def __call__(self, step: float) -> float:
-        t0 = max(self.transition_begin, 1.0)
+        t0 = self.transition_begin or 1.0
         return self.init_value * (t0 / max(step, t0)) ** self.power
+
+    @property
+    def reach(self) -> float:
+        return self.transition_begin or math.inf
+
+    @property
+    def robbins_monro(self) -> bool:
+        return self.init_value > 0.0 and 0.5 < self.power <= 1.0
+
+
+@dataclass(frozen=True)
+class Piecewise(Schedule):
+    """
+    Straight lines between ``points`` of (step, value), and constant before the first and after the last. Two points at one
+    step are a jump, and there the later one holds.
+
+    It ends in a constant, so it does not meet the Robbins-Monro conditions.
+
+    >>> path = Piecewise(((0, 1.0), (10, 3.0), (10, 0.5)))
+    >>> path(0), path(5), path(10), path(99)
+    (1.0, 2.0, 0.5, 0.5)
+
+    :raises ValueError: without points, or if their steps are not in order
+    """
+
+    points: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        points = tuple((step, value) for step, value in self.points)
+        if not points or any(b[0] < a[0] for a, b in itertools.pairwise(points)):
+            raise ValueError(f"Piecewise: points must be (step, value) in the order of their steps, not {self.points}")
+        object.__setattr__(self, "points", points)  # lists, as YAML gives them, become comparable
+
+    def __call__(self, step: float) -> float:
+        if step < self.points[0][0]:
+            return self.points[0][1]
+        for (begin, init), (end, final) in reversed(list(itertools.pairwise(self.points))):
+            if step >= begin:
+                return _between(init, final, _progress(step, begin, end - begin))
+        return self.points[0][1]
+
+    @property
+    def reach(self) -> float:
+        return self.points[-1][0]
+
+
+@dataclass(frozen=True)
+class WarmupRampDecay(Schedule):
+    """
+    ``base`` times a factor: linear from ``start_factor`` to ``ramp_factor`` until ``warmup_end``, on to 1 until ``ramp_end``,
+    and down to ``end_factor`` at the end of the run; for networks that start from random weights, recurrent ones above all.
+
+    Both places are shares of the run, or steps if ``ramp_end`` exceeds 1. ``total`` is the steps of the run; with it the
+    schedule takes steps either way, and one in steps needs it (``as_learning_rate(total=...)`` fills it in). It ends in a
+    constant, so it does not meet the Robbins-Monro conditions.
+
+    >>> rate = WarmupRampDecay(1.0)
+    >>> rate(0), rate(0.025), rate(0.25), round(rate(0.625), 12), rate(1)
+    (0.01, 0.1, 1.0, 0.55, 0.1)
+
+    :raises ValueError: if the places are not in order, or the end of a schedule in steps is not known when it is asked
+    """
+
+    base: float
+    warmup_end: float = 0.025
+    ramp_end: float = 0.25
+    start_factor: float = 0.01
+    ramp_factor: float = 0.1
+    end_factor: float = 0.1
+    total: float | None = None
+
+    def __post_init__(self) -> None:
+        mixed = 0.0 < self.warmup_end < 1.0 < self.ramp_end
+        if mixed or not 0.0 <= self.warmup_end <= self.ramp_end <= max(self.total or math.inf, 1.0):
+            raise ValueError(
+                f"WarmupRampDecay: warmup_end {self.warmup_end}, ramp_end {self.ramp_end} and total {self.total} must be in "
+                "this order, and the first two both shares of the run or both steps"
+            )
+
+    def __call__(self, step: float) -> float:
+        in_shares = self.ramp_end <= 1.0
+        end = self.total or (1.0 if in_shares else None)
+        if end is None:
+            raise ValueError("WarmupRampDecay in steps must know where the run ends: give total=, or as_learning_rate(total=)")
+        unit = end if in_shares else 1.0
+        places = (0.0, self.warmup_end * unit, self.ramp_end * unit, end)
+        factors = (self.start_factor, self.ramp_factor, 1.0, self.end_factor)
+        return self.base * Piecewise(tuple(zip(places, factors, strict=True)))(step)
+
+    @property
+    def reach(self) -> float:
+        return self.total or (self.ramp_end if self.ramp_end > 1.0 else 1.0)
+
+    def over(self, total: float) -> "WarmupRampDecay":
+        return self if self.total is not None else replace(self, total=float(total))
