@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from empo_gym.chain import ChainWorld
     from empo_gym.checks import check_world
     from empo_gym.env import RobotEnv
+    from empo_gym.generator import generate
     from empo_gym.goals import Goal, GoalSet, ReachCell, ReachRect
     from empo_gym.grid import GridWorld, list_worlds, load_world
     from empo_gym.model import TabularModel
@@ -41,6 +42,7 @@ _HOME = {
     "Theory": "theory",
     "World": "world",
     "check_world": "checks",
+    "generate": "generator",
     "list_worlds": "grid",
     "load_world": "grid",
     "solve_humans": "planning",
@@ -63,6 +65,7 @@ __all__ = [
     "Theory",
     "World",
     "check_world",
+    "generate",
     "list_worlds",
     "load_world",
     "solve_humans",

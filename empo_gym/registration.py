@@ -13,6 +13,7 @@ import gymnasium as gym
 
 DEFAULT_ID = "EMPO-Grid-v0"
 DEFAULT_WORLD = "default"
+RANDOM_ID = "EMPO-Random-v0"
 ENTRY_POINT = "empo_gym.env:RobotEnv"
 VECTOR_ENTRY_POINT = "empo_gym.vector:VectorRobotEnv"
 
@@ -54,3 +55,5 @@ def register_envs() -> None:
             gym.register(
                 id=identifier, entry_point=ENTRY_POINT, vector_entry_point=VECTOR_ENTRY_POINT, kwargs={"world": name}
             )
+    if RANDOM_ID not in gym.registry:
+        gym.register(id=RANDOM_ID, entry_point="empo_gym.random_env:RandomEnv")
