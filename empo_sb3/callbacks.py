@@ -4,6 +4,7 @@ The losses of a bootstrapped learner say little: they shrink whenever the target
 :class:`ExactGap` shows the truth instead, the distance to the exact solution while it trains.
 """
 
+from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
@@ -14,9 +15,42 @@ from empo_sb3.empo import EMPO
 from empo_sb3.kl_monitor import KLMonitor
 from empo_sb3.timeline import QUANTITIES
 
-__all__ = ["ExactGap", "KLMonitor", "gap_numbers"]
+__all__ = ["Checkpoints", "ExactGap", "KLMonitor", "gap_numbers"]
 
 WATCHED = (*QUANTITIES, "pi_r")
+
+
+class Checkpoints(BaseCallback):
+    """
+    Keep a checkpoint of the whole run, for :meth:`EMPO.resume`; the last one is of the end of training.
+
+    :param folder: where to
+    :param every: training steps between two
+    """
+
+    def __init__(self, folder: str | Path, every: int = 10_000) -> None:
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"Checkpoints: every must be at least 1, not {every}")
+        self.folder, self.every = folder, every
+        self._last = 0
+
+    def _on_training_start(self) -> None:
+        self._last = self.model._n_updates
+
+    def _on_rollout_start(self) -> None:
+        if self.model._n_updates >= self._last + self.every:
+            self._write()
+
+    def _on_training_end(self) -> None:
+        self._write()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _write(self) -> None:
+        self.model.save_checkpoint(self.folder)  # type: ignore[attr-defined]
+        self._last = self.model._n_updates
 
 
 class ExactGap(BaseCallback):

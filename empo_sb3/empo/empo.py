@@ -10,14 +10,10 @@ stage trains (:mod:`empo_sb3.timeline`). As the targets are those of the exact p
 import io
 import os
 import pathlib
-import tempfile
 import warnings
-import zlib
 from collections.abc import Iterable
 from dataclasses import replace
-from pickle import UnpicklingError
 from typing import Any, ClassVar, TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 import torch as th
@@ -25,7 +21,7 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TrainFreq, TrainFrequencyUnit
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 
 from empo_gym.cache import solved
@@ -33,7 +29,9 @@ from empo_gym.solution import EmpoSolution
 from empo_gym.theory import Theory
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.config import TrainingConfig, split_keywords
+from empo_sb3.empo.checkpoint import read_checkpoint, restore_env, restore_random, write_checkpoint
 from empo_sb3.empo.report import report_stage, report_training
+from empo_sb3.empo.storage import reading, replacing
 from empo_sb3.networks import WorldSizes
 from empo_sb3.policies import EmpoPolicy, MlpPolicy, TablePolicy
 from empo_sb3.targets import ModelTargets
@@ -45,6 +43,8 @@ SelfEMPO = TypeVar("SelfEMPO", bound="EMPO")
 STARTS_INTERVAL = 50
 STARTS_POWER = 4
 HUMAN_NAMES = ("gamma_h", "beta_h", "nu_h")
+RUN_STATE = ("replay_buffer", "visits", "values", "_start_weights")
+NOT_SAVED = ("targets", "values", "outlook", "visits", "_pairs", "_start_weights", "_mid_step", "_resumed", "_checkpoint_due")
 
 
 class EMPO(OffPolicyAlgorithm):
@@ -129,6 +129,10 @@ class EMPO(OffPolicyAlgorithm):
         # Known when an environment is seen, or from a file
         self.theory = self.config = self.sizes = None  # type: ignore[assignment]
         self.stage: Stage | None = None
+        self._start_weights: np.ndarray | None = None
+        self._mid_step = False
+        self._resumed: dict[str, Any] | None = None
+        self._checkpoint_due: str | os.PathLike | None = None
         if _init_setup_model:
             self._setup_model()
 
@@ -217,10 +221,18 @@ class EMPO(OffPolicyAlgorithm):
     ) -> tuple[int, Any]:
         if self.env is None:
             raise ValueError("EMPO cannot learn without an environment; give one by set_env() or load(..., env=env)")
+        random_numbers, self._resumed = self._resumed, None
+        if random_numbers and reset_num_timesteps:
+            # the same call of learn that was interrupted, so its steps are counted from where it began
+            total_timesteps, reset_num_timesteps = max(total_timesteps - self.num_timesteps, 0), False
+        if reset_num_timesteps or self._start_weights is None:
+            self._prefer_rare_starts()
         self._set_starts(self.config.exploring_starts)
         result = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         self.config = replace(self.config, total_steps=self._n_updates + self._coming_updates())
         self._pairs = self._pair_numbers(self._envs.get_attr("t"), self._envs.get_attr("state_id"))
+        if random_numbers:
+            restore_random(random_numbers)
         return result
 
     def _coming_updates(self) -> int:
@@ -236,14 +248,23 @@ class EMPO(OffPolicyAlgorithm):
     def _pair_numbers(self, times: Iterable[int], states: Iterable[int]) -> np.ndarray:
         return np.array([t * self.sizes.n_states + s for t, s in zip(times, states, strict=True)], dtype=np.int64)
 
+    def _prefer_rare_starts(self) -> None:
+        """Let exploring starts be more probable in pairs with fewer visits."""
+        self._start_weights = self.visits(self.targets.live) ** STARTS_POWER
+
     def _set_starts(self, share: float) -> None:
-        """Let a share of the episodes begin in pairs with few visits."""
-        live = self.targets.live
-        t, s = np.divmod(live, self.sizes.n_states)
-        self._envs.env_method("set_starts", s, t, share, self.visits(live) ** STARTS_POWER)
+        """Let a share of the episodes begin in any reachable pair."""
+        t, s = np.divmod(self.targets.live, self.sizes.n_states)
+        self._envs.env_method("set_starts", s, t, share, self._start_weights)
+
+    def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
+        """Act and store, as in SB3; a checkpoint that was asked for in the middle of the step before is written now."""
+        self._write_due_checkpoint()
+        return super().collect_rollouts(*args, **kwargs)
 
     def _sample_action(self, learning_starts: int, action_noise: Any = None, n_envs: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """pi_r on the present networks, with a probability of epsilon_r a uniformly random action instead."""
+        self._mid_step = True
         epsilon = 1.0 if self.num_timesteps < learning_starts else self.config.epsilon_r_schedule(self._n_updates)
         with th.no_grad():
             joint = self.policy.act(self.policy.inputs_of(self._pairs)).cpu().numpy()
@@ -296,6 +317,7 @@ class EMPO(OffPolicyAlgorithm):
             losses = self.policy.update(pairs, targets, masks, rates)
             self._n_updates += 1
         if self._n_updates % STARTS_INTERVAL < gradient_steps:
+            self._prefer_rare_starts()
             self._set_starts(self.config.exploring_starts)
         report_training(self, losses, factor)
 
@@ -337,12 +359,20 @@ class EMPO(OffPolicyAlgorithm):
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
     ) -> SelfEMPO:
-        """Train, as in SB3; afterwards the environment's episodes begin where its world says again."""
+        """
+        Train, as in SB3; afterwards the environment's episodes begin where its world says again.
+
+        The first call after :meth:`resume` carries on with the interrupted call, so the same line of a script starts a run and
+        resumes it: ``total_timesteps`` counts the steps before the checkpoint too.
+        """
         try:
-            return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+            super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+            self._write_due_checkpoint()
         finally:
+            self._mid_step = False
             if self.env is not None:
                 self._set_starts(0.0)
+        return self
 
     # ---------------------------------------------------------------- what was learned
 
@@ -366,7 +396,7 @@ class EMPO(OffPolicyAlgorithm):
     # ---------------------------------------------------------------- saving
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "targets", "values", "outlook", "visits", "_pairs"]
+        return [*super()._excluded_save_params(), *NOT_SAVED]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []
@@ -381,13 +411,8 @@ class EMPO(OffPolicyAlgorithm):
         if not isinstance(path, str | os.PathLike):
             super().save(path, exclude, include)
             return
-        target = pathlib.Path(path)
-        target = target if target.suffix else target.with_suffix(".zip")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, unfinished = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with open(handle, "wb") as file:
+        with replacing(path) as file:
             super().save(file, exclude, include)
-        os.replace(unfinished, target)
 
     @classmethod
     def load(cls: type[SelfEMPO], path: Any, env: GymEnv | None = None, *args: Any, **kwargs: Any) -> SelfEMPO:
@@ -397,22 +422,61 @@ class EMPO(OffPolicyAlgorithm):
         :raises FileNotFoundError: if there is no such file
         :raises ValueError: if the file is cut off, or belongs to another world
         """
-        try:
+        with reading(path, "EMPO model"):
             model = super().load(path, env, *args, **kwargs)
-        except FileNotFoundError:
-            raise
-        except (OSError, EOFError, KeyError, RuntimeError, AssertionError, UnpicklingError, BadZipFile, zlib.error) as e:
-            raise ValueError(f"{path} is not a complete EMPO model ({e}); save it again") from e
-        except ValueError as e:
-            if "zip-file" not in str(e):
-                raise
-            raise ValueError(f"{path} is not a complete EMPO model: the file is cut off or no zip; save it again") from e
         model._refresh_after_load()
         return model
 
     def _refresh_after_load(self) -> None:
         if self.env is not None:
             self._refresh_targets(self.config.networks)
+
+    def save_checkpoint(self, folder: str | os.PathLike) -> None:
+        """
+        Write the whole run, environments and random numbers included, into one file of a folder, in place of the one before.
+
+        In the middle of an environment step, where callbacks are asked, this waits until the step's training is done.
+
+        :param folder: made if need be
+        """
+        self._checkpoint_due = folder
+        if not self._mid_step:
+            self._write_due_checkpoint()
+
+    def _write_due_checkpoint(self) -> None:
+        folder, self._checkpoint_due = self._checkpoint_due, None
+        self._mid_step = False
+        if folder is not None:
+            write_checkpoint(folder, self)
+
+    @classmethod
+    def resume(cls: type[SelfEMPO], folder: str | os.PathLike, env: GymEnv, **kwargs: Any) -> SelfEMPO:
+        """
+        Carry on with a run from its last checkpoint; on the CPU it takes the very steps it would have taken.
+
+        :param folder: where :meth:`save_checkpoint` wrote
+        :param env: as many environments, made in the same way
+        :param kwargs: further arguments of :meth:`load`
+        :raises FileNotFoundError: if there is no checkpoint
+        :raises ValueError: if it is damaged, or of other environments
+        """
+        learned, run = read_checkpoint(folder)
+        model = cls.load(learned, env, force_reset=False, **kwargs)
+        model.restore_run(run)
+        restore_env(model.env, run["env"])
+        # set when training goes on, as whatever happens until then may draw random numbers too
+        model._resumed = run["random"]
+        return model
+
+    def run_state(self) -> dict[str, Any]:
+        """What a run is beside the saved model and the environments."""
+        return {name: getattr(self, name) for name in RUN_STATE}
+
+    def restore_run(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`run_state` gave."""
+        for name in RUN_STATE:
+            setattr(self, name, state[name])
+        self.outlook = self.targets.outlook(self.values)
 
 
 def observation_kind(world: Any, space: spaces.Space) -> str:
