@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from empo_gym.goals import Goal, GoalSet, ReachCell, ReachRect
     from empo_gym.grid import GridWorld, list_worlds, load_world
     from empo_gym.model import TabularModel
+    from empo_gym.parallel import parallel_env
     from empo_gym.planning import solve_humans, solve_robot
     from empo_gym.solution import EmpoSolution, HumanPrior
     from empo_gym.theory import Theory
@@ -45,6 +46,7 @@ _HOME = {
     "generate": "generator",
     "list_worlds": "grid",
     "load_world": "grid",
+    "parallel_env": "parallel",
     "solve_humans": "planning",
     "solve_robot": "planning",
 }
@@ -68,6 +70,7 @@ __all__ = [
     "generate",
     "list_worlds",
     "load_world",
+    "parallel_env",
     "solve_humans",
     "solve_robot",
 ]

@@ -7,13 +7,14 @@ vectorised run makes must not each pay for them. Only the most recently used res
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from empo_gym.model import TabularModel
+from empo_gym.model import TabularModel, TooManyStates
 from empo_gym.planning import solve_humans
 from empo_gym.registration import world_files
 from empo_gym.world import WorldModel
@@ -21,6 +22,8 @@ from empo_gym.world import WorldModel
 if TYPE_CHECKING:
     from empo_gym.solution import HumanPrior
     from empo_gym.theory import Theory
+
+MAX_JOINT = 1 << 20
 
 Value = TypeVar("Value")
 
@@ -47,7 +50,7 @@ class Recent(Generic[Value]):
 
 _worlds: Recent[Any] = Recent(64)
 # The keys below hold the world or model itself, so that the number Python compares it by cannot be given to another one.
-_models: Recent[TabularModel] = Recent(32)
+_models: Recent[TabularModel | TooManyStates] = Recent(32)
 _priors: Recent[HumanPrior] = Recent(32)
 
 
@@ -85,9 +88,25 @@ def shared_world(source: Any) -> WorldModel:
 def packed(world: WorldModel, max_states: int) -> TabularModel:
     """Return the world's packed model.
 
-    :raises ValueError: if more than ``max_states`` states are reachable
+    :raises TooManyStates: if more than ``max_states`` states are reachable, or one has more than ``MAX_JOINT`` joint actions
     """
-    return _models.get((_Same(world), max_states), lambda: TabularModel.pack(world, max_states=max_states))
+    found = _models.get((_Same(world), max_states), lambda: _attempt(world, max_states))
+    if isinstance(found, TooManyStates):
+        raise found.with_traceback(None)
+    return found
+
+
+def _attempt(world: WorldModel, max_states: int) -> TabularModel | TooManyStates:
+    """Pack a world; that it is too large is an answer worth keeping, too."""
+    n_joint = math.prod(agent.n_actions for agent in world.agents)
+    if n_joint > MAX_JOINT:
+        return TooManyStates(
+            f"A state has {n_joint:,} joint actions, more than the {MAX_JOINT:,} that a packed model may have."
+        )
+    try:
+        return TabularModel.pack(world, max_states=max_states)
+    except TooManyStates as error:
+        return error
 
 
 def solved(model: TabularModel, theory: Theory) -> HumanPrior:

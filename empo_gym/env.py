@@ -9,7 +9,9 @@ the robot expects each goal with its weight.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import gymnasium as gym
@@ -23,7 +25,8 @@ from empo_gym.model import TabularModel, TooManyStates
 from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.stage import OpenStage, PackedStage, Stage
 from empo_gym.theory import Theory
-from empo_gym.views import OBSERVATIONS, REWARDS, Entered
+from empo_gym.toytext import Transitions
+from empo_gym.views import OBSERVATIONS, REWARDS, Entered, picture
 from empo_gym.world import action_shape
 
 MAX_STATES = 50_000
@@ -36,9 +39,10 @@ class RobotEnv(gym.Env):
 
     :param world: name of a world of ``envs/``, path of a YAML file, mapping, or world object
     :param human_policy: ``"boltzmann"`` (the exact prior; where None is given and the world has at most 50,000 states),
-        ``"uniform"``, a :class:`HumanPrior`, or a function ``(state, t, human, goal, rng) -> action or probabilities``
+        ``"heuristic"`` (shortest paths; where None is given and there are more), ``"uniform"``, a :class:`HumanPrior`, or a
+        function ``(state, t, human, goal, rng) -> action or probabilities``
     :param theory: a :class:`Theory`, or a mapping of what differs from the world's own
-    :param observation: ``"features"``, ``"planes"``, ``"rgb"`` (a picture) or ``"partial"`` (what the only robot sees around it)
+    :param observation: ``"features"``, ``"planes"``, ``"rgb"`` (a picture) or ``"partial"`` (what a lone robot sees around it)
     :param reward: ``"goals"`` (number of humans who attain their goal in the step), ``"power"`` (``U_r`` in ``solution``) or
         ``"none"``
     :param action_space: ``"joint"`` (Discrete) or ``"multi"`` (MultiDiscrete, one number per robot)
@@ -86,8 +90,7 @@ class RobotEnv(gym.Env):
         shape = action_shape(self.world.agents)
         n_robots = sum(agent.role == "robot" for agent in self.world.agents)
         self._robot_shape, self._human_shape = shape[:n_robots], shape[n_robots:]
-        self._joint_table = list(np.ndindex(self._robot_shape))
-        self._n_robot_joint = len(self._joint_table)
+        self._n_robot_joint = math.prod(self._robot_shape)
         self.action_space = (
             spaces.Discrete(self._n_robot_joint) if action_space == "joint" else spaces.MultiDiscrete(list(self._robot_shape))
         )
@@ -156,13 +159,10 @@ class RobotEnv(gym.Env):
             return UniformHumans(self.world)
         if callable(policy):
             return CallableHumans(policy, self.world)
-        if policy == "heuristic":
-            raise ValueError('human_policy="heuristic" does not exist yet; use "boltzmann", "uniform" or a function.')
-        if model is None:
-            raise ValueError(
-                f"The world has more than {MAX_STATES} states, too many for its humans to plan unless asked to: "
-                'give human_policy="boltzmann" to pack it all the same, "uniform", or a function.'
-            )
+        if policy == "heuristic" or model is None:
+            from empo_gym.heuristic import PathHumans  # worlds that are packed need no paths
+
+            return PathHumans(self.world, self.theory)
         return BoltzmannHumans(solved(model, self.theory))
 
     def _stage_for(self, state: Any, t: int) -> Stage:
@@ -247,6 +247,19 @@ class RobotEnv(gym.Env):
     def transition_probabilities(self, state: Any, joint_action: Sequence[int]) -> list[tuple[float, Any]]:
         """Return the successors of a joint action of all agents, robots first, as sorted (probability, state) pairs."""
         return self.world.transition_probabilities(state, joint_action)
+
+    @cached_property
+    def P(self) -> Transitions:
+        """All transitions of a small world in toy-text's form, see :mod:`empo_gym.toytext`.
+
+        :raises ValueError: if the world is too large to list
+        """
+        return Transitions(self.world)
+
+    @property
+    def initial_state_distrib(self) -> np.ndarray:
+        """(n_states,) probabilities of beginning in each state of :attr:`P`."""
+        return np.eye(1, len(self.P))[0]
 
     # ------------------------------------------------------------------------------------------------ Gymnasium's verbs
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
@@ -354,7 +367,16 @@ class RobotEnv(gym.Env):
             or any(not 0 <= a < n for a, n in zip(given, bounds, strict=True))
         ):
             raise ValueError(f"The robots' action must be in {self.action_space}, not {action!r}.")
-        return self._joint_table[given[0]] if joint else tuple(given)
+        return self._joint_actions(given[0]) if joint else tuple(given)
+
+    def _joint_actions(self, number: int) -> tuple[int, ...]:
+        if len(self._robot_shape) == 1:
+            return (number,)
+        actions = []
+        for n_actions in reversed(self._robot_shape):
+            number, action = divmod(number, n_actions)
+            actions.append(action)
+        return tuple(reversed(actions))
 
     def _change_goals(self, attained: tuple[int, ...]) -> None:
         p = self.goal_resample_prob
@@ -386,21 +408,7 @@ class RobotEnv(gym.Env):
 
         :raises ValueError: if the world has no picture
         """
-        return None if self.render_mode is None or self._stage is None else self.picture(self.state, self.goals)
-
-    def picture(self, state: Any, numbers: Sequence[int]) -> Any:
-        """Return the picture of a state with goals of these numbers, as :meth:`render` does."""
-        goals = [goal_set.goals[goal] for goal_set, goal in zip(self.world.goal_sets, numbers, strict=True)]
-        if not hasattr(self.world, "map"):
-            if self.render_mode == "ansi":
-                return "\n".join([f"state {state}", *(f"human {h} wants {goal.name}" for h, goal in enumerate(goals))])
-            raise ValueError("Only worlds with a map have a picture; use render_mode='ansi'.")
-        from empo_gym.grid.render import render, render_text  # few runs want any picture
-
-        if self.render_mode == "ansi":
-            return render_text(self.world, state, goals)
-        size = min(64, max(24, 2 * (224 // max(self.world.width, self.world.height))))
-        return render(self.world, state, goals, tile_size=size)
+        return None if self._stage is None else picture(self.world, self.state, self.goals, self.render_mode)
 
 
 def environment_theory(world: Any, theory: Theory | Mapping[str, float] | None) -> Theory:

@@ -8,6 +8,7 @@ seen and told of it is in ``info["final_obs"]`` and ``info["final_info"]``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from empo_gym.behaviour import as_states
 from empo_gym.env import RobotEnv
 from empo_gym.stage import PackedStage
 from empo_gym.stages import OpenStages, PackedStages, Stages
-from empo_gym.views import Entered
+from empo_gym.views import Entered, picture
 
 Numbers = NDArray[np.int64]
 
@@ -183,7 +184,7 @@ class VectorRobotEnv(VectorEnv):
     def _put_robot_actions(self, actions: Any, joint: Numbers) -> None:
         """Write the robots' actions into the first columns of ``joint``."""
         given, space = np.asarray(actions), self.action_space
-        sizes = np.array(self._robot_shape) if given.ndim == 2 else np.prod(self._robot_shape, dtype=np.int64)
+        sizes = np.array(self._robot_shape) if given.ndim == 2 else math.prod(self._robot_shape)
         if given.shape != space.shape or given.dtype.kind not in "iu" or (given < 0).any() or (given >= sizes).any():
             raise ValueError(f"The robots' actions must be in {space}, not {given.dtype} of shape {given.shape} or beyond it.")
         rest = given
@@ -238,7 +239,8 @@ class VectorRobotEnv(VectorEnv):
         """Return the picture of every environment, as :meth:`empo_gym.env.RobotEnv.render` does."""
         if self.render_mode is None or self._stages is None:
             return None
-        return tuple(self.one.picture(state, goals) for state, goals in zip(self.states, self.goals.tolist(), strict=True))
+        every = zip(as_states(self.states), self.goals.tolist(), strict=True)
+        return tuple(picture(self.world, state, goals, self.render_mode) for state, goals in every)
 
     @property
     def states(self) -> Any:

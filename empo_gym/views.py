@@ -140,6 +140,27 @@ OBSERVATIONS: dict[str, ObservationKind] = {
 }
 
 
+def picture(world: Any, state: Any, goals: Sequence[int], mode: str | None) -> Any:
+    """Return a picture for people: of a state, with the goal of this number of each human marked.
+
+    :param mode: ``"rgb_array"``, ``"ansi"`` (text) or None (nothing)
+    :raises ValueError: if the world has no picture
+    """
+    if mode is None:
+        return None
+    wanted = [goal_set.goals[goal] for goal_set, goal in zip(world.goal_sets, goals, strict=True)]
+    if not hasattr(world, "map"):
+        if mode == "ansi":
+            return "\n".join([f"state {state}", *(f"human {h} wants {goal.name}" for h, goal in enumerate(wanted))])
+        raise ValueError("Only worlds with a map have a picture; use render_mode='ansi'.")
+    from empo_gym.grid.render import render, render_text  # few runs want any picture
+
+    if mode == "ansi":
+        return render_text(world, state, wanted)
+    size = min(64, max(24, 2 * (224 // max(world.width, world.height))))
+    return render(world, state, wanted, tile_size=size)
+
+
 @dataclass(frozen=True)
 class Entered:
     """The states that n environments have just entered, as rewards see them.

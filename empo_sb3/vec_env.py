@@ -22,15 +22,13 @@ class VecEnvAdapter(VecEnv):
     ``PPO("MlpPolicy", VecMonitor(VecEnvAdapter(gym.make_vec("EMPO-Grid-v0", num_envs=256))))``
 
     :param venv: a VectorEnv with ``AutoresetMode.SAME_STEP``; or functions that make equal environments of a registered id
-        with a vector entry point, as SB3's ``make_vec_env(..., vec_env_cls=VecEnvAdapter)`` passes them: one is called to learn
-        what to make, the others are only counted
+        with a vector entry point, as SB3's ``make_vec_env(..., vec_env_cls=VecEnvAdapter)`` passes them: one is called to
+        learn what to make, the others are only counted
     :param info_keys: which of the infos each environment's dictionary holds, None for all
     :raises ValueError: for another autoreset mode
     """
 
-    def __init__(
-        self, venv: VectorEnv | Sequence[Callable[[], gym.Env]], info_keys: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, venv: VectorEnv | Sequence[Callable[[], gym.Env]], info_keys: Sequence[str] | None = None) -> None:
         self.venv = venv if isinstance(venv, VectorEnv) else _same_as(venv)
         mode = self.venv.metadata.get("autoreset_mode")
         if mode != AutoresetMode.SAME_STEP:
@@ -95,7 +93,9 @@ class VecEnvAdapter(VecEnv):
         self._need_all(indices)
         self.venv.set_attr(attr_name, value)  # type: ignore[attr-defined]
 
-    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
         """Call a method of the environments; what they share is called once.
 
         :raises AttributeError: if they have none of that name
@@ -125,6 +125,8 @@ def _same_as(functions: Sequence[Callable[[], gym.Env]]) -> VectorEnv:
     spec = probe.spec
     probe.close()
     if spec is None or spec.vector_entry_point is None:
-        raise ValueError("VecEnvAdapter needs a VectorEnv, or environments made by gym.make of an id with a vector entry point.")
+        raise ValueError(
+            "VecEnvAdapter needs a VectorEnv, or environments made by gym.make of an id with a vector entry point."
+        )
     keywords = {key: value for key, value in spec.kwargs.items()}
     return gym.make_vec(spec.id, num_envs=len(functions), vectorization_mode="vector_entry_point", **keywords)

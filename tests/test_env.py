@@ -414,12 +414,11 @@ def test_a_wrong_reset_option_is_an_error(options, sentence):
         RobotEnv("default").reset(options=options)
 
 
-def test_a_world_too_large_to_plan_for_says_what_to_do(monkeypatch):
+def test_in_a_world_too_large_to_plan_for_the_humans_walk_shortest_paths_unless_asked_to_plan(monkeypatch):
     monkeypatch.setattr(env_module, "MAX_STATES", 10)
     env = RobotEnv("default")
     assert env.human_policy_name == "heuristic"
-    with pytest.raises(ValueError, match="too many for its humans to plan"):
-        env.reset()
+    assert "state_id" not in env.reset(seed=0)[1] and env.step(0)[4]["human_actions"]
     assert RobotEnv("default", human_policy="boltzmann").reset(seed=0)[1]["state_id"] == 0
 
 

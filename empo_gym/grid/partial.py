@@ -103,9 +103,7 @@ def partial_views(world: GridWorld, states: Any, t: Any) -> NDArray[np.float32]:
     return seen
 
 
-def goals_in_view(
-    world: GridWorld, seen: NDArray[np.float32], states: Any, goals: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def goals_in_view(world: GridWorld, seen: NDArray[np.float32], states: Any, goals: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the views with a plane per human of those cells of its goal that are in sight."""
     gaze = _gaze(world, states, world.observe(states, kind="planes"))
     shape = (world.height, world.width)
