@@ -1,0 +1,57 @@
+"""What all sources do with states: make rows of numbers of them, and whiten these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch as th
+
+
+def as_tensor(states: Any) -> th.Tensor:
+    """
+    States as a float32 tensor (n, ...) on the CPU; of a Dict observation, all entries side by side.
+
+    :param states: array, tensor, or mapping to such, of n states
+    """
+    if isinstance(states, Mapping):
+        return th.cat([as_tensor(states[key]).flatten(1) for key in sorted(states)], dim=1)
+    tensor = th.as_tensor(states).detach().to("cpu", th.float32)
+    return tensor[:, None] if tensor.ndim == 1 else tensor
+
+
+class RunningMoments:
+    """Mean and variance of every column over all rows seen."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = self.var = np.zeros(0)
+
+    def update(self, rows: np.ndarray) -> None:
+        """
+        See more rows.
+
+        :param rows: (n, d)
+        """
+        if not len(rows):
+            return
+        n, mean, var = len(rows), rows.mean(axis=0, dtype=np.float64), rows.var(axis=0, dtype=np.float64)
+        if not self.count:
+            self.count, self.mean, self.var = n, mean, var
+            return
+        total, delta = self.count + n, mean - self.mean
+        self.var = (self.count * self.var + n * var + delta**2 * self.count * n / total) / total
+        self.mean = self.mean + delta * n / total
+        self.count = total
+
+    def whiten(self, rows: th.Tensor, clip: float = 5.0) -> th.Tensor:
+        """
+        Rows in standard deviations from the mean, clipped; as they are while nothing has been seen.
+
+        :param rows: (n, d)
+        """
+        if not self.count:
+            return rows.clamp(-clip, clip)
+        mean, std = th.as_tensor(self.mean, dtype=th.float32), th.as_tensor(np.sqrt(self.var + 1e-8), dtype=th.float32)
+        return ((rows - mean) / std).clamp(-clip, clip)

@@ -1,0 +1,56 @@
+"""A source, a rule and the running mean between them: what is asked for the factors of a batch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+
+from empo_sb3.lr_rules import Rule
+
+
+class Source(Protocol):
+    """How little is known of states."""
+
+    def update(self, states: Any) -> None:
+        """Learn these states."""
+        ...
+
+    def __call__(self, states: Any) -> np.ndarray:
+        """Uncertainty of each state, (n,), not negative."""
+        ...
+
+
+class Weighing:
+    """
+    Factors on the rates of a batch's samples.
+
+    :param source: of the uncertainty
+    :param rule: from uncertainty to factors
+    :param decay: of the running mean, per batch; the first batch is its own measure
+    :raises ValueError: unless 0 <= decay < 1
+    """
+
+    def __init__(self, source: Source, rule: Rule, decay: float = 0.99) -> None:
+        if not 0.0 <= decay < 1.0:
+            raise ValueError(f"Weighing: decay must be in [0, 1), not {decay}")
+        self.source, self.rule, self.decay = source, rule, decay
+        self.typical = math.nan
+
+    def __call__(self, states: Any) -> np.ndarray:
+        """
+        Factors as they are before the source has learned this batch, (n,); it learns it then. A state whose uncertainty is
+        not finite counts as any other.
+
+        :param states: n states
+        """
+        uncertainty = self.source(states)
+        mean = float(uncertainty.mean())
+        if math.isnan(self.typical):
+            self.typical = mean
+        factors = np.nan_to_num(self.rule(uncertainty, self.typical), nan=1.0, posinf=1.0)
+        if math.isfinite(mean):
+            self.typical = self.decay * self.typical + (1.0 - self.decay) * mean
+        self.source.update(states)
+        return factors
