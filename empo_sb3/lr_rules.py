@@ -2,8 +2,9 @@
 
 A rule is called as ``rule(uncertainty, typical)`` and says by which factor each sample's rate differs; ``typical`` is the
 running mean that its caller keeps. Where the variance of an estimate falls as 1/n, so should its rate: the rate is
-*proportional* to the uncertainty. A mode says what becomes of the factors: :func:`sample_weight` weighs the losses of a batch, :func:`lr` gives
-the one factor for the rate of a group. Neither scales a gradient: Adam divides by the size of the gradients and would undo it.
+*proportional* to the uncertainty. A mode says what becomes of the factors: :func:`sample_weight` weighs the losses of a
+batch, :func:`lr` gives the one factor for the rate of a group. Neither scales a gradient: Adam divides by the size of the
+gradients and would undo it.
 """
 
 from __future__ import annotations

@@ -186,7 +186,8 @@ def test_dropout_looks_at_a_part_of_the_batch_every_few_calls():
     source = MCDropout(net, answer, n_samples=3, max_states=16, every=4)
     looks = [source(states(100)) for _ in range(5)]
     assert seen == [16] * 6
-    assert (looks[1] == looks[0].mean()).all() or looks[1] == pytest.approx(np.full(100, looks[0].mean()))
+    rest = np.setdiff1d(np.arange(100), np.flatnonzero(looks[0] != looks[1]))
+    assert len(rest) == 84 and (looks[1] == looks[0][rest[0]]).all()
 
 
 @pytest.mark.parametrize(
