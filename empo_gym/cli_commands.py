@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import sys
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
@@ -17,14 +18,22 @@ from PIL import Image
 
 from empo_gym.checks import check_world
 from empo_gym.cli_arguments import theory_overrides
-from empo_gym.cli_report import first_decisions, model_line, power_table, text_table, uniform_robot, world_line
+from empo_gym.cli_report import (
+    first_decisions,
+    model_line,
+    power_table,
+    states_counted,
+    text_table,
+    uniform_robot,
+    world_line,
+)
 from empo_gym.env import RobotEnv, environment_theory
-from empo_gym.grid import list_worlds, load_world
+from empo_gym.grid import load_world
 from empo_gym.grid.render import render, render_text
 from empo_gym.model import TabularModel
 from empo_gym.planning import solve_humans, solve_robot
 from empo_gym.plots import policy_arrows, power_map, save_figure, value_curve
-from empo_gym.registration import env_id
+from empo_gym.registration import env_id, world_files
 from empo_gym.solution import EmpoSolution
 from empo_gym.theory import Theory
 
@@ -133,14 +142,19 @@ def description(world: Any) -> str:
 
 
 def worlds(arguments: argparse.Namespace) -> None:
-    """``empo worlds``: a table of the shipped worlds."""
+    """``empo worlds``: a table of the shipped worlds, theme by theme."""
     del arguments
     rows: list[list[Any]] = []
-    for name in list_worlds():
+    for name, path in sorted(world_files().items(), key=lambda item: (item[1].parent.name, item[0])):
+        if sys.stderr.isatty():
+            print(f"\rcounting the states of {name} ...\x1b[K", end="", file=sys.stderr, flush=True)
         world = load_world(name)
-        goals, horizon = max(map(len, world.goal_sets)), "none" if world.horizon is None else world.horizon
-        rows.append([name, env_id(name), world.n_robots, world.n_humans, goals, horizon, description(world)])
-    headers = ["world", "environment id", "robots", "humans", "goals", "horizon", "what it is about"]
+        horizon = "none" if world.horizon is None else world.horizon
+        size, agents = f"{world.width} x {world.height}", [world.n_robots, world.n_humans, max(map(len, world.goal_sets))]
+        rows.append([path.parent.name, name, env_id(name), size, *agents, states_counted(world), horizon, description(world)])
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    headers = "theme;world;environment id;size;robots;humans;goals;states;horizon;what it is about".split(";")
     room = shutil.get_terminal_size((160, 1)).columns - len(
         text_table(headers[:-1], [row[:-1] for row in rows]).splitlines()[1]
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from empo_gym.model import TabularModel
+from empo_gym.model import TabularModel, TooManyStates, reachable_states
 from empo_gym.planning import solve_robot
 from empo_gym.solution import EmpoSolution
 
@@ -36,7 +36,7 @@ def _cell(value: Any) -> str:
 
 
 def _is_numeric(cells: Sequence[str]) -> bool:
-    return all(re.fullmatch(r"-?[\d.,]+(e[-+]?\d+)?|nan|-?inf|none", cell) for cell in cells)
+    return all(re.fullmatch(r"(> )?-?[\d.,]+(e[-+]?\d+)?|nan|-?inf|none", cell) for cell in cells)
 
 
 def _aligned(cell: str, width: int, right: bool) -> str:
@@ -58,6 +58,20 @@ def world_line(world: Any) -> str:
 
 def _count(n: int | str, noun: str) -> str:
     return f"{n} {noun}" if str(n) == "1" else f"{n} {noun}s"
+
+
+def states_counted(world: Any, at_most: int = 50_000) -> str:
+    """Number of reachable states; ``"> 50,000"`` where there are more than is worth counting.
+
+    In a world with very many joint actions the cap is lower, since each state is left in as many ways.
+    """
+    cap = min(at_most, 200_000_000 // world.n_joint)
+    if cap < 100:
+        return "not counted"
+    try:
+        return f"{len(reachable_states(world, cap)):,}"
+    except TooManyStates:
+        return f"> {cap:,}"
 
 
 def model_line(model: TabularModel) -> str:

@@ -1,5 +1,6 @@
 """The ``empo`` command as a user types it: what it prints, what it writes, its exit status and its one-sentence errors."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -70,13 +71,29 @@ def test_a_cut_off_world_file_is_one_sentence(capsys, tmp_path):
     assert status == cli.FAILED and "half.yaml" in err and err.count("\n") == 1
 
 
-def test_worlds_lists_every_world_with_its_environment_id(capsys):
+def test_worlds_lists_every_world_with_its_environment_id_and_how_large_it_is(capsys):
     from empo_gym import list_worlds
     from empo_gym.registration import env_id
 
     status, out, _ = run(capsys, "worlds")
     assert status == cli.DONE
-    assert all(name in out and env_id(name) in out for name in list_worlds())
+    rows = {line.split()[1]: re.split(r"  +", line) for line in out.splitlines()[2:]}
+    assert {name: row[2] for name, row in rows.items()} == {name: env_id(name) for name in list_worlds()}
+    assert rows["chain"][:9] == ["basics", "chain", "EMPO-Chain-v0", "9 x 3", "1", "1", "6", "336", "8"]
+    assert rows["warehouse"][7] == "> 50,000"
+
+
+def test_worlds_with_very_many_joint_actions_are_not_counted():
+    from empo_gym import load_world
+    from empo_gym.cli_report import states_counted
+
+    crowd = {
+        "map": "We " * 14 + "We\nWe Ae" + " Ay" * 12 + " We\n" + "We " * 15,
+        "possible_goals": ["1,1"],
+        "actions": "compass",
+    }
+    assert states_counted(load_world(crowd)) == "not counted"
+    assert states_counted(load_world("default"), at_most=100) == "> 100"
 
 
 def test_a_reader_that_stops_early_is_no_error():
