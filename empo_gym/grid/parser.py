@@ -116,6 +116,12 @@ class GridSpec:
         """Number of rows."""
         return len(self.ground)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """How messages, goals and pictures call the agents, in map reading order: each role is counted from 0."""
+        roles = [agent.role for agent in self.agents]
+        return tuple(f"{role} {roles[:k].count(role)}" for k, role in enumerate(roles))
+
 
 def parse(mapping: Mapping[str, Any]) -> GridSpec:
     """Return the static world of a mapping.

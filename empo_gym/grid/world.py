@@ -52,19 +52,13 @@ class GridWorld(World):
         self.mapping = dict(mapping)
         self.spec = parse(mapping)
         self.layout = build_layout(self.spec)
-        counts = {"robot": 0, "human": 0}
-        agents = []
-        for k in self.layout.order:
-            role = self.spec.agents[k].role
-            agents.append(Agent(f"{role} {counts[role]}", role, self.spec.actions))
-            counts[role] += 1
-        self.agents: tuple[Agent, ...] = tuple(agents)
+        roles, names = [agent.role for agent in self.spec.agents], self.spec.names
+        self.agents: tuple[Agent, ...] = tuple(Agent(names[k], roles[k], self.spec.actions) for k in self.layout.order)
         self.radices: NDArray[np.int64] = self.layout.radices
         self._unsigned_radices = self.radices.astype(np.uint32)
         self.horizon: int | None = self.spec.max_steps
         self._dynamics = Dynamics(self.layout)
-        names = [agent.name for agent in self.agents[self.n_robots :]]
-        self._given_goals = read_goal_sets(self.spec, names)
+        self._given_goals = read_goal_sets(self.spec, [agent.name for agent in self.agents[self.n_robots :]])
         codec = self.layout.codec
         self._initial: State = tuple(codec.start[codec.slot].tolist())
 
