@@ -15,6 +15,10 @@ DEFAULT_ID = "EMPO-Grid-v0"
 DEFAULT_WORLD = "default"
 RANDOM_ID = "EMPO-Random-v0"
 ENTRY_POINT = "empo_gym.env:RobotEnv"
+FRANKA_ENTRY_POINTS = {  # these alone need the extra `franka`, and only when they are made
+    "FR3VisualReach-v0": "empo_gym.franka:FR3VisualReach",
+    "FR3VisualPush-v0": "empo_gym.franka:FR3VisualPush",
+}
 VECTOR_ENTRY_POINT = "empo_gym.vector:VectorRobotEnv"
 
 
@@ -57,3 +61,6 @@ def register_envs() -> None:
             )
     if RANDOM_ID not in gym.registry:
         gym.register(id=RANDOM_ID, entry_point="empo_gym.random_env:RandomEnv")
+    for identifier, entry_point in FRANKA_ENTRY_POINTS.items():
+        if identifier not in gym.registry:
+            gym.register(id=identifier, entry_point=entry_point)

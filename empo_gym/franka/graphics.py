@@ -1,0 +1,108 @@
+"""MuJoCo and its pictures: the one place that imports ``mujoco``, chooses a graphics library and says what is missing.
+
+A frame of 64 x 64 pixels should cost a fraction of a millisecond on a CPU. MuJoCo's defaults cost seventy: shadows alone take
+nearly all of it, then reflections, multisampling and finely faceted capsules. ``Camera`` therefore has two qualities:
+``FAST`` for what a policy sees and ``FINE`` for what people look at.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+_NO_SCREEN = sys.platform == "linux" and not os.environ.get("DISPLAY")
+_TOO_LATE = _NO_SCREEN and "mujoco" in sys.modules and not os.environ.get("MUJOCO_GL")
+if _NO_SCREEN:
+    os.environ.setdefault("MUJOCO_GL", "egl")  # read by mujoco when it is imported; its own default needs a screen
+
+try:
+    import mujoco
+except ImportError as error:
+    raise ImportError(
+        f"the FR3 environments need MuJoCo 3.3 or newer ({error}); install it with: pip install 'empo[franka]'"
+    ) from error
+
+
+class GraphicsError(RuntimeError):
+    """No OpenGL context can be made here, so there is nothing for a camera to draw with."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How much work goes into a frame: shadow map size (0: none), samples per pixel, facets around and along a capsule."""
+
+    shadows: int
+    samples: int
+    slices: int
+    stacks: int
+
+
+FAST = Quality(shadows=0, samples=0, slices=10, stacks=8)
+FINE = Quality(shadows=2048, samples=4, slices=32, stacks=16)
+
+
+class Camera:
+    """Pictures of one model through one of its cameras; ``close`` frees the graphics context.
+
+    :param model: the compiled ``mujoco.MjModel``, whose framebuffer must be at least ``size``
+    :param name: of the camera
+    :param size: height and width in pixels
+    :param quality: ``FAST`` or ``FINE``
+    :raises GraphicsError: where no graphics context can be made
+    """
+
+    def __init__(self, model, name: str, size: int, quality: Quality):
+        if _TOO_LATE:
+            raise GraphicsError(_explain("mujoco was imported before empo_gym.franka and looks for a screen"))
+        previous = _set_quality(model, quality)
+        try:
+            self._renderer = mujoco.Renderer(model, height=size, width=size, max_geom=1000)
+        except Exception as error:  # each graphics library fails in its own way, down to AttributeError
+            raise GraphicsError(_explain(str(error) or type(error).__name__)) from error
+        finally:
+            _set_quality(model, previous)
+        self._name = name
+        flags = self._renderer.scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SHADOW] = quality.shadows > 0
+        flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = quality.shadows > 0
+
+    def picture(self, data) -> np.ndarray:
+        """What the camera sees, uint8 (size, size, 3), first row on top."""
+        self._renderer.update_scene(data, self._name)
+        return self._renderer.render()
+
+    def close(self) -> None:
+        """Free the graphics context; calling it twice does no harm."""
+        self._renderer.close()
+
+
+def _set_quality(model, quality: Quality) -> Quality:
+    """Write a quality into a model, where MuJoCo reads it when a context is made, and return the one that was there."""
+    settings = model.vis.quality
+    previous = Quality(settings.shadowsize, settings.offsamples, settings.numslices, settings.numstacks)
+    settings.shadowsize, settings.offsamples = quality.shadows, quality.samples
+    settings.numslices, settings.numstacks = quality.slices, quality.stacks
+    return previous
+
+
+def _explain(reason: str) -> str:
+    chosen = os.environ.get("MUJOCO_GL", "")
+    return (
+        f"no OpenGL context can be made (MUJOCO_GL={chosen!r}): {reason}; on a machine without screen set MUJOCO_GL=egl "
+        "before Python starts (it needs libegl1 and libgl1-mesa-dri), or MUJOCO_GL=osmesa (libosmesa6)"
+    )
+
+
+@lru_cache(maxsize=1)
+def graphics_problem() -> str:
+    """Why no picture can be drawn here, as one sentence; empty where all is well."""
+    model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><camera name="eye"/></worldbody></mujoco>')
+    try:
+        Camera(model, "eye", 16, FAST).close()
+    except GraphicsError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,81 @@
+"""What may differ between the scene in which a policy was trained and the scene in which it must work.
+
+A shift is a value: four numbers' worth of change to the camera, the light, the colour of the target and the friction. Online
+fine-tuning is about paying back what such a change costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A change of the scene; the default changes nothing.
+
+    :param camera: by how much the camera is moved around what it looks at: (azimuth, elevation) in degrees, distance in metres
+    :param light: factor on the brightness of all lights, positive
+    :param light_azimuth: degrees by which the lamp is carried around the table
+    :param target_colour: red, green, blue in [0, 1] of what is to be reached; ``None`` keeps its own
+    :param friction: factor on the friction of the pushed object, positive
+    :raises ValueError: for a value that makes no scene
+    """
+
+    camera: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    light: float = 1.0
+    light_azimuth: float = 0.0
+    target_colour: tuple[float, float, float] | None = None
+    friction: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("camera", "target_colour"):
+            value = getattr(self, name)
+            if value is not None:
+                if np.shape(value) != (3,):
+                    raise ValueError(f"shift: {name} must be three numbers, not {value!r}")
+                object.__setattr__(self, name, tuple(float(x) for x in value))
+        for name in ("light", "friction"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"shift: {name} is a factor and must be positive, not {getattr(self, name)!r}")
+        if self.target_colour is not None and not all(0 <= x <= 1 for x in self.target_colour):
+            raise ValueError(f"shift: target_colour is red, green, blue in [0, 1], not {self.target_colour}")
+
+
+#: The shifts that have a name.
+SHIFTS: dict[str, Shift] = {
+    "none": Shift(),
+    "camera": Shift(camera=(12.0, -4.0, 0.05)),
+    "lighting": Shift(light=0.45, light_azimuth=150.0),
+    "colour": Shift(target_colour=(0.95, 0.65, 0.1)),
+    "friction": Shift(friction=0.3),
+}
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def as_shift(shift: str | Mapping[str, Any] | Shift | None) -> Shift:
+    """A shift from its name in ``SHIFTS``, from a mapping of ``Shift``'s fields, or from ``None``, which changes nothing.
+
+    :raises ValueError: for an unknown name or field; the nearest known one is suggested
+    """
+    if shift is None:
+        return Shift()
+    if isinstance(shift, Shift):
+        return shift
+    if isinstance(shift, str):
+        if shift not in SHIFTS:
+            raise ValueError(f"there is no shift called {shift!r}{_nearest(shift, list(SHIFTS))}")
+        return SHIFTS[shift]
+    known = [field.name for field in fields(Shift)]
+    for name in shift:
+        if name not in known:
+            raise ValueError(f"a shift has no field {name!r}{_nearest(str(name), known)}")
+    return Shift(**shift)

@@ -1,0 +1,374 @@
+"""The FR3 environments: is the arm the FR3's, does the inverse kinematics arrive, is the target in the pixels alone?"""
+
+import importlib.util
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env as gymnasium_check_env
+
+from empo_gym.registration import FRANKA_ENTRY_POINTS
+
+IDS = sorted(FRANKA_ENTRY_POINTS)
+REACH, PUSH = "FR3VisualReach-v0", "FR3VisualPush-v0"
+
+
+def test_registering_the_ids_does_not_import_mujoco():
+    code = f"import sys, gymnasium, empo_gym; print([i in gymnasium.registry for i in {IDS}], 'mujoco' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.strip() == "[True, True] False"
+
+
+def test_without_mujoco_making_one_says_what_to_install():
+    code = f"import sys; sys.modules['mujoco'] = None; import gymnasium, empo_gym; gymnasium.make({REACH!r})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 1 and "pip install 'empo[franka]'" in run.stderr.splitlines()[-1]
+
+
+if importlib.util.find_spec("mujoco") is None:
+    pytest.skip("the extra `franka` (MuJoCo) is not installed", allow_module_level=True)
+from empo_gym import franka  # noqa: E402
+from empo_gym.franka import arm as robot  # noqa: E402
+from empo_gym.franka.env import DOWN, MAX_DELTA, WORKSPACE  # noqa: E402
+from empo_gym.franka.expert import Demonstrations, demonstrate, expert_for  # noqa: E402
+from empo_gym.franka.kinematics import rotation_vector  # noqa: E402
+
+GRAPHICS_PROBLEM = franka.graphics_problem()
+needs_graphics = pytest.mark.skipif(bool(GRAPHICS_PROBLEM), reason=GRAPHICS_PROBLEM or "a graphics context can be made")
+
+
+@pytest.fixture
+def make():
+    """Environments that are closed at the end of the test."""
+    made = []
+
+    def build(identifier=REACH, **options):
+        env = gym.make(identifier, **options)
+        made.append(env)
+        return env
+
+    yield build
+    for env in made:
+        env.close()
+
+
+def denavit_hartenberg(q):
+    """The FR3's tip from its table of (a, d, alpha) in Craig's convention, 4 x 4, gripper turned by -45 degrees."""
+    half = np.pi / 2
+    table = [
+        (0, 0.333, 0),
+        (0, 0, -half),
+        (0, 0.316, half),
+        (0.0825, 0, half),
+        (-0.0825, 0.384, -half),
+        (0, 0, half),
+        (0.088, 0, half),
+    ]
+    pose = np.eye(4)
+    for (a, d, alpha), theta in zip([*table, (0, 0.107 + 0.1034, 0)], [*q, -np.pi / 4], strict=True):
+        ct, st, ca, sa = np.cos(theta), np.sin(theta), np.cos(alpha), np.sin(alpha)
+        pose = pose @ [[ct, -st, 0, a], [st * ca, ct * ca, -sa, -d * sa], [st * sa, ct * sa, ca, d * ca], [0, 0, 0, 1]]
+    return pose
+
+
+@needs_graphics
+def test_the_chain_is_that_of_the_denavit_hartenberg_table(make):
+    arm = make().unwrapped.arm
+    for q in np.random.default_rng(0).uniform(arm.low, arm.high, (20, 7)):
+        place, turn = arm.forward(q)
+        expected = denavit_hartenberg(q)
+        np.testing.assert_allclose(place, expected[:3, 3], atol=2e-5)
+        np.testing.assert_allclose(turn, expected[:3, :3], atol=2e-5)
+
+
+@needs_graphics
+def test_the_inverse_kinematics_reaches_the_whole_workspace_within_the_joint_limits(make):
+    arm = make().unwrapped.arm
+    for place in np.random.default_rng(0).uniform(*WORKSPACE, (60, 3)):
+        q = arm.inverse(place, DOWN, robot.HOME, iterations=100)
+        found, turn = arm.forward(q)
+        assert (q >= arm.low).all() and (q <= arm.high).all()
+        np.testing.assert_allclose(found, place, atol=1e-3)
+        assert np.abs(rotation_vector(DOWN @ turn.T)).max() < 2e-3
+
+
+@needs_graphics
+def test_a_place_out_of_reach_gives_an_arm_within_its_limits_stretched_that_way(make):
+    arm = make().unwrapped.arm
+    q = arm.inverse(np.array([3.0, 0.0, 0.3]), DOWN, robot.HOME, iterations=200)
+    assert (q >= arm.low).all() and (q <= arm.high).all()
+    assert arm.forward(q)[0][0] > 0.7
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-7, 0.3, 2.0, 3.0])
+def test_the_rotation_vector_undoes_rodrigues_formula(angle):
+    axis = np.array([2.0, -1.0, 2.0]) / 3
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    matrix = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    np.testing.assert_allclose(rotation_vector(matrix), angle * axis, atol=1e-9)
+
+
+@needs_graphics
+@pytest.mark.parametrize("identifier", IDS)
+def test_gymnasiums_checker_finds_nothing(identifier, make):
+    gymnasium_check_env(make(identifier, render_mode="rgb_array", image_size=36).unwrapped)
+
+
+@needs_graphics
+@pytest.mark.parametrize("identifier", IDS)
+def test_stable_baselines_checker_finds_nothing(identifier, make, recwarn):
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    checker.check_env(make(identifier, image_size=36).unwrapped, warn=True)
+    assert not [str(w.message) for w in recwarn if issubclass(w.category, UserWarning)]
+
+
+@needs_graphics
+@pytest.mark.parametrize("identifier", IDS)
+def test_a_seed_gives_the_same_frames_whatever_was_done_before(identifier, make):
+    actions = np.random.default_rng(1).uniform(-1, 1, (8, 3))
+
+    def episode(env):
+        observation, _ = env.reset(seed=5)
+        return [observation] + [env.unwrapped.step(action)[0] for action in actions]
+
+    used = make(identifier)
+    used.reset(seed=77)
+    for action in actions[::-1]:
+        used.unwrapped.step(action)
+    for fresh, again in zip(episode(make(identifier)), episode(used), strict=True):
+        assert np.array_equal(fresh["image"], again["image"]) and np.array_equal(fresh["proprio"], again["proprio"])
+
+
+@needs_graphics
+@pytest.mark.parametrize("identifier, places", [(REACH, ["target"]), (PUSH, ["puck", "target"])])
+def test_what_is_to_be_found_shows_in_the_picture_and_not_in_the_state(identifier, places, make):
+    env = make(identifier)
+    start = {"tip": (0.45, 0.0, 0.3)} | {name: (0.45, 0.1) for name in places}
+    before, _ = env.reset(seed=0, options=start)
+    for name in places:
+        after, _ = env.reset(seed=0, options=start | {name: (0.55, -0.1)})
+        assert np.array_equal(before["proprio"], after["proprio"])
+        assert (before["image"] != after["image"]).any(axis=0).sum() > 10
+
+
+@needs_graphics
+@pytest.mark.parametrize("x", [0.38, 0.62])
+@pytest.mark.parametrize("y", [-0.22, 0.22])
+def test_a_cube_in_any_corner_of_its_region_is_in_the_picture(x, y, make):
+    image = make(REACH).reset(seed=0, options={"target": (x, y)})[0]["image"].astype(int)
+    assert ((image[0] > 100) & (image[1] < 60) & (image[2] < 60)).sum() >= 6
+
+
+@needs_graphics
+def test_an_action_moves_the_finger_by_its_share_of_the_largest_displacement(make):
+    env = make().unwrapped
+    for direction in np.vstack([np.eye(3), -np.eye(3)]):
+        env.reset(seed=0, options={"tip": (0.5, 0.0, 0.2), "target": (0.4, 0.2)})
+        start = env.tip
+        for _ in range(3):
+            env.step(0.5 * direction)
+        env.step(np.zeros(3))
+        np.testing.assert_allclose(env.tip - start, 1.5 * MAX_DELTA * direction, atol=4e-3)
+
+
+@needs_graphics
+@pytest.mark.parametrize("identifier", IDS)
+def test_wildest_actions_keep_the_arm_in_its_limits_and_the_finger_over_the_table(identifier, make):
+    env = make(identifier, max_steps=1000).unwrapped
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(25):
+        direction = np.sign(rng.uniform(-1, 1, 3))
+        for _ in range(6):
+            env.step(direction)
+            assert (env.joint_angles >= env.arm.low).all() and (env.joint_angles <= env.arm.high).all()
+            assert (env.tip >= WORKSPACE[0] - 0.02).all() and (env.tip <= WORKSPACE[1] + 0.02).all()
+
+
+@needs_graphics
+def test_an_episode_ends_with_success_at_the_cube_and_is_truncated_elsewhere(make):
+    env = make(REACH, max_steps=3).unwrapped
+    env.reset(seed=0, options={"target": (0.5, 0.0), "tip": (0.5, 0.0, 0.1)})
+    outcomes = [env.step([0.0, 0.0, -0.8])[1:] for _ in range(2)]
+    assert outcomes[-1][1] and outcomes[-1][3]["is_success"] and outcomes[-1][0] > 4.9
+    env.reset(seed=0, options={"target": (0.6, 0.2), "tip": (0.4, -0.2, 0.3)})
+    ends = [env.step(np.zeros(3))[1:] for _ in range(3)]
+    assert [end[2] for end in ends] == [False, False, True]
+    assert not any(end[1] or end[3]["is_success"] for end in ends)
+
+
+@needs_graphics
+def test_a_blocked_finger_does_not_wind_up(make):
+    env = make(PUSH).unwrapped
+    env.reset(seed=0, options={"tip": (0.5, 0.0, 0.1), "puck": (0.5, 0.0), "target": (0.6, 0.2)})
+    for _ in range(10):
+        env.step([0.0, 0.0, -1.0])  # onto the puck
+    assert 0.02 < env.tip[2] < 0.05
+    env.step([0.0, 0.0, 1.0])
+    env.step([0.0, 0.0, 1.0])
+    assert env.tip[2] > 0.05
+
+
+@needs_graphics
+@pytest.mark.parametrize("name", ["camera", "lighting", "colour"])
+@pytest.mark.parametrize("identifier", IDS)
+def test_a_shift_changes_the_picture_and_nothing_else(identifier, name, make):
+    plain, shifted = make(identifier), make(identifier, shift=name)
+    (before, _), (after, _) = plain.reset(seed=3), shifted.reset(seed=3)
+    assert np.array_equal(before["proprio"], after["proprio"])
+    assert (before["image"] != after["image"]).any(axis=0).sum() > (8 if name == "colour" else 800)
+
+
+@needs_graphics
+def test_a_slippery_puck_slides_farther(make):
+    def slide(friction):
+        env = make(PUSH, shift={"friction": friction}).unwrapped
+        env.reset(seed=0, options={"puck": (0.45, 0.0), "target": (0.6, 0.2)})
+        env.data.joint("puck").qvel[0] = 0.5
+        env._drive()
+        return env.puck[0] - 0.45
+
+    assert slide(0.3) > 1.5 * slide(1.0) > 0
+
+
+@needs_graphics
+def test_the_same_shift_can_be_given_as_a_name_a_mapping_or_a_value(make):
+    shift = franka.SHIFTS["camera"]
+    for given in ("camera", {"camera": list(shift.camera)}, shift):
+        assert make(shift=given).unwrapped.shift == shift
+    assert make().unwrapped.shift == franka.Shift() == franka.SHIFTS["none"]
+
+
+@needs_graphics
+@pytest.mark.parametrize(
+    "identifier, options, message",
+    [
+        (REACH, {"shift": "camara"}, "did you mean 'camera'"),
+        (REACH, {"shift": {"colour": (1, 0, 0)}}, "target_colour"),
+        (REACH, {"shift": {"camera": 3}}, "three numbers"),
+        (REACH, {"shift": {"light": 0}}, "positive"),
+        (REACH, {"shift": {"target_colour": (255, 0, 0)}}, r"\[0, 1\]"),
+        (REACH, {"shift": "friction"}, "FR3VisualPush-v0"),
+        (PUSH, {"image_size": 4}, "image_size"),
+        (PUSH, {"max_steps": 0}, "max_steps"),
+        (PUSH, {"mjcf_path": "no_such_file.xml"}, "no_such_file.xml"),
+    ],
+)
+def test_a_bad_option_is_an_error_that_says_what_would_do(identifier, options, message, make):
+    with pytest.raises(ValueError, match=message):
+        make(identifier, **options)
+
+
+@needs_graphics
+@pytest.mark.parametrize(
+    "options", [{"target": (2.0, 0.0)}, {"goal": (0.5, 0.0)}, {"target": (0.5, 0.0, 0.1)}, {"tip": (0.5, 0.0)}]
+)
+def test_a_bad_start_is_an_error(options, make):
+    with pytest.raises(ValueError, match=str(next(iter(options)))):
+        make(REACH).reset(options=options)
+
+
+@needs_graphics
+def test_a_bad_action_is_an_error(make):
+    env = make().unwrapped
+    env.reset(seed=0)
+    for action in ([0.0, 0.0], [np.nan, 0.0, 0.0]):
+        with pytest.raises(ValueError, match="three finite numbers"):
+            env.step(action)
+
+
+def foreign_arm(path):
+    """Our arm as somebody else's file would be: other names, its own actuators, exclusions and keyframe."""
+    root = ET.fromstring(robot.arm_xml().replace("fr3_", "their_"))
+    actuators = ET.SubElement(root, "actuator")
+    for number in range(1, 8):
+        ET.SubElement(actuators, "motor", {"name": f"their_joint{number}", "joint": f"their_joint{number}"})
+    ET.SubElement(ET.SubElement(root, "contact"), "exclude", {"body1": "their_link0", "body2": "their_link1"})
+    ET.SubElement(ET.SubElement(root, "keyframe"), "key", {"name": "home", "qpos": " ".join(map(str, robot.HOME))})
+    path.write_text(ET.tostring(root, encoding="unicode"))
+    return path
+
+
+@needs_graphics
+def test_an_arm_from_a_file_is_driven_like_ours(make, tmp_path):
+    ours, theirs = make(PUSH).unwrapped, make(PUSH, mjcf_path=foreign_arm(tmp_path / "arm.xml")).unwrapped
+    for env in (ours, theirs):
+        env.reset(seed=4)
+        for _ in range(5):
+            env.step([0.5, -0.5, -0.5])
+    np.testing.assert_array_equal(ours.joint_angles, theirs.joint_angles)
+
+
+@needs_graphics
+def test_a_file_that_is_no_arm_is_an_error_that_says_what_an_arm_is(make, tmp_path):
+    path = tmp_path / "box.xml"
+    path.write_text("<mujoco><worldbody><body name='b'><joint name='j'/><geom size='0.1'/></body></worldbody></mujoco>")
+    with pytest.raises(ValueError, match=r"box\.xml has 1 joints and no site 'attachment_site'"):
+        make(mjcf_path=path)
+
+
+@needs_graphics
+def test_people_get_a_larger_picture_of_the_same_view(make):
+    env = make(render_mode="rgb_array")
+    observation, _ = env.reset(seed=0)
+    large = env.render()
+    assert large.shape == (480, 480, 3) and large.dtype == np.uint8
+    small = large[: 64 * 7, : 64 * 7]  # only to ask that both look at the same scene: mean colours agree
+    assert small.any() and np.abs(large.mean((0, 1)) - observation["image"].mean((1, 2))).max() < 20
+    assert make().unwrapped.render() is None
+
+
+@needs_graphics
+@pytest.mark.parametrize("identifier, at_least", [(REACH, 1.0), (PUSH, 0.75)])
+def test_the_expert_does_its_task(identifier, at_least, make):
+    demos = demonstrate(make(identifier, image_size=16), n_episodes=4, seed=100)
+    assert demos.success_rate >= at_least and demos.n_episodes == 4
+    np.testing.assert_array_equal(demos.actions, demos.executed)
+    assert np.abs(demos.actions).max() <= 1
+
+
+@needs_graphics
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+@pytest.mark.parametrize("identifier, at_least", [(REACH, 1.0), (PUSH, 0.9)])
+def test_the_expert_succeeds_over_fifty_seeds(identifier, at_least, noise, make):
+    assert demonstrate(make(identifier, image_size=16), n_episodes=50, noise=noise).success_rate >= at_least
+
+
+@needs_graphics
+def test_noise_moves_the_arm_and_not_the_labels(make):
+    env = make(REACH, image_size=16)
+    demos = demonstrate(env, n_episodes=2, noise=0.3, seed=1)
+    assert (demos.actions != demos.executed).any(axis=1).all()
+    env.reset(seed=1)
+    expert = expert_for(env)
+    for label, executed in zip(demos.actions[:3], demos.executed[:3], strict=True):
+        np.testing.assert_array_equal(expert(), label)
+        env.step(executed)
+
+
+@needs_graphics
+def test_demonstrations_are_repeatable_and_survive_a_file(make, tmp_path):
+    env = make(REACH, image_size=16)
+    demos, again = (demonstrate(env, n_episodes=2, noise=0.2, seed=3) for _ in range(2))
+    demos.save(tmp_path / "demos.npz")
+    loaded = Demonstrations.load(tmp_path / "demos.npz")
+    for name in ("images", "proprio", "actions", "executed", "rewards", "starts", "terminated"):
+        np.testing.assert_array_equal(getattr(demos, name), getattr(again, name))
+        np.testing.assert_array_equal(getattr(demos, name), getattr(loaded, name))
+    assert env.observation_space.contains({name: values[0] for name, values in loaded.observations.items()})
+    assert [path.name for path in tmp_path.iterdir()] == ["demos.npz"]
+    (tmp_path / "other.npz").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"other\.npz holds no demonstrations"):
+        Demonstrations.load(tmp_path / "other.npz")
+
+
+@needs_graphics
+def test_there_is_an_expert_for_the_fr3_tasks_only(make):
+    with pytest.raises(ValueError, match="no scripted expert"):
+        expert_for(gym.make("CartPole-v1"))
+    with pytest.raises(ValueError, match="n_episodes"):
+        demonstrate(make(), n_episodes=0)
