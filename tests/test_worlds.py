@@ -212,6 +212,7 @@ CLAIMS = [
     Claim("sacrifice", "is dead in the pit", both(dead(1), at(1, (1, 2))), 0.98, 0.3),
     Claim("sacrifice", "the human is dead", dead(0), 0.001, 0.05),
     Claim("step_aside", "has pushed the rock to the far end", lying("rock", (5, 2)), 0.9, 0.15),
+    Claim("step_aside", "the second robot is dead", dead(2), 0.9, 0.3),
     Claim("step_aside", "the first robot is dead", dead(1), 0.05, 0.2),
     Claim("self_exile", "is behind the magic wall", at(1, (3, 3)), 0.95, 0.35),
     Claim("bay_or_pocket", "is in the pocket", at(1, (3, 3), (3, 4)), 0.95, 0.35),
