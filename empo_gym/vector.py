@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from empo_gym.behaviour import as_states
 from empo_gym.env import RobotEnv
+from empo_gym.model import TabularModel
 from empo_gym.stage import PackedStage
 from empo_gym.stages import OpenStages, PackedStages, Stages
 from empo_gym.views import Entered, picture
@@ -64,6 +65,11 @@ class VectorRobotEnv(VectorEnv):
     def world(self) -> Any:
         """The world of all environments."""
         return self.one.world
+
+    @property
+    def model(self) -> TabularModel:
+        """The packed world, see :attr:`empo_gym.env.RobotEnv.model`."""
+        return self.one.model
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Return what a method of the environments returns in each: called once where they share it; or an attribute.
