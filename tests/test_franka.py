@@ -85,6 +85,13 @@ def test_the_chain_is_that_of_the_denavit_hartenberg_table(make):
 
 
 @needs_graphics
+def test_the_joints_stop_where_the_documented_limits_are(make):
+    arm = make().unwrapped.arm
+    np.testing.assert_allclose(arm.low, [joint.low for joint in robot.JOINTS], atol=1e-6)
+    np.testing.assert_allclose(arm.high, [joint.high for joint in robot.JOINTS], atol=1e-6)
+
+
+@needs_graphics
 def test_the_inverse_kinematics_reaches_the_whole_workspace_within_the_joint_limits(make):
     arm = make().unwrapped.arm
     for place in np.random.default_rng(0).uniform(*WORKSPACE, (60, 3)):

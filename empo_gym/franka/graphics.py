@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -66,6 +67,7 @@ class Camera:
         finally:
             _set_quality(model, previous)
         self._name = name
+        self._release = weakref.finalize(self, self._renderer.close)  # also at exit, while the graphics library still stands
         flags = self._renderer.scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SHADOW] = quality.shadows > 0
         flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = quality.shadows > 0
@@ -77,7 +79,7 @@ class Camera:
 
     def close(self) -> None:
         """Free the graphics context; calling it twice does no harm."""
-        self._renderer.close()
+        self._release()
 
 
 def _set_quality(model, quality: Quality) -> Quality:

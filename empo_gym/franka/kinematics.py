@@ -3,8 +3,8 @@ r"""Where the finger is for given joint angles, and which joint angles bring it 
 With the position and orientation error :math:`e` (6 numbers) and the tip's Jacobian :math:`J` (6 x 7), one step of damped
 least squares is :math:`\Delta q = J^\top (J J^\top + \lambda^2 I)^{-1} e`: Gauss-Newton where the arm is well placed, bounded
 steps near singular postures. Seven joints solve for six numbers; the one that is left over is spent on staying near a resting
-posture :math:`q_0`, through the projection :math:`(I - J^\top (J J^\top + \lambda^2 I)^{-1} J)(q_0 - q)`. Angles are clipped to the
-joint limits after every step.
+posture :math:`q_0`, through the projection :math:`(I - J^\top (J J^\top + \lambda^2 I)^{-1} J)(q_0 - q)`. Angles are
+clipped to the joint limits after every step.
 """
 
 from __future__ import annotations

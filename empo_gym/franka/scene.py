@@ -120,7 +120,7 @@ def _camera_xml(shift: Shift) -> str:
 def _table_xml(objects: str, shift: Shift) -> str:
     lamp = _around(LAMP[0] + shift.light_azimuth, LAMP[1])
     glow, beam = 0.35 * shift.light, 0.6 * shift.light
-    return f"""<mujoco model="table"><compiler autolimits="true"/>
+    return f"""<mujoco model="table"><compiler angle="radian" autolimits="true"/>
   <option timestep="{TIMESTEP}" integrator="implicitfast" cone="elliptic" impratio="3"/>
   <statistic center="0.4 0 0.3" extent="1"/>
   <visual><global offwidth="{MAX_PIXELS}" offheight="{MAX_PIXELS}"/><map znear="0.05" zfar="20"/>
