@@ -175,3 +175,34 @@ def test_a_pause_switch_and_many_robots_need_no_time_for_every_order():
     # Any of the 2^11 sets of robots may turn before the pause; a set of k has the chance k! (11 - k)! / 12!.
     assert len(outcomes) == 2**11
     assert min(p for p, _ in outcomes) == pytest.approx(math.factorial(5) * math.factorial(6) / math.factorial(12))
+
+
+@pytest.mark.parametrize("name", CROWDED)
+def test_draws_have_the_distribution_of_the_transitions(name):
+    world = load_world(mapping_of(CROWDED[name], actions="object", rocks_can_kill=True, can_push_rocks="ye"))
+    # Evenly spaced numbers fall into every outcome's share as often as its probability says, up to one or two at its ends.
+    u = (np.arange(2_000) + 0.5) / 2_000
+    rng, state = np.random.default_rng(5), world.initial_state()
+    for _ in range(40):
+        actions = rng.integers(1, 7, size=len(world.agents)).astype(np.int32)
+        start = np.repeat(np.array([state], dtype=np.int32), len(u), axis=0)
+        ends, shares = np.unique(world.draw_successors(start, np.tile(actions, (len(u), 1)), u), axis=0, return_counts=True)
+        outcomes = world.transition_probabilities(state, actions.tolist())
+        expected = {end: p for p, end in outcomes if p > 1 / len(u)}
+        found = dict(zip(map(tuple, ends.tolist()), (shares / len(u)).tolist(), strict=True))
+        assert {end: found.get(end, 0.0) for end in expected} == pytest.approx(expected, abs=5e-3)
+        assert found.keys() <= {end for _, end in outcomes}
+        state = outcomes[rng.integers(len(outcomes))][1] if rng.random() < 0.95 else world.initial_state()
+
+
+def test_a_crowd_on_unsteady_ground_is_drawn_without_all_its_outcomes():
+    cells = np.full((5, 16), "Un")
+    cells[::2, ::2] = "Ae"
+    cells[0, 0] = "Ay"
+    ground = load_world({"map": "\n".join(map(" ".join, cells)), "possible_goals": ["0,0"]})
+    forward = np.full((1, 24), ground.agents[0].actions.index("forward"), dtype=np.int32)
+    # First everybody walks onto the unsteady ground; from there, 3^24 outcomes are possible.
+    ahead = ground.draw_successors([ground.initial_state()], forward, np.array([0.5]))
+    drawn = ground.draw_successors(np.repeat(ahead, 300, axis=0), np.repeat(forward, 300, axis=0), np.arange(300) / 300)
+    turned = (drawn[:, 1::2] != ahead[:, 1::2]).mean()
+    assert turned == pytest.approx(0.5, abs=0.05) and len(np.unique(drawn, axis=0)) > 250
