@@ -291,7 +291,8 @@ def test_a_world_keeps_the_contract_of_world_models(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list_worlds())
 def test_every_world_keeps_the_contract_of_world_models(name):
-    assert check_world(load_world(name), max_states=300 if name in LARGE else 1000).passed
+    world = load_world(name)
+    assert check_world(world, max_states=max(20, 20_000 // world.n_joint)).passed
 
 
 @pytest.mark.parametrize("name", SMALL)
