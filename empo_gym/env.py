@@ -336,14 +336,28 @@ class RobotEnv(gym.Env):
         :raises ValueError: for an action that does not exist
         :raises gymnasium.error.ResetNeeded: before the first reset and after the horizon
         """
+        return self.step_with(action, {})
+
+    def step_with(self, action: Any, told: Mapping[int, int]) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """As :meth:`step`, but with some humans doing what they are told.
+
+        :param told: {human: action number}
+        :raises ValueError: for an action that does not exist
+        """
         stage = self._stage
         if stage is None or self.t == self.world.horizon:
             raise gym.error.ResetNeeded("Call reset before step: there is no episode, or it has reached its horizon.")
         robots = self._robot_actions(action)
         humans = tuple(
-            stage.humans.act(stage.s, lambda: stage.state, self.t, human, goal, self.np_random)
+            told[human]
+            if human in told
+            else stage.humans.act(stage.s, lambda: stage.state, self.t, human, goal, self.np_random)
             for human, goal in enumerate(self.goals)
         )
+        if told and any(not 0 <= a < n for a, n in zip(humans, self._human_shape, strict=True)):
+            raise ValueError(
+                f"The humans have {self._human_shape} actions, each numbered from 0; {dict(told)} is not among them."
+            )
         stage.advance((*robots, *humans), self.np_random)
         self.t += 1
         attained = tuple(int(stage.holds(human, goal)) for human, goal in enumerate(self.goals))

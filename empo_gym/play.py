@@ -1,0 +1,287 @@
+"""``empo play``: a person is one of the humans, the robots follow a solution or a trained model, everybody's power is shown.
+
+The game and its screen are replaceable: :class:`Game` steps the world, a terminal or a window shows it and says which key was
+pressed. The other humans inside act as they do in :class:`~empo_gym.env.RobotEnv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from empo_gym.env import RobotEnv
+from empo_gym.planning import solve_robot
+from empo_gym.solution import EmpoSolution
+from empo_gym.views import picture
+
+QUIT, NEW = "quit", "new"
+# What a key does: the first of these that is one of the person's actions, or a command.
+KEYS: dict[str, tuple[str, ...]] = {
+    "up": ("forward", "north"),
+    "left": ("left", "west"),
+    "right": ("right", "east"),
+    "down": ("south", "still"),
+    "space": ("toggle", "still"),
+    "w": ("forward", "north"),
+    "a": ("left", "west"),
+    "d": ("right", "east"),
+    "s": ("south", "still"),
+    ".": ("still",),
+    "p": ("pickup",),
+    "o": ("drop",),
+    "t": ("toggle",),
+    "e": ("done",),
+    "n": (NEW,),
+    "q": (QUIT,),
+    "escape": (QUIT,),
+}
+Robots = Callable[[Any, np.ndarray], int]
+
+
+class Screen(Protocol):
+    """Shows the game and reads keys."""
+
+    def show(self, game: Game) -> None:
+        """Show the current state."""
+
+    def keys(self) -> Iterable[str]:
+        """Yield the names of keys, one for each that is pressed."""
+
+
+class Game:
+    """One episode after another, in which a person moves one of the humans.
+
+    :param env: whose humans the person joins; its robots are moved by ``robots``
+    :param robots: (env, observation) -> joint action
+    :param human: number of the human whom the person moves
+    :param solution: tells the humans' power, None for nothing to tell
+    :raises ValueError: if there is no such human
+    """
+
+    def __init__(self, env: RobotEnv, robots: Robots, human: int = 0, solution: EmpoSolution | None = None) -> None:
+        n_humans = len(env.world.goal_sets)
+        if not 0 <= human < n_humans:
+            raise ValueError(f"There is no human {human} in this world; they are numbered 0 to {n_humans - 1}.")
+        self.env, self.robots, self.human, self.solution = env, robots, human, solution
+        self.actions = [agent for agent in env.world.agents if agent.role == "human"][human].actions
+        self.message, self.is_over = "", False
+        self._observation: np.ndarray = np.empty(0)
+        self.begin()
+
+    def begin(self, seed: int | None = None) -> None:
+        """Begin an episode."""
+        self._observation, _ = self.env.reset(seed=seed)
+        self.message, self.is_over = "", False
+
+    def action_of(self, key: str) -> str | None:
+        """Return which of the person's actions or commands a key means here; None for none."""
+        return next((name for name in KEYS.get(key, ()) if name in (*self.actions, QUIT, NEW)), None)
+
+    def press(self, key: str) -> bool:
+        """Do what a key says; return False when the person leaves."""
+        name = self.action_of(key)
+        if name == QUIT:
+            return False
+        if name == NEW:
+            self.begin()
+        elif name is not None and not self.is_over:
+            self.move(self.actions.index(name))
+        return True
+
+    def move(self, action: int) -> None:
+        """Step the world with the person's action, the robots' and the other humans'."""
+        robots = self.robots(self.env, self._observation)
+        self._observation, _, terminated, truncated, info = self.env.step_with(robots, {self.human: action})
+        attained = [h for h, now in enumerate(info["attained"]) if now]
+        self.message = " ".join(f"{self.name(h)} attained the goal!" for h in attained)
+        self.is_over = terminated or truncated
+        if self.is_over:
+            self.message += " The episode is over: n for a new one, q to leave."
+
+    def name(self, human: int) -> str:
+        """Return how messages call a human."""
+        return "you" if human == self.human else f"human {human}"
+
+    def power(self) -> list[float] | None:
+        """Return each human's power ``X_h`` in the current state; None where nothing is known of it."""
+        solution, t = self.solution, self.env.t
+        if solution is None or t == self.env.world.horizon:
+            return None
+        number = int(solution.model.index_all([self.env.state])[0])
+        power = solution.x_h[min(t, len(solution.x_h) - 1), number]
+        return None if number < 0 or np.isnan(power).any() else power.tolist()
+
+    def lines(self) -> list[str]:
+        """Return what to say beside the picture: time, goals, power, keys."""
+        env = self.env
+        end = "" if env.world.horizon is None else f" of {env.world.horizon}"
+        goals = [goals.goals[goal].name for goals, goal in zip(env.world.goal_sets, env.goals, strict=True)]
+        power = self.power()
+        said = [f"step {env.t}{end}"]
+        for h, goal in enumerate(goals):
+            bar = "" if power is None else f"  power {power[h]:.3f} {'#' * round(30 * power[h])}"
+            said.append(f"{self.name(h):<8} wants {goal:<12}{bar}")
+        meaning: dict[str, list[str]] = {}
+        for key in KEYS:
+            if (name := self.action_of(key)) is not None:
+                meaning.setdefault(name, []).append(key)
+        return [*said, "   ".join(f"{'/'.join(keys)} {name}" for name, keys in meaning.items()), self.message]
+
+
+def play(game: Game, screen: Screen) -> None:
+    """Play until the person leaves or no more keys come."""
+    screen.show(game)
+    for key in screen.keys():
+        if not game.press(key):
+            return
+        screen.show(game)
+
+
+class Terminal:
+    """Text on standard output, keys from standard input: single presses where it is a terminal, else letters and words."""
+
+    def show(self, game: Game) -> None:
+        """Print the map and what there is to say."""
+        start = "\x1b[2J\x1b[H" if sys.stdout.isatty() else ""
+        drawn = picture(game.env.world, game.env.state, game.env.goals, "ansi")
+        print(start + "\n".join([drawn, *game.lines()]), flush=True)
+
+    def keys(self) -> Iterable[str]:
+        """Yield the keys."""
+        if sys.stdin.isatty():
+            yield from _pressed()
+        else:
+            for line in sys.stdin:
+                yield from line.split()
+
+
+_ARROWS = {"\x1b[A": "up", "\x1b[B": "down", "\x1b[C": "right", "\x1b[D": "left", "\x1b": "escape", " ": "space"}
+
+
+def _pressed() -> Iterable[str]:
+    """Yield single key presses of a Unix terminal, which is left as it was."""
+    import os
+    import termios
+    import tty
+
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    try:
+        tty.setcbreak(descriptor)
+        while pressed := os.read(descriptor, 8).decode(errors="ignore"):
+            yield _ARROWS.get(pressed, pressed)
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+class Window:
+    """A window, by pygame.
+
+    :raises ImportError: if pygame is not installed
+    """
+
+    def __init__(self) -> None:
+        try:
+            import pygame
+        except ImportError:
+            raise ImportError("A window needs pygame; run pip install pygame-ce, or play in the terminal.") from None
+        self._pygame = pygame
+        pygame.init()
+        self._font = pygame.font.Font(None, 24)
+        self._surface: Any = None
+
+    def show(self, game: Game) -> None:
+        """Draw the picture, and beneath it what there is to say."""
+        pygame = self._pygame
+        frame = picture(game.env.world, game.env.state, game.env.goals, "rgb_array")
+        lines = game.lines()
+        width, height = max(frame.shape[1], 720), frame.shape[0] + 26 * len(lines) + 8
+        if self._surface is None or self._surface.get_size() != (width, height):
+            self._surface = pygame.display.set_mode((width, height))
+            pygame.display.set_caption(f"EMPO: {getattr(game.env.world, 'name', 'world')}")
+        self._surface.fill((24, 24, 28))
+        self._surface.blit(pygame.surfarray.make_surface(frame.swapaxes(0, 1)), (0, 0))
+        for k, line in enumerate(lines):
+            self._surface.blit(self._font.render(line, True, (230, 230, 230)), (8, frame.shape[0] + 6 + 26 * k))
+        pygame.display.flip()
+
+    def keys(self) -> Iterable[str]:
+        """Yield the keys until the window is closed."""
+        pygame = self._pygame
+        while True:
+            event = pygame.event.wait()
+            if event.type == pygame.QUIT:
+                return
+            if event.type == pygame.KEYDOWN:
+                yield pygame.key.name(event.key)
+
+    def close(self) -> None:
+        """Close the window."""
+        self._pygame.quit()
+
+
+def robots_of(solution: EmpoSolution, rng: np.random.Generator) -> Robots:
+    """Return robots that follow a solution."""
+    return lambda env, observation: solution.sample(env.state, min(env.t, len(solution.pi_r) - 1), rng)
+
+
+def solved_robots(env: RobotEnv, rng: np.random.Generator) -> tuple[Robots, EmpoSolution]:
+    """Solve an environment's world and return robots that follow the solution, and it."""
+    solution = solve_robot(env.model, env.prior, env.theory)
+    return robots_of(solution, rng), solution
+
+
+def load_solution(path: Path, rng: np.random.Generator) -> tuple[Robots, EmpoSolution]:
+    """Return robots that follow a solution that was written to a file, and it.
+
+    :param path: ``solution.npz``, or the folder that holds it
+    """
+    solution = EmpoSolution.load(path / "solution.npz" if path.is_dir() else path)
+    return robots_of(solution, rng), solution
+
+
+def start(
+    world: Any,
+    robots: Callable[[RobotEnv, np.random.Generator], tuple[Robots, EmpoSolution | None]] = solved_robots,
+    human: int = 0,
+    seed: int | None = None,
+    theory: Mapping[str, float] | None = None,
+) -> Game:
+    """Return a game at its beginning.
+
+    :param world: name, path, mapping or world object
+    :param robots: (env, random numbers) -> how the robots act, and a solution that tells the humans' power, if any
+    :param human: number of the human whom the person moves
+    :param seed: of everything random
+    :param theory: what differs from the world's own
+    """
+    env = RobotEnv(world=world, theory=theory)
+    act, solution = robots(env, np.random.default_rng(seed))
+    game = Game(env, act, human, solution)
+    game.begin(seed)
+    return game
+
+
+def command(arguments: argparse.Namespace, robots: Any = None) -> None:
+    """``empo play``: play in a window where there is one, else in the terminal.
+
+    :param arguments: ``world``, ``human``, ``seed``, ``solution`` (path or None), ``terminal`` (bool)
+    :param robots: as in :func:`start`; None for the solution given or, without one, the exact one
+    """
+    if robots is None:
+        path = arguments.solution
+        robots = solved_robots if path is None else (lambda env, rng: load_solution(Path(path), rng))
+    game = start(arguments.world, robots, arguments.human, arguments.seed)
+    if arguments.terminal or not hasattr(game.env.world, "map"):
+        play(game, Terminal())
+        return
+    window = Window()
+    try:
+        play(game, window)
+    finally:
+        window.close()

@@ -1,0 +1,129 @@
+"""Playing: what keys mean, that the person moves one human and nobody else, what is shown, and where keys come from."""
+
+import argparse
+import io
+
+import numpy as np
+import pytest
+
+from empo_gym import RobotEnv
+from empo_gym.play import NEW, QUIT, Game, Terminal, Window, command, load_solution, play, solved_robots, start
+
+
+class Script:
+    """A screen that presses given keys and remembers what it showed."""
+
+    def __init__(self, *keys):
+        self.pressed, self.shown = keys, []
+
+    def show(self, game):
+        self.shown.append(game.lines())
+
+    def keys(self):
+        return iter(self.pressed)
+
+
+@pytest.mark.parametrize(
+    "world, meanings",
+    [
+        ("default", {"up": "north", "left": "west", "right": "east", "down": "south", "space": "still", "t": None}),
+        ("key_door", {"up": "forward", "left": "left", "down": "still", "space": "toggle", "p": "pickup", "o": "drop"}),
+    ],
+)
+def test_keys_mean_the_actions_that_the_person_has(world, meanings):
+    game = start(world, seed=0)
+    assert {key: game.action_of(key) for key in meanings} == meanings
+    assert (game.action_of("q"), game.action_of("n"), game.action_of("f12")) == (QUIT, NEW, None)
+
+
+def test_the_person_moves_its_human_and_the_robot_follows_the_solution():
+    game = start("empty", seed=3)
+    world, solution = game.env.world, game.solution
+    here = world.positions([game.env.state], 0)[0]
+    expected = solution.policy(game.env.state, 0)
+    chosen = game.robots(game.env, np.empty(0))
+    assert expected[chosen] > 0
+    game.press("right")
+    assert world.positions([game.env.state], 0)[0].tolist() == [here[0] + 1, here[1]] and game.env.t == 1
+
+
+def test_only_the_persons_human_does_what_the_person_says():
+    game = start("two_humans", human=1, seed=0)
+    seen = set()
+    for _ in range(60):
+        game.begin()
+        told = game.actions.index("south")
+        info = game.env.step_with(0, {1: told})[4]
+        seen.add(info["human_actions"])
+    assert {actions[1] for actions in seen} == {told} and len({actions[0] for actions in seen}) > 1
+
+
+def test_the_humans_power_is_that_of_the_solution_in_the_current_state():
+    game = start("two_humans", seed=0)
+    for key in ("up", "right"):
+        game.press(key)
+        expected = game.solution.x_h[game.env.t, game.env.state_id].tolist()
+        assert game.power() == expected
+    assert f"power {expected[0]:.3f}" in game.lines()[1]
+
+
+def test_an_episode_ends_at_the_horizon_and_n_begins_another_one():
+    script = Script(*["up"] * 9, "n", "q", "up")
+    game = start("empty", seed=0)
+    play(game, script)
+    over = [lines[-1] for lines in script.shown if "episode is over" in lines[-1]]
+    assert over and game.env.t == 0 and not game.is_over and len(script.shown) == 11
+    assert Game(game.env, game.robots).power() is None
+
+
+def test_without_a_solution_nothing_is_said_of_power():
+    game = start("empty", robots=lambda env, rng: (lambda env, seen: 0, None), seed=0)
+    assert game.power() is None and "power" not in " ".join(game.lines())
+
+
+def test_robots_may_follow_a_solution_from_a_file(tmp_path):
+    env = RobotEnv("empty")
+    _, solution = solved_robots(env, np.random.default_rng(0))
+    solution.save(tmp_path / "solution.npz")
+    for path in (tmp_path, tmp_path / "solution.npz"):
+        robots, loaded = load_solution(path, np.random.default_rng(0))
+        env.reset(seed=0)
+        assert loaded.policy(env.state)[robots(env, np.empty(0))] > 0
+
+
+def test_the_command_plays_in_the_terminal_from_words_on_standard_input(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("up right\nq\nup\n"))
+    command(argparse.Namespace(world="empty", human=0, seed=0, solution=None, terminal=True))
+    shown = capsys.readouterr().out
+    assert shown.count("step ") == 3 and "step 2 of 6" in shown and "you" in shown and "H*" in shown
+
+
+def test_a_window_shows_the_game_and_gives_the_names_of_keys():
+    pygame = pytest.importorskip("pygame")
+    window = Window()
+    try:
+        game = start("empty", seed=0)
+        window.show(game)
+        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_UP))
+        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_q))
+        play(game, window)
+        assert game.env.t == 1 and pygame.display.get_surface().get_width() >= 720
+    finally:
+        window.close()
+
+
+def test_there_must_be_such_a_human():
+    with pytest.raises(ValueError, match="no human 2"):
+        start("empty", human=2)
+    env = RobotEnv("empty")
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="not among them"):
+        env.step_with(0, {0: 17})
+
+
+def test_a_terminal_shows_worlds_without_a_map_too(capsys):
+    from empo_gym import ChainWorld
+
+    game = start(ChainWorld(length=4, horizon=3), seed=0)
+    Terminal().show(game)
+    assert "state" in capsys.readouterr().out
