@@ -3,7 +3,6 @@
 Nothing here is shared with the package, and nothing is clever: it is what the compiled dynamics are compared with.
 """
 
-import copy
 import itertools
 
 STEPS = {"e": (1, 0), "s": (0, 1), "w": (-1, 0), "n": (0, -1)}
@@ -22,6 +21,15 @@ FIXTURES = ("door", "bush", "magic_wall", "kill_button", "pause_switch", "contro
 
 def turned(direction, quarters):
     return CLOCKWISE[(CLOCKWISE.index(direction) + quarters) % 4]
+
+
+def copied(world):
+    """A world of its own: nothing that it holds is nested deeper than agents, objects and fixtures."""
+    return {
+        "agents": [dict(agent) for agent in world["agents"]],
+        "objects": [dict(thing) for thing in world["objects"]],
+        "fixtures": {cell: dict(fixture) for cell, fixture in world["fixtures"].items()},
+    }
 
 
 class NaiveGrid:
@@ -92,7 +100,7 @@ class NaiveGrid:
 
     def transitions(self, state, actions):
         """Return {key of successor: (probability, successor)} for a joint action, robots first."""
-        state = copy.deepcopy(state)
+        state = copied(state)
         chosen = {}
         for i, action in zip(self.joint_order, actions, strict=True):
             agent = state["agents"][i]
@@ -103,7 +111,7 @@ class NaiveGrid:
         outcomes = {}
         orders = list(itertools.permutations(range(len(state["agents"]))))
         for order in orders:
-            for prob, end in self.play(copy.deepcopy(state), state, chosen, order, set()):
+            for prob, end in self.play(copied(state), state, chosen, order, set()):
                 key = self.key(end)
                 outcomes[key] = (outcomes.get(key, (0.0,))[0] + prob / len(orders), end)
         return outcomes
@@ -155,7 +163,7 @@ class NaiveGrid:
         ways = [(1 - p, 0), (p / 2, -1), (p / 2, 1)] if self.ground[here] == "unsteady" else [(1.0, 0)]
         outcomes = []
         for prob, quarters in ways:
-            after = copy.deepcopy(now)
+            after = copied(now)
             side = turned(heading, quarters)
             if action == "forward":
                 after["agents"][i]["dir"] = side
@@ -176,7 +184,7 @@ class NaiveGrid:
         stay = [(1.0, now)]
         if self.held_at_start(start, i, to) or self.agent_on(now, to) is not None:
             return stay
-        after = copy.deepcopy(now)
+        after = copied(now)
         if self.object_on(now, to) is not None and not self.push(after, start, i, to, side):
             return stay
         ground, fixture = self.ground.get(to, "wall"), after["fixtures"].get(to)
@@ -203,7 +211,7 @@ class NaiveGrid:
         if not self.magicians[i] or not wall["active"] or sides[wall["side"]] != side:
             return [(1.0, now)]
         q, s = self.chance["magic"], self.chance["solidify"]
-        solid = copy.deepcopy(now)
+        solid = copied(now)
         solid["fixtures"][to]["active"] = False
         self.arrive(after, i, to)
         return [(q, after), ((1 - q) * s, solid), ((1 - q) * (1 - s), now)]
