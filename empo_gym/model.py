@@ -15,13 +15,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym import kernels
 from empo_gym.goals import GoalSet
+from empo_gym.memory import require_memory
 from empo_gym.state_index import ObjectIndex, StateIndex, VectorIndex
 from empo_gym.world import Agent, action_shape
 
@@ -29,11 +30,46 @@ MAX_STATES = 20_000_000
 _CHUNK_ROWS = 1 << 17
 _TOLERANCE = 1e-9
 Progress = Callable[[int, int], None]
-RowSink = Callable[[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]], None]
 
 
 class TooManyStates(ValueError):
     """More states are reachable than the caller wants to pack."""
+
+
+class _RowStore:
+    """The transition matrix while it grows. Arrays grow in place, so that no page of memory is ever copied."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(0, dtype=np.int64)
+        self.indices = np.zeros(0, dtype=np.int32)
+        self.probs = np.zeros(0, dtype=np.float64)
+
+    def add(self, indptr: NDArray[np.int64], numbers: NDArray[np.int32], probs: NDArray[np.float64]) -> None:
+        """Append rows."""
+        _append(self.counts, np.diff(indptr))
+        _append(self.indices, numbers)
+        _append(self.probs, probs)
+
+    def indptr_of(self, n_rows: int) -> NDArray[np.int64]:
+        """Return the row pointers; rows that were never added are empty."""
+        indptr = np.zeros(n_rows + 1, dtype=np.int64)
+        n = len(self.counts)
+        np.cumsum(self.counts, out=indptr[1 : n + 1])
+        indptr[n + 1 :] = indptr[n]
+        return indptr
+
+    def require_room(self, n_states: int, n_joint: int, depth: int, vector_bytes: int) -> None:
+        """Refuse to expand states whose rows, and as many new states, will not fit into memory."""
+        per_row = len(self.indices) / max(len(self.counts), 1) if len(self.counts) else 1.0
+        needed = n_states * n_joint * (16 + 12 * per_row) + 2.0 * n_states * vector_bytes + _CHUNK_ROWS * 128
+        if needed > 1e8:
+            require_memory(needed, f"Packing {n_states} states at depth {depth}", "shorten the horizon or shrink the world")
+
+
+def _append(array: NDArray[Any], more: NDArray[Any]) -> None:
+    n = len(array)
+    array.resize(n + len(more), refcheck=False)
+    array[n:] = more
 
 
 def is_batched(world: Any) -> bool:
@@ -74,9 +110,9 @@ def _check_rows(world: Any, states: Any, indptr: NDArray[np.int64], probs: NDArr
 
 
 def _explore(
-    world: Any, start: Any, horizon: int | None, max_states: int, progress: Progress | None, sink: RowSink | None
+    world: Any, start: Any, horizon: int | None, max_states: int, progress: Progress | None, rows: _RowStore | None
 ) -> tuple[StateIndex, list[int]]:
-    """Walk the states layer by layer; return their index and the layers' ends; ``sink`` receives the rows."""
+    """Walk the states layer by layer; return their index and the layers' ends; ``rows`` receives theirs."""
     batched = is_batched(world)
     index: StateIndex = VectorIndex(world.radices) if batched else ObjectIndex()
     expand = _expand_vectors if batched else _expand_objects
@@ -85,6 +121,8 @@ def _explore(
     ends, first = [1], 0
     while first < len(index) and (horizon is None or len(ends) <= horizon):
         last = len(index)
+        if rows is not None:
+            rows.require_room(last - first, math.prod(action_shape(world.agents)), len(ends), 128)
         for low in range(first, last, chunk):
             states = index.states[low : min(low + chunk, last)]
             indptr, successors, probs = expand(world, states)
@@ -93,8 +131,8 @@ def _explore(
             numbers = index.add(successors)
             if len(index) > max_states:
                 raise TooManyStates(f"More than {max_states} states are reachable; raise max_states or shorten the horizon.")
-            if sink is not None:
-                sink(np.diff(indptr), numbers, probs)
+            if rows is not None:
+                rows.add(indptr, numbers, probs)
             if progress is not None:
                 progress(len(index), len(ends))
         first = last
@@ -143,46 +181,45 @@ class TabularModel:
 
     @classmethod
     def pack(
-        cls, world: Any, *, start: Any = None, max_states: int = MAX_STATES, progress: Progress | None = None
+        cls,
+        world: Any,
+        *,
+        start: Any = None,
+        horizon: int | Literal["world"] | None = "world",
+        max_states: int = MAX_STATES,
+        progress: Progress | None = None,
     ) -> TabularModel:
         """Enumerate a world.
 
         :param world: a :class:`~empo_gym.world.WorldModel`, batched or not
         :param start: state to begin in, the world's initial one by default; becomes state 0
+        :param horizon: number of steps; by default the world's own, None for none
         :param max_states: give up beyond this number of states
         :param progress: called with (states so far, depth) after each chunk
         :raises TooManyStates: if there are more states
+        :raises NotEnoughMemory: as soon as the next depth will not fit into memory
         :raises ValueError: if probabilities do not sum to 1 or goal sets do not fit the humans
         """
         shape = action_shape(world.agents)
         if len(world.goal_sets) != sum(agent.role == "human" for agent in world.agents):
             raise ValueError(f"The world has {len(world.goal_sets)} goal sets; it needs one per human.")
-        counts: list[NDArray[np.int64]] = []
-        indices: list[NDArray[np.int32]] = []
-        probs: list[NDArray[np.float64]] = []
-
-        def sink(count: NDArray[np.int64], number: NDArray[np.int32], p: NDArray[np.float64]) -> None:
-            counts.append(count)
-            indices.append(number)
-            probs.append(p)
-
+        steps = world.horizon if horizon == "world" else horizon
+        if not (steps is None or (isinstance(steps, int) and steps >= 0)):
+            raise ValueError(f"horizon must be a number of steps or None, not {horizon!r}.")
+        rows = _RowStore()
         origin = world.initial_state() if start is None else start
-        index, ends = _explore(world, origin, world.horizon, max_states, progress, sink)
+        index, ends = _explore(world, origin, steps, max_states, progress, rows)
         if isinstance(index, VectorIndex):
             index.compact()
-        indptr = np.zeros(len(index) * math.prod(shape) + 1, dtype=np.int64)
-        expanded = np.concatenate(counts) if counts else np.zeros(0, dtype=np.int64)
-        np.cumsum(expanded, out=indptr[1 : len(expanded) + 1])
-        indptr[len(expanded) + 1 :] = indptr[len(expanded)]
         return cls(
             world=world,
             agents=tuple(world.agents),
-            horizon=world.horizon,
+            horizon=steps,
             goal_sets=tuple(world.goal_sets),
             achieved=tuple(goals.achieved(world, index.states, h) for h, goals in enumerate(world.goal_sets)),
-            indptr=indptr,
-            indices=np.concatenate(indices) if indices else np.zeros(0, dtype=np.int32),
-            probs=np.concatenate(probs) if probs else np.zeros(0),
+            indptr=rows.indptr_of(len(index) * math.prod(shape)),
+            indices=rows.indices,
+            probs=rows.probs,
             layer_ends=tuple(ends),
             state_index=index,
         )
@@ -226,6 +263,11 @@ class TabularModel:
     def n_robot_joint(self) -> int:
         """Number of joint actions of the robots."""
         return math.prod(self.action_shape[: self.n_robots])
+
+    @cached_property
+    def is_closed(self) -> bool:
+        """Whether every state's successors are known: no state lies at a horizon where exploring ended."""
+        return bool((np.diff(self.indptr[:: self.n_joint]) > 0).all())
 
     @cached_property
     def depth(self) -> NDArray[np.int32]:

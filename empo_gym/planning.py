@@ -2,33 +2,39 @@
 
 Phase 1, :func:`solve_humans`, computes the humans' bounded-rational policies (1)-(3), each human on its own; phase 2,
 :func:`solve_robot`, computes the robots' policy and the humans' power under it (4)-(9), all coupled. Backward in time the
-    coupling
-is harmless: layer t needs nothing but layer t + 1. States of depth beyond t cannot be visited at time t; their entries are
-NaN.
+coupling is harmless: layer t needs nothing but layer t + 1. Without a horizon, both look for a fixed point instead
+(:mod:`empo_gym.stationary`).
 
 Values need T + 1 layers: in layer T (the horizon) ``v_h_m = v_h_e = 0`` and ``v_r = terminal_v_r``. Where a goal already
 holds, phase 1 gives it the value 0 and lets the human keep still; phase 2 applies (6) unchanged, with that policy.
+
+**What is kept.** ``keep="all"`` keeps every layer. ``"policy"`` keeps the policies, and of the values only those at t = 0.
+``"values"`` keeps the values, and policies are computed again when somebody reads them. Entries of states that cannot be
+visited so early (depth beyond t) stay 0, which no ``v_r``, ``q_r``, ``u_r``, ``x_h`` or policy can be: they are most of the
+entries of a large world, and memory that is never touched costs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import reduce
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym import equations, kernels
+from empo_gym import stationary
+from empo_gym.expectations import Belief, Habit, Mu
+from empo_gym.memory import require_memory
 from empo_gym.model import TabularModel
+from empo_gym.phases import HumanPhase, RobotPhase, for_pieces, powerless_sentence
+from empo_gym.recomputed import RecomputedHumans, RecomputedRobots
 from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
 
-Floats = NDArray[np.float64]
-Belief = str | NDArray[Any]
-Mu = NDArray[Any] | Sequence[NDArray[Any]] | Callable[[int, int], NDArray[Any]]
-_KINDS = {"worst_case": kernels.WORST, "best_case": kernels.BEST, "uniform": kernels.EXPECTED}
-_CHUNK_NUMBERS = 1 << 14
+Floats = NDArray[Any]
+Report = Callable[[int, float], None]
+KEEP = ("policy", "values", "all")
+_ADVICE = 'ask for less with keep="policy", keep="values" or dtype="float32"'
 
 
 def solve_humans(
@@ -37,12 +43,18 @@ def solve_humans(
     *,
     belief: Belief = "worst_case",
     mu: Mu | None = None,
-    habit: Sequence[NDArray[Any]] | None = None,
-    mode: str = "finite",
+    habit: Habit | None = None,
+    mode: str | None = None,
+    keep: str = "all",
+    dtype: Any = np.float64,
+    threads: int = 1,
+    tol: float = 1e-10,
+    max_sweeps: int = 20_000,
+    progress: Report | None = None,
 ) -> HumanPrior:
     """Solve (1)-(3) for every human.
 
-    :param model: a packed world with a horizon
+    :param model: a packed world
     :param theory: ``gamma_h``, ``beta_h`` and ``nu_h`` count here
     :param belief: what a human expects of the robots: ``"worst_case"``, ``"best_case"``, ``"uniform"``, or probabilities of
         the joint robot actions that broadcast to (horizon, n_states, n_robot_joint)
@@ -50,206 +62,264 @@ def solve_humans(
         n_states, n_a_h) (humans independent, as in ``prior.pibar``); or one array for the joint action of all humans
         (horizon, n_states, n_joint_human); or a function (human, t) -> (1 or n_states, n_other), other humans in C order
     :param habit: per human ``pi_h^0``, broadcasting to (horizon, n_states, n_goals, n_a_h); uniform by default
-    :param mode: ``"finite"``
-    :raises ValueError: if the model has no horizon or a distribution does not fit
+    :param mode: ``"finite"`` (default where the world has a horizon) or ``"stationary"``
+    :param keep: ``"all"``, ``"policy"`` (``v_h_m`` at t = 0 only) or ``"values"`` (``pi_h`` is computed again when read)
+    :param dtype: float64, or float32 for half the memory and about seven digits
+    :param threads: how many to use; the result is the same, bit for bit
+    :param tol: stationary mode: largest change of a value in a last sweep
+    :param max_sweeps: stationary mode: give up then
+    :param progress: called with (t, 0.0) after each layer, in stationary mode with (sweep, residual)
+    :raises ValueError: if the mode does not fit the world, or a distribution does not fit
+    :raises NotEnoughMemory: before anything is computed
+    :raises NotConverged: in stationary mode, with the residual and what to try
     """
-    _check_mode(model, mode)
-    solved = [_solve_human(model, theory, h, belief, mu, None if habit is None else habit[h]) for h in range(model.n_humans)]
+    check_choices(keep, dtype, threads)
+    if mode_of(model, mode) == "stationary":
+        _require(model.n_states * sum(4 * n * (a + 2) for n, a in _sizes(model)), dtype, "The stationary mode of phase 1")
+        how = stationary.Method(threads=threads, tol=tol, max_sweeps=max_sweeps, progress=progress)
+        return stationary.humans(model, theory, belief, mu, habit, np.dtype(dtype), how)
+    _require(_numbers_of_humans(model, keep), dtype, "Phase 1")
+    phases = [HumanPhase(model, theory, h, belief, mu, habit, _horizon(model)) for h in range(model.n_humans)]
+    solved = [_solve_human(phase, keep, np.dtype(dtype), threads, progress) for phase in phases]
     return HumanPrior(model, theory, tuple(pi_h for pi_h, _ in solved), tuple(v_h_m for _, v_h_m in solved))
 
 
-def solve_robot(model: TabularModel, prior: HumanPrior, theory: Theory, *, mode: str = "finite") -> EmpoSolution:
+def solve_robot(
+    model: TabularModel,
+    prior: HumanPrior,
+    theory: Theory,
+    *,
+    mode: str | None = None,
+    keep: str = "all",
+    dtype: Any = np.float64,
+    threads: int = 1,
+    tol: float = 1e-10,
+    max_sweeps: int = 20_000,
+    starts: int = 3,
+    progress: Report | None = None,
+) -> EmpoSolution:
     """Solve (4)-(9) for humans who act by a prior.
 
-    :param model: a packed world with a horizon
+    :param model: a packed world
     :param prior: the humans' policies on the same model
     :param theory: the norms, and the humans' ``gamma_h``
-    :param mode: ``"finite"``
-    :raises ValueError: if the model has no horizon, the prior belongs to another model, or (with ``x_h_min = 0``) a human has
-        no goal within reach in a state that can be visited
+    :param mode: ``"finite"`` (default where the world has a horizon) or ``"stationary"``
+    :param keep: ``"all"``, ``"policy"`` (``pi_r``, and all else at t = 0 only) or ``"values"`` (all but ``pi_r``, which is
+        computed again when read)
+    :param dtype: of ``v_h_e``; what the robot values is always float64, since it may exceed what float32 can hold
+    :param threads: how many to use; the result is the same, bit for bit
+    :param tol: stationary mode: largest change of a value in a last sweep, relative to the value where that exceeds 1
+    :param max_sweeps: stationary mode: give up then
+    :param starts: stationary mode: from how many beginnings to look for fixed points (see ``solution.convergence``)
+    :param progress: called with (t, 0.0) after each layer, in stationary mode with (sweep, residual)
+    :raises ValueError: if the mode does not fit the world, the prior belongs to another model or mode, or (with
+        ``x_h_min = 0``) a human has no goal within reach in a state that can be visited
+    :raises NotEnoughMemory: before anything is computed
+    :raises NotConverged: in stationary mode, with the residual and what to try
     """
-    _check_mode(model, mode)
-    if any(pi_h.shape[:2] != (model.horizon, model.n_states) for pi_h in prior.pi_h) or len(prior.pi_h) != model.n_humans:
+    check_choices(keep, dtype, threads)
+    mode = mode_of(model, mode)
+    n_layers = 1 if mode == "stationary" else _horizon(model)
+    if len(prior.pi_h) != model.n_humans or any(pi_h.shape[1] != model.n_states for pi_h in prior.pi_h):
         raise ValueError("The prior belongs to another model: solve_humans must be given the same model as solve_robot.")
-    return _RobotSweep(model, prior, theory).run()
+    if prior.mode != mode or any(len(pi_h) != n_layers for pi_h in prior.pi_h):
+        raise ValueError(f"The prior belongs to another mode or horizon: solve_humans too must be asked for {mode!r}.")
+    if mode == "stationary":
+        numbers = model.n_states * (sum(5 * n for n, _ in _sizes(model)) + 6 * model.n_robot_joint + 12)
+        _require(numbers, dtype, "The stationary mode of phase 2")
+        how = stationary.Method(threads=threads, tol=tol, max_sweeps=max_sweeps, starts=starts, progress=progress)
+        return stationary.robot(model, prior, theory, np.dtype(dtype), how)
+    _require(_numbers_of_robot(model, keep), dtype, "Phase 2")
+    return _RobotSweep(model, prior, theory, keep, np.dtype(dtype), threads).run(progress)
 
 
-def _check_mode(model: TabularModel, mode: str) -> None:
-    if mode != "finite":
-        raise ValueError(f"There is no mode {mode!r}; this planner knows 'finite'.")
-    if model.horizon is None:
-        raise ValueError("The finite mode needs a world with a horizon; give the world max_steps.")
+def check_choices(keep: str, dtype: Any, threads: int) -> None:
+    """Refuse what the planner does not know.
+
+    :raises ValueError: naming the possible values
+    """
+    if keep not in KEEP:
+        raise ValueError(f"keep must be 'policy', 'values' or 'all', not {keep!r}.")
+    if np.dtype(dtype) not in (np.float64, np.float32):
+        raise ValueError(f"dtype must be float64 or float32, not {np.dtype(dtype)}.")
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise ValueError(f"threads must be a whole number from 1 on, not {threads!r}.")
 
 
-def _solve_human(
-    model: TabularModel, theory: Theory, h: int, belief: Belief, mu: Mu | None, habit: NDArray[Any] | None
-) -> tuple[Floats, Floats]:
-    """Return ``pi_h`` (T, S, G, A) and ``v_h_m`` (T + 1, S, G) of one human."""
-    horizon = model.horizon or 0
-    achieved, agent = model.achieved[h], model.agents[model.n_robots + h]
-    n_goals, n_a_h = achieved.shape[1], agent.n_actions
-    pi_h = np.empty((horizon, model.n_states, n_goals, n_a_h))
-    v_h_m = np.zeros((horizon + 1, model.n_states, n_goals))
-    bracket = equations.attainment(achieved, v_h_m[horizon], theory.gamma_h)
-    bracket_now = np.empty_like(bracket)
-    stride = int(np.prod(model.human_action_shape[h + 1 :], dtype=np.int64))
-    resting = np.array(agent.resting_policy)
-    room, step = (np.empty(n_goals), np.empty(n_goals)), _chunk(n_goals * n_a_h)
-    q_room = np.empty((step, n_a_h, n_goals))
+def mode_of(model: TabularModel, mode: str | None) -> str:
+    """Return the mode asked for, or the one that fits the model.
+
+    :raises ValueError: for an unknown mode, or one that does not fit
+    """
+    if mode is None:
+        return "stationary" if model.horizon is None else "finite"
+    if mode not in ("finite", "stationary"):
+        raise ValueError(f"There is no mode {mode!r}; this planner knows 'finite' and 'stationary'.")
+    if mode == "finite" and model.horizon is None:
+        raise ValueError("The finite mode needs a world with a horizon; give the world max_steps, or pack it with horizon=.")
+    return mode
+
+
+def _horizon(model: TabularModel) -> int:
+    assert model.horizon is not None
+    return model.horizon
+
+
+def _sizes(model: TabularModel) -> list[tuple[int, int]]:
+    """Return (number of goals, number of actions) of each human."""
+    return [(len(goals), n_a_h) for goals, n_a_h in zip(model.goal_sets, model.human_action_shape, strict=True)]
+
+
+def _numbers_of_humans(model: TabularModel, keep: str) -> int:
+    """Return how many numbers phase 1 will hold."""
+    n, entries = model.n_states, sum(model.n_within(t) for t in range(_horizon(model)))
+    actions = 0 if keep == "values" else 1
+    values = 1 if keep != "policy" else 0
+    return sum(goals * (entries * (actions * n_a_h + values) + 3 * n) for goals, n_a_h in _sizes(model))
+
+
+def _numbers_of_robot(model: TabularModel, keep: str) -> int:
+    """Return how many numbers phase 2 will hold."""
+    n, entries = model.n_states, sum(model.n_within(t) for t in range(_horizon(model)))
+    n_goals = sum(goals for goals, _ in _sizes(model))
+    per_entry = {
+        "policy": model.n_robot_joint,
+        "values": n_goals + model.n_robot_joint + model.n_humans + 2,
+        "all": n_goals + 2 * model.n_robot_joint + model.n_humans + 2,
+    }[keep]
+    return entries * per_entry + n * (3 * n_goals + model.n_robot_joint + model.n_humans + 4)
+
+
+def _require(numbers: int, dtype: Any, what: str) -> None:
+    require_memory(numbers * np.dtype(dtype).itemsize, what, _ADVICE)
+
+
+class _Layers:
+    """A quantity over (time, state, ...): every layer, or just the first one.
+
+    :param whole: (n_layers, n_states, ...) of the quantity
+    :param kept: whether all layers are
+    """
+
+    def __init__(self, whole: tuple[int, ...], kept: bool, dtype: Any = np.float64) -> None:
+        self.kept = kept
+        self.array: Floats = np.zeros(whole if kept else (1, *whole[1:]), dtype=dtype)
+        self._room = self.array[0] if kept else np.zeros(whole[1:], dtype=dtype)
+
+    def at(self, t: int) -> Floats:
+        """Return layer ``t`` to be written."""
+        if self.kept or t == 0:
+            return self.array[t]
+        return self._room
+
+
+def _solve_human(phase: HumanPhase, keep: str, dtype: Any, threads: int, progress: Report | None) -> tuple[Any, Floats]:
+    """Return ``pi_h`` (T, S, G, A) and ``v_h_m`` (T + 1, S, G) of one human, as far as they are kept."""
+    model, horizon = phase.model, _horizon(phase.model)
+    shape = (model.n_states, phase.n_goals)
+    v_h_m = _Layers((horizon + 1, *shape), keep != "policy", dtype)
+    pi_h = None if keep == "values" else _Layers((horizon, *shape, phase.n_a_h), True, dtype)
+    bracket, bracket_now = phase.bracket(np.zeros(shape, dtype=dtype)), np.zeros(shape, dtype=dtype)
     for t in reversed(range(horizon)):
-        n = model.n_within(t)
-        pi_h[t, n:], v_h_m[t, n:] = np.nan, np.nan
-        kind, weights = _belief_at(model, belief, t)
-        others = _others_at(model, mu, h, t)
-        for low, high in _pieces(n, step):
-            arguments = (model.n_robot_joint, stride, kind, weights, others, q_room, *room)
-            kernels.human_q(low, high, model.indptr, model.indices, model.probs, bracket, *arguments)
-            q = q_room[: high - low].transpose(0, 2, 1)
-            usual = None if habit is None else _at(habit, (horizon, model.n_states, n_goals, n_a_h), t, slice(low, high))
-            pi = equations.human_policy(q, theory.beta_h, theory.nu_h, usual)
-            v = equations.human_value(pi, q)
-            here = achieved[low:high]
-            pi_h[t, low:high] = np.where(here[..., None], resting, pi)
-            v_h_m[t, low:high] = np.where(here, 0.0, v)
-            bracket_now[low:high] = equations.attainment(here, v_h_m[t, low:high], theory.gamma_h)
+        written = (v_h_m.at(t), bracket_now, None if pi_h is None else pi_h.at(t))
+        _human_layer(phase, t, bracket, written, threads)
         bracket, bracket_now = bracket_now, bracket
-    return pi_h, v_h_m
+        if progress is not None:
+            progress(t, 0.0)
+    return RecomputedHumans(phase, v_h_m.array) if pi_h is None else pi_h.array, v_h_m.array
+
+
+def _human_layer(
+    phase: HumanPhase, t: int, bracket: Floats, written: tuple[Floats, Floats, Floats | None], threads: int
+) -> None:
+    """Write ``v_h_m``, the next bracket and, where it is kept, ``pi_h`` of one layer."""
+    v_h_m, bracket_now, pi_h = written
+    phase.expects(t)
+
+    def sweep(low: int, high: int) -> None:
+        shape = (high - low, phase.n_goals, phase.n_a_h)
+        policy = np.empty(shape, dtype=v_h_m.dtype) if pi_h is None else pi_h[low:high]
+        phase.sweep(t, low, high, bracket, policy, v_h_m[low:high], bracket_now[low:high])
+
+    for_pieces(phase.model.n_within(t), phase.width, threads, sweep)
 
 
 class _RobotSweep:
     """Phase 2: the arrays of the solution and the loop that fills them from the last layer to the first."""
 
-    def __init__(self, model: TabularModel, prior: HumanPrior, theory: Theory) -> None:
-        horizon, n_states, n_a_r = model.horizon or 0, model.n_states, model.n_robot_joint
-        self.model, self.prior, self.theory = model, prior, theory
-        self.q_r, self.pi_r = np.empty((horizon, n_states, n_a_r)), np.empty((horizon, n_states, n_a_r))
-        self.x_h = np.empty((horizon, n_states, model.n_humans))
-        self.u_r = np.empty((horizon, n_states))
-        self.v_r = np.full((horizon + 1, n_states), theory.terminal_v_r)
-        self.v_h_e = tuple(np.zeros((horizon + 1, *a.shape)) for a in model.achieved)
-        self.n_floored = 0
-        self.transitions = (model.indptr, model.indices, model.probs)
+    def __init__(self, model: TabularModel, prior: HumanPrior, theory: Theory, keep: str, dtype: Any, threads: int) -> None:
+        horizon, n_states, n_a_r = _horizon(model), model.n_states, model.n_robot_joint
+        self.model, self.prior, self.theory, self.threads = model, prior, theory, threads
+        self.phase = RobotPhase(model, theory)
+        values = keep != "policy"
+        self.q_r = _Layers((horizon, n_states, n_a_r), values)
+        self.pi_r = _Layers((horizon, n_states, n_a_r), keep != "values")
+        self.x_h = _Layers((horizon, n_states, model.n_humans), values)
+        self.u_r, self.v_r = _Layers((horizon, n_states), values), _Layers((horizon + 1, n_states), values)
+        self.v_h_e = [_Layers((horizon + 1, *a.shape), values, dtype) for a in model.achieved]
+        self.n_floored, self.values_kept = 0, values
 
-    def run(self) -> EmpoSolution:
+    def run(self, progress: Report | None) -> EmpoSolution:
         """Fill all layers, the last one first."""
-        gamma_h = self.theory.gamma_h
-        brackets = [equations.attainment(a, v[-1], gamma_h) for a, v in zip(self.model.achieved, self.v_h_e, strict=True)]
-        spare = [np.empty_like(bracket) for bracket in brackets]
-        widest = max(self.model.n_joint, *(a.shape[1] for a in self.model.achieved))
-        for t in reversed(range(self.model.horizon or 0)):
-            n = self.model.n_within(t)
-            for values in (self.q_r, self.pi_r, self.x_h, self.u_r, self.v_r, *self.v_h_e):
-                values[t, n:] = np.nan
-            for low, high in _pieces(n, _chunk(widest)):
-                self._fill(t, low, high, brackets, spare)
+        v_r = np.full(self.model.n_states, self.theory.terminal_v_r)
+        if self.values_kept:
+            self.v_r.array[-1] = v_r
+        zeros = [np.zeros(layers.array.shape[1:], dtype=layers.array.dtype) for layers in self.v_h_e]
+        brackets, spare = self.phase.brackets(zeros), zeros
+        for t in reversed(range(_horizon(self.model))):
+            v_r = self._fill(t, v_r, brackets, spare)
             brackets, spare = spare, brackets
-        arrays = (self.q_r, self.pi_r, self.v_h_e, self.x_h, self.u_r, self.v_r)
+            if progress is not None:
+                progress(t, 0.0)
+        pi_r: Any = self.pi_r.array
+        if not self.pi_r.kept:
+            n_within = [self.model.n_within(t) for t in range(_horizon(self.model))]
+            pi_r = RecomputedRobots(self.theory.beta_r, n_within, self.q_r.array)
+        v_h_e = tuple(layers.array for layers in self.v_h_e)
+        arrays = (self.q_r.array, pi_r, v_h_e, self.x_h.array, self.u_r.array, self.v_r.array)
         return EmpoSolution(self.model, self.theory, *arrays, n_floored=self.n_floored, prior=self.prior)
 
-    def _fill(self, t: int, low: int, high: int, brackets: list[Floats], brackets_now: list[Floats]) -> None:
-        """Fill the states low .. high - 1 of one layer."""
-        model, theory, here = self.model, self.theory, slice(low, high)
-        marginals = [self._marginal(h, t, here) for h in range(model.n_humans)]
-        q_r, pi_r = self.q_r[t, here], self.pi_r[t, here]
-        kernels.robot_q(low, high, *self.transitions, self.v_r[t + 1], _joint(marginals), theory.gamma_r, q_r)
-        pi_r[:] = equations.robot_policy(q_r, theory.beta_r)
-        for h, goals in enumerate(model.goal_sets):
-            v, pi_h = self.v_h_e[h][t, here], self.prior.pi_h[h][t, here]
-            others = _joint(marginals[:h] + marginals[h + 1 :], n=high - low)
-            stride = int(np.prod(model.human_action_shape[h + 1 :], dtype=np.int64))
-            room = np.empty((pi_h.shape[2], pi_h.shape[1]))
-            kernels.goal_ability(low, high, *self.transitions, brackets[h], stride, pi_h, others, pi_r, v, room)
-            brackets_now[h][here] = equations.attainment(model.achieved[h][here], v, theory.gamma_h)
-            self.x_h[t, here, h] = equations.aggregate_ability(v, goals.weights, theory.zeta, theory.x_h_min)
-        self._count_powerless(t, here)
-        self.u_r[t, here] = equations.intrinsic_reward(self.x_h[t, here], theory.xi, theory.eta)
-        self.v_r[t, here] = equations.robot_value(self.u_r[t, here], pi_r, q_r)
+    def _fill(self, t: int, v_r_next: Floats, brackets: list[Floats], brackets_now: list[Floats]) -> Floats:
+        """Fill one layer; return its ``v_r``, to be read until the next layer is filled."""
+        n, prior = self.model.n_within(t), self.prior
+        layers = (self.q_r, self.pi_r, self.x_h, self.u_r, self.v_r)
+        q_r, pi_r, x_h, u_r, v_r = (quantity.at(t) for quantity in layers)
+        v_h_e = [quantity.at(t) for quantity in self.v_h_e]
+        if v_r is v_r_next:  # one room for all layers: read the old one while the new one is written
+            v_r_next = v_r_next.copy()
+        prepare(prior.pi_h, t)
 
-    def _marginal(self, h: int, t: int, here: slice) -> Floats:
-        pi_h = self.prior.pi_h[h][t, here]
-        pibar = np.empty((pi_h.shape[0], pi_h.shape[2]))
-        kernels.marginal_policy(pi_h, self.model.goal_sets[h].pibar_weights, pibar)
-        return pibar
+        def sweep(low: int, high: int) -> None:
+            here = slice(low, high)
+            pi_h = [np.ascontiguousarray(policy[t, here]) for policy in prior.pi_h]
+            pibar = self.phase.marginals(pi_h)
+            self.phase.decide(low, high, pibar, v_r_next, q_r[here], pi_r[here])
+            values, written = [v[here] for v in v_h_e], [bracket[here] for bracket in brackets_now]
+            self.phase.empower(low, high, (pibar, pi_h, pi_r[here]), brackets, values, x_h[here], written)
 
-    def _count_powerless(self, t: int, here: slice) -> None:
+        for_pieces(n, self.phase.width, self.threads, sweep)
+        self._count_powerless(t, x_h[:n])
+        self.phase.reward(x_h[:n], q_r[:n], pi_r[:n], u_r[:n], v_r[:n])
+        return v_r
+
+    def _count_powerless(self, t: int, x_h: Floats) -> None:
         """Count floored entries; without a floor, refuse a visitable state in which a human can reach nothing."""
-        x_h = self.x_h[t, here]
         powerless = x_h <= self.theory.x_h_min
         if not powerless.any():
             return
-        visitable = powerless & self.model.reachable(t)[here, None]
+        visitable = powerless & self.model.reachable(t)[: len(x_h), None]
         if self.theory.x_h_min > 0.0:
             self.n_floored += int(np.count_nonzero(visitable))
             return
         if visitable.any():
             s, h = (int(i) for i in np.argwhere(visitable)[0])
-            human = self.model.agents[self.model.n_robots + h].name
-            raise ValueError(
-                f"{human} (human {h}) can reach none of its goals ({'; '.join(self.model.goal_sets[h].names)}) from state "
-                f"{self.model.state(here.start + s)} at t = {t}; give it another goal or set x_h_min above 0."
-            )
+            raise ValueError(powerless_sentence(self.model, s, h, f" at t = {t}"))
         x_h[powerless] = np.nan  # never visited at this time, so nobody reads it
 
 
-def _joint(marginals: list[Floats], n: int = 1) -> Floats:
-    """Return the product distribution over C-order joint actions: (n_states, product of the numbers of actions)."""
-    if not marginals:
-        return np.ones((n, 1))
-    return reduce(lambda left, right: (left[:, :, None] * right[:, None, :]).reshape(len(left), -1), marginals)
-
-
-def _chunk(numbers_per_state: int) -> int:
-    """Return how many states to handle at once, so that intermediate results stay in the cache."""
-    return max(1, _CHUNK_NUMBERS // numbers_per_state)
-
-
-def _pieces(n: int, step: int) -> Iterator[tuple[int, int]]:
-    return ((low, min(low + step, n)) for low in range(0, n, step))
-
-
-def _at(given: NDArray[Any], shape: tuple[int, ...], t: int, states: slice = slice(None)) -> Floats:
-    """Return layer ``t`` of an array that broadcasts to ``shape`` = (time, state, ...); its state axis may stay 1."""
-    array = np.asarray(given, dtype=np.float64)
-    if array.ndim > len(shape) or any(
-        have not in (1, want) for have, want in zip(array.shape[::-1], shape[::-1], strict=False)
-    ):
-        raise ValueError(f"An array of shape {array.shape} does not broadcast to (horizon, n_states, ...) = {shape}.")
-    array = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
-    layer = array[t if array.shape[0] > 1 else 0]
-    return np.broadcast_to(layer, (layer.shape[0], *shape[2:]))[states if layer.shape[0] > 1 else slice(None)]
-
-
-def _distribution_at(model: TabularModel, given: NDArray[Any], width: int, t: int, what: str) -> Floats:
-    layer = np.ascontiguousarray(_at(given, (model.horizon or 0, model.n_states, width), t))
-    used = layer[: model.n_within(t)]
-    if not ((used >= 0.0).all() and np.allclose(used.sum(axis=-1), 1.0, rtol=0.0, atol=1e-9)):
-        raise ValueError(f"{what} must hold probabilities that sum to 1 over its {width} actions (wrong at t = {t}).")
-    return layer
-
-
-def _belief_at(model: TabularModel, belief: Belief, t: int) -> tuple[int, Floats]:
-    n_a_r = model.n_robot_joint
-    if isinstance(belief, str):
-        if belief not in _KINDS:
-            raise ValueError(f"belief must be 'worst_case', 'best_case', 'uniform' or an array, not {belief!r}.")
-        return _KINDS[belief], np.full((1, n_a_r), 1.0 / n_a_r)
-    return kernels.EXPECTED, _distribution_at(model, belief, n_a_r, t, "belief")
-
-
-def _others_at(model: TabularModel, mu: Mu | None, h: int, t: int) -> Floats:
-    """Return the distribution (1 or n_states, n_other) that human ``h`` expects of the other humans."""
-    shape = model.human_action_shape
-    n_other = int(np.prod(shape, dtype=np.int64)) // shape[h]
-    if mu is None:
-        return np.full((1, n_other), 1.0 / n_other)
-    if callable(mu):
-        return _distribution_at(model, mu(h, t), n_other, t, "mu")
-    if isinstance(mu, np.ndarray):
-        joint = _distribution_at(model, mu, n_other * shape[h], t, "mu")
-        own_axis = joint.reshape(len(joint), *shape).sum(axis=1 + h)
-        return np.ascontiguousarray(own_axis.reshape(len(joint), n_other))
-    if len(mu) != len(shape):
-        raise ValueError(f"mu needs one array per human ({len(shape)}), not {len(mu)}.")
-    layers = [_distribution_at(model, mu[j], shape[j], t, "mu") for j in range(len(shape)) if j != h]
-    n = max((len(layer) for layer in layers), default=1)
-    return _joint([np.broadcast_to(layer, (n, layer.shape[1])) for layer in layers])
+def prepare(policies: Sequence[Any], t: int) -> None:
+    """Compute what all threads will read of policies that are not kept."""
+    for policy in policies:
+        if isinstance(policy, RecomputedHumans):
+            policy.bracket(t)
+            policy[t, 0]

@@ -1,7 +1,7 @@
 """What planning gives, and what learning approximates: arrays over (time, state) of a packed model.
 
 The planner and every learner return the same :class:`EmpoSolution`, so that comparing them is one call. Values have one
-layer more than policies (the terminal one). Entries of states that cannot be visited so early are NaN.
+layer more than policies (the terminal one). Entries of states that cannot be visited so early are 0.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym import kernels
+from empo_gym.convergence import Convergence
 from empo_gym.model import TabularModel
 from empo_gym.theory import Theory
 
@@ -35,6 +36,12 @@ class HumanPrior:
     theory: Theory
     pi_h: tuple[Floats, ...]
     v_h_m: tuple[Floats, ...]
+    mode: str = "finite"
+    convergence: tuple[Convergence, ...] = ()
+
+    def layer(self, t: int) -> int:
+        """Return where the policies of time ``t`` stand on the time axis: always 0 in a stationary prior."""
+        return 0 if self.mode == "stationary" else t
 
     @cached_property
     def pibar(self) -> tuple[Floats, ...]:
@@ -43,7 +50,7 @@ class HumanPrior:
         for pi_h, goals in zip(self.pi_h, self.model.goal_sets, strict=True):
             pibar = np.empty((*pi_h.shape[:2], pi_h.shape[3]))
             for t in range(len(pi_h)):
-                kernels.marginal_policy(pi_h[t], goals.pibar_weights, pibar[t])
+                kernels.marginal_policy(pi_h[t], goals.pibar_weights, 0, pibar[t])
             marginals.append(pibar)
         return tuple(marginals)
 
@@ -74,6 +81,12 @@ class EmpoSolution:
     v_r: Floats
     n_floored: int
     prior: HumanPrior
+    mode: str = "finite"
+    convergence: Convergence | None = None
+
+    def layer(self, t: int) -> int:
+        """Return where the policy of time ``t`` stands on the time axis: always 0 in a stationary solution."""
+        return 0 if self.mode == "stationary" else t
 
     def policy(self, state: Any, t: int = 0) -> Floats:
         """Return the probabilities of the joint robot actions: (n_robot_joint,).
@@ -82,12 +95,12 @@ class EmpoSolution:
         :param t: steps since the start
         :raises ValueError: if the state cannot be visited at that time
         """
-        if not 0 <= t < len(self.pi_r):
+        layer, number = self.layer(t), self.model.index(state)
+        if not 0 <= layer < len(self.pi_r):
             raise ValueError(f"There is no decision at t = {t}; times run from 0 to {len(self.pi_r) - 1}.")
-        probabilities = self.pi_r[t, self.model.index(state)]
-        if np.isnan(probabilities).any():
+        if self.mode == "finite" and self.model.depth[number] > t:
             raise ValueError(f"State {state} cannot be visited at t = {t}, so it has no policy there.")
-        return probabilities.copy()
+        return np.array(self.pi_r[layer, number])
 
     def sample(self, state: Any, t: int, rng: np.random.Generator) -> int:
         """Draw a joint robot action.
@@ -99,7 +112,8 @@ class EmpoSolution:
         return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
 
     def compare(self, other: EmpoSolution) -> dict[str, dict[str, float]]:
-        """Return how far another solution of the same world is from this one, over all (t, state) in which somebody acts.
+        """Return how far another solution of the same world is from this one, over all (t, state) in which somebody acts
+        and which both have kept.
 
         :param other: for example what a learner found
         :return: per quantity (``q_r``, ``pi_r``, ``v_h_e``, ``x_h``, ``u_r``, ``v_r``, ``pi_h``, ``v_h_m``) the ``largest``
@@ -108,7 +122,12 @@ class EmpoSolution:
         :raises ValueError: if the other solution is of another world
         """
         where = self._numbers_in(other)
-        acting = self.model.reachable_pairs()[:-1]
+        if self.mode != other.mode:
+            raise ValueError(f"A {self.mode} and a {other.mode} solution have no layers in common.")
+        if self.mode == "stationary":
+            acting = np.ones((1, self.model.n_states), dtype=np.bool_)
+        else:
+            acting = self.model.reachable_pairs()[:-1]
         return {name: _distance(name, mine, theirs, acting, where) for name, mine, theirs in _paired(self, other)}
 
     def _numbers_in(self, other: EmpoSolution) -> NDArray[np.int32]:
@@ -158,8 +177,8 @@ def _distance(
     where: NDArray[np.int32],
 ) -> dict[str, float]:
     """Return the distances of one quantity over the (t, state) pairs marked in ``acting`` (horizon, n_states)."""
-    horizon = len(acting)
-    gaps = [(b[:horizon, where] - a[:horizon])[acting] for a, b in zip(mine, theirs, strict=True)]
+    n = min(len(acting), len(mine[0]), len(theirs[0]))  # layers that both have kept
+    gaps = [(b[:n][:, where] - a[:n])[acting[:n]] for a, b in zip(mine, theirs, strict=True)]
     everything = np.abs(np.concatenate([gap.ravel() for gap in gaps]))
     distance = {"largest": float(everything.max()), "mean": float(everything.mean())}
     if name == "pi_r":

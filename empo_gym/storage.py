@@ -51,13 +51,14 @@ def save_solution(solution: EmpoSolution, path: Path) -> None:
         "horizon": model.horizon,
         "layer_ends": model.layer_ends,
         "n_floored": solution.n_floored,
+        "mode": solution.mode,
         "goals": [{"names": goals.names, "normalize": bool(goals.is_normalized)} for goals in model.goal_sets],
     }
-    arrays: dict[str, NDArray[Any]] = {name: getattr(solution, name) for name in _ARRAYS}
+    arrays: dict[str, NDArray[Any]] = {name: np.asarray(getattr(solution, name)) for name in _ARRAYS}
     arrays |= {"indptr": model.indptr, "indices": model.indices, "probs": model.probs}
     for h, goals in enumerate(model.goal_sets):
         arrays |= {f"achieved_{h}": model.achieved[h], f"weights_{h}": goals.weights, f"v_h_e_{h}": solution.v_h_e[h]}
-        arrays |= {f"pi_h_{h}": solution.prior.pi_h[h], f"v_h_m_{h}": solution.prior.v_h_m[h]}
+        arrays |= {f"pi_h_{h}": np.asarray(solution.prior.pi_h[h]), f"v_h_m_{h}": solution.prior.v_h_m[h]}
     arrays |= _states_to_arrays(model.state_index)
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -106,10 +107,11 @@ def _restore(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> EmpoSolu
         state_index=_states_from_arrays(arrays),
     )
     per_human = {name: tuple(arrays[f"{name}_{h}"] for h in humans) for name in ("pi_h", "v_h_m", "v_h_e")}
-    prior = HumanPrior(model, Theory(**about["prior_theory"]), per_human["pi_h"], per_human["v_h_m"])
-    values = {name: arrays[name] for name in _ARRAYS}
-    theory = Theory(**about["theory"])
-    return EmpoSolution(model, theory, v_h_e=per_human["v_h_e"], n_floored=about["n_floored"], prior=prior, **values)
+    mode = about.get("mode", "finite")
+    prior = HumanPrior(model, Theory(**about["prior_theory"]), per_human["pi_h"], per_human["v_h_m"], mode)
+    q_r, pi_r, x_h, u_r, v_r = (arrays[name] for name in _ARRAYS)
+    values = (q_r, pi_r, per_human["v_h_e"], x_h, u_r, v_r)
+    return EmpoSolution(model, Theory(**about["theory"]), *values, n_floored=about["n_floored"], prior=prior, mode=mode)
 
 
 class _NamedIndex(ObjectIndex):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tables import AmongStates, TableWorld, random_world, worlds
 
-from empo_gym import ChainWorld, GoalSet, ReachCell, TabularModel, Theory, planning, solve_humans, solve_robot
+from empo_gym import ChainWorld, GoalSet, ReachCell, TabularModel, Theory, phases, solve_humans, solve_robot
 from empo_gym.world import Agent
 
 INF = math.inf
@@ -241,15 +241,19 @@ def test_the_humans_may_expect_each_other_to_act_as_they_do():
     assert not np.array_equal(first.v_h_m[0][0, 0], second.v_h_m[0][0, 0])
 
 
-def test_entries_that_cannot_be_visited_so_early_are_nan_and_all_others_are_numbers():
+def test_entries_that_cannot_be_visited_so_early_are_zero_and_no_others_could_be():
     solution = solve(ChainWorld(length=7, horizon=5, gates=(2,), starts=(0,)), Theory())
     model = solution.model
     late = model.depth[None, :] > np.arange(model.horizon + 1)[:, None]
-    assert late.any()
-    for values in (solution.v_r, *solution.v_h_e, *solution.prior.v_h_m):
-        assert (np.isnan(values).reshape(*late.shape, -1).all(axis=-1) == late).all()
-    for values in (solution.q_r, solution.pi_r, solution.x_h, solution.u_r, *solution.prior.pi_h):
-        assert (np.isnan(values).reshape(*late[:-1].shape, -1).any(axis=-1) == late[:-1]).all()
+    assert late.any() and (solution.v_r[late] == 0.0).all() and (solution.v_r[~late] < 0.0).all()
+    for values in (*solution.v_h_e, *solution.prior.v_h_m):
+        assert (values[late] == 0.0).all() and np.isfinite(values).all()
+    late = late[:-1]
+    for values in (solution.q_r, solution.x_h, solution.u_r):
+        assert (values[late] == 0.0).all() and (values[~late] != 0.0).all()
+    for policy in (solution.pi_r, *solution.prior.pi_h):
+        assert (policy[late] == 0.0).all()
+        np.testing.assert_allclose(policy[~late].sum(axis=-1), 1.0, rtol=1e-12)
 
 
 def test_power_and_reward_keep_their_bounds():
@@ -325,7 +329,7 @@ def test_solving_twice_gives_the_same_bits():
 def test_the_bits_do_not_depend_on_how_the_states_are_cut_into_pieces(monkeypatch):
     world = random_world(9, robots=(2, 2), humans=(2, 3), n_states=30, horizon=4)
     whole = solve(world, Theory())
-    monkeypatch.setattr(planning, "_CHUNK_NUMBERS", 40)
+    monkeypatch.setattr(phases, "_PIECE_NUMBERS", 40)
     pieces = solve(world, Theory())
     assert whole.v_r.tobytes() == pieces.v_r.tobytes() and whole.pi_r.tobytes() == pieces.pi_r.tobytes()
     for a, b in zip((*whole.v_h_e, *whole.prior.pi_h), (*pieces.v_h_e, *pieces.prior.pi_h), strict=True):
@@ -362,7 +366,7 @@ def test_a_wrong_expectation_is_refused_in_a_sentence(expectations, sentence):
 
 def test_a_world_without_horizon_and_a_prior_of_another_model_are_refused():
     with pytest.raises(ValueError, match="needs a world with a horizon"):
-        solve_humans(TabularModel.pack(ChainWorld(horizon=None)), Theory())
+        solve_humans(TabularModel.pack(ChainWorld(horizon=None)), Theory(), mode="finite")
     small, large = (TabularModel.pack(ChainWorld(length=n)) for n in (4, 5))
     with pytest.raises(ValueError, match="another model"):
         solve_robot(large, solve_humans(small, Theory()), Theory())

@@ -1,0 +1,429 @@
+"""The planner without a horizon: fixed points of the equations, with one layer for all times.
+
+Phase 1 is one map per human, ``v_h_m -> (1), (2), (3)``; phase 2 is one coupled map of ``v_r`` and ``v_h_e`` through (4)-(9).
+Repeating the map from the last layer's values is backward induction with ever more layers, so where that settles, the search
+ends in the same place. Three things are added.
+
+* **Inner sweeps.** Once a sweep hardly moves the policies, their values are found with the policies held fixed, which costs
+  less per sweep, and much less for the robot's value, whose transition matrix then has no more actions.
+* **Damping.** Where the residual stops falling, only a share of each step is made; in ``log(-v_r)``, since that is what the
+  power law sees.
+* **Continuation.** The coupled map is no contraction for large ``beta_r``. If it does not settle, ``beta_r`` grows from 0,
+  where the map is one, and each solution is the next one's beginning.
+
+A solution is accepted by the residual of a full, undamped sweep. Several beginnings are tried, since there may be several
+fixed points; where each led is told in ``convergence``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empo_gym.convergence import Convergence, FixedPoint, NotConverged
+from empo_gym.expectations import Belief, Habit, Mu
+from empo_gym.model import TabularModel
+from empo_gym.phases import HumanPhase, RobotPhase, for_pieces, powerless_sentence
+from empo_gym.solution import EmpoSolution, HumanPrior
+from empo_gym.theory import Theory
+
+Floats = NDArray[Any]
+_SETTLED = 1e-2
+_PATIENCE = 60
+_MIN_STEP = 1 / 64
+_LEAST_POWER = 1e-12
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to search: see :func:`empo_gym.solve_robot`."""
+
+    threads: int = 1
+    tol: float = 1e-10
+    max_sweeps: int = 20_000
+    starts: int = 3
+    progress: Callable[[int, float], None] | None = None
+
+
+def check_stationary(model: TabularModel, theory: Theory, gamma: str) -> None:
+    """Refuse models and theories without a fixed point.
+
+    :raises ValueError: if states were never expanded, or the discount factor is 1
+    """
+    if not model.is_closed:
+        raise ValueError(
+            f"The stationary mode needs every state's successors, but this model ends at its horizon {model.horizon}; "
+            "pack the world with TabularModel.pack(world, horizon=None)."
+        )
+    if getattr(theory, gamma) >= 1.0:
+        raise ValueError(f"The stationary mode needs {gamma} below 1: without discounting, values need not stay finite.")
+
+
+def relative_gap(new: Floats, old: Floats) -> float:
+    """Return the largest difference, relative to the old value where that exceeds 1."""
+    return float(np.max(np.abs(new - old) / np.maximum(np.abs(old), 1.0), initial=0.0))
+
+
+@dataclass
+class _Search:
+    """The residuals of one search, and the size of its steps."""
+
+    method: Method
+    gamma: float
+    step: float = 1.0
+    n_inner: int = 0
+    inner_from: int = 0
+
+    def __post_init__(self) -> None:
+        self.residuals: list[float] = []
+        self._since = 0
+
+    def record(self, residual: float) -> None:
+        """Note a full sweep."""
+        self.residuals.append(residual)
+        if self.method.progress is not None:
+            self.method.progress(len(self.residuals), residual)
+
+    def is_done(self, goal: float) -> bool:
+        """Whether the residual is as small as aimed at; or small enough, and rounding keeps it from falling further."""
+        last = self.residuals[-1]
+        stuck = len(self.residuals) > 20 and last >= min(self.residuals[-20:-10])
+        return last <= goal or (last <= self.method.tol and stuck)
+
+    def adapt(self) -> bool:
+        """Halve the step where the residual does not fall as it should; return False when there is nothing left to halve."""
+        age = len(self.residuals) - self._since
+        if age < _PATIENCE or age % _PATIENCE:
+            return True
+        before, after = min(self.residuals[self._since : -_PATIENCE // 2]), min(self.residuals[-_PATIENCE // 2 :])
+        expected = (1.0 - self.step * (1.0 - self.gamma)) ** (_PATIENCE / 2)
+        if after <= 0.5 * (1.0 + expected) * before:
+            return True
+        self.step, self._since = 0.5 * self.step, len(self.residuals)
+        return self.step >= _MIN_STEP
+
+    def may_evaluate(self, moved: float) -> bool:
+        """Whether inner sweeps may help: policies have settled, and the last inner sweeps did no harm."""
+        n = len(self.residuals)
+        if self.n_inner and n > 1 and self.residuals[-1] > 2.0 * self.residuals[-2]:
+            self.inner_from = n + _PATIENCE
+        return self.step == 1.0 and moved < _SETTLED and n >= self.inner_from
+
+
+# ------------------------------------------------------------------------------------------------------------- phase 1
+class HumanMap:
+    """Phase 1 of one human as a map of ``v_h_m`` (n_states, n_goals)."""
+
+    def __init__(self, phase: HumanPhase, dtype: Any, threads: int) -> None:
+        model = phase.model
+        self.phase, self.threads = phase, threads
+        self.pi_h = np.full((model.n_states, phase.n_goals, phase.n_a_h), 1.0 / phase.n_a_h, dtype=dtype)
+        self.moved = np.inf
+
+    def sweep(self, v_h_m: Floats) -> Floats:
+        """Return the next values and remember the policies."""
+        n, bracket, moved = len(v_h_m), self.phase.bracket(v_h_m), [0.0]
+        new, bracket_now = np.empty_like(v_h_m), np.empty_like(v_h_m)
+        self.phase.expects(0)
+
+        def task(low: int, high: int) -> None:
+            here, before = slice(low, high), self.pi_h[low:high].copy()
+            self.phase.sweep(0, low, high, bracket, self.pi_h[here], new[here], bracket_now[here])
+            moved.append(float(np.abs(self.pi_h[here] - before).max()))
+
+        for_pieces(n, self.phase.width, self.threads, task)
+        self.moved = max(moved)
+        return new
+
+    def evaluate(self, v_h_m: Floats) -> Floats:
+        """Return the next values under the remembered policies."""
+        bracket, new, bracket_now = self.phase.bracket(v_h_m), np.empty_like(v_h_m), np.empty_like(v_h_m)
+
+        def task(low: int, high: int) -> None:
+            here = slice(low, high)
+            self.phase.evaluate(low, high, bracket, self.pi_h[here], new[here], bracket_now[here])
+
+        for_pieces(len(v_h_m), self.phase.width, self.threads, task)
+        return new
+
+
+def _search_human(mapping: HumanMap, v_h_m: Floats, method: Method) -> tuple[Floats, _Search]:
+    """Iterate from a beginning; return the last values and the search."""
+    search, goal = _Search(method, mapping.phase.theory.gamma_h), _goal(method.tol, v_h_m.dtype)
+    while len(search.residuals) < method.max_sweeps:
+        new = mapping.sweep(v_h_m)
+        search.record(relative_gap(new, v_h_m))
+        if search.is_done(goal) or not search.adapt():
+            return new, search
+        v_h_m = new if search.step == 1.0 else v_h_m + search.step * (new - v_h_m)
+        if search.may_evaluate(mapping.moved):
+            for _ in range(20):
+                new = mapping.evaluate(v_h_m)
+                search.n_inner += 1
+                change, v_h_m = relative_gap(new, v_h_m), new
+                if change <= 0.1 * search.residuals[-1]:
+                    break
+    return v_h_m, search
+
+
+def humans(
+    model: TabularModel, theory: Theory, belief: Belief, mu: Mu | None, habit: Habit | None, dtype: Any, method: Method
+) -> HumanPrior:
+    """Solve (1)-(3) for one layer that stands for all times."""
+    check_stationary(model, theory, "gamma_h")
+    method = replace(method, tol=_tolerance(method.tol, dtype))
+    solved = []
+    for h in range(model.n_humans):
+        phase = HumanPhase(model, theory, h, belief, mu, habit, 1)
+        solved.append(_solve_human(HumanMap(phase, dtype, method.threads), model.achieved[h].shape, dtype, method))
+    pi_h, v_h_m, convergence = zip(*solved, strict=True)
+    return HumanPrior(model, theory, pi_h, v_h_m, mode="stationary", convergence=convergence)
+
+
+def _solve_human(mapping: HumanMap, shape: Any, dtype: Any, method: Method) -> tuple[Floats, Floats, Convergence]:
+    found: list[tuple[Floats, Floats, _Search]] = []
+    tried: list[FixedPoint] = []
+    for start, value in (("no goal within reach", 0.0), ("every goal within reach", 1.0))[: method.starts]:
+        v_h_m, search = _search_human(mapping, np.full(shape, value, dtype=dtype), method)
+        if not found and search.residuals[-1] > method.tol:
+            raise _not_converged(f"Phase 1 of human {mapping.phase.h}", "beta_h or gamma_h", search)
+        found = found or [(mapping.pi_h.copy(), v_h_m, search)]
+        distance = relative_gap(v_h_m, found[0][1])
+        numbers = (search.residuals[-1], len(search.residuals), float(v_h_m[0].mean()))
+        tried.append(FixedPoint(start, *numbers, mapping.pi_h[0].copy(), distance))
+    pi_h, v_h_m, search = found[0]
+    convergence = Convergence(method.tol, tried[0].start, np.array(search.residuals), search.n_inner, tuple(tried))
+    return pi_h[None], v_h_m[None], convergence
+
+
+# ------------------------------------------------------------------------------------------------------------- phase 2
+@dataclass(frozen=True)
+class Point:
+    """What the coupled map maps: ``v_r`` (n_states,) and per human ``v_h_e`` (n_states, n_goals)."""
+
+    v_r: Floats
+    v_h_e: tuple[Floats, ...]
+
+    def gap(self, other: Point) -> float:
+        """Return the largest relative difference of a value."""
+        gaps = [relative_gap(mine, theirs) for mine, theirs in zip(self.v_h_e, other.v_h_e, strict=True)]
+        return max(relative_gap(self.v_r, other.v_r), *gaps)
+
+    def towards(self, new: Point, step: float) -> Point:
+        """Return the point a share of the way to another, geometrically in ``v_r``."""
+        if step == 1.0:
+            return new
+        v_r = -np.exp((1.0 - step) * np.log(-self.v_r) + step * np.log(-new.v_r))
+        return Point(v_r, tuple(a + step * (b - a) for a, b in zip(self.v_h_e, new.v_h_e, strict=True)))
+
+
+class RobotMap:
+    """Phase 2 as a map of :class:`Point`; what it computed on the way (``q_r``, ``pi_r``, ``x_h``, ``u_r``) is remembered."""
+
+    def __init__(self, model: TabularModel, prior: HumanPrior, theory: Theory, dtype: Any, threads: int) -> None:
+        self.model, self.theory, self.threads, self.dtype = model, theory, threads, dtype
+        self.pi_h = [np.ascontiguousarray(np.asarray(policy)[0]) for policy in prior.pi_h]
+        self.q_r = np.full((model.n_states, model.n_robot_joint), -1.0)
+        self.pi_r = np.full_like(self.q_r, 1.0 / model.n_robot_joint)
+        self.x_h, self.u_r = np.empty((model.n_states, model.n_humans)), np.empty(model.n_states)
+        self.moved = np.inf
+        self.at(theory.beta_r)
+        self.pibar = self.phase.marginals(self.pi_h)
+        self._weights: Floats | None = None
+
+    def at(self, beta_r: float) -> None:
+        """Change ``beta_r``."""
+        floor = max(self.theory.x_h_min, _LEAST_POWER)
+        self.phase = RobotPhase(self.model, replace(self.theory, beta_r=beta_r, x_h_min=floor))
+
+    def beginning(self) -> Point:
+        """Return the values at a horizon."""
+        v_r = np.full(self.model.n_states, self.theory.terminal_v_r)
+        return Point(v_r, tuple(np.zeros(a.shape, dtype=self.dtype) for a in self.model.achieved))
+
+    def sweep(self, point: Point) -> Point:
+        """Return the next values and remember the policy."""
+        moved, v_r = [0.0], np.empty_like(point.v_r)
+        brackets = self.phase.brackets(point.v_h_e)
+
+        def decide(low: int, high: int) -> None:
+            here, before = slice(low, high), self.pi_r[low:high].copy()
+            self.phase.decide(low, high, self.pibar[here], point.v_r, self.q_r[here], self.pi_r[here])
+            moved.append(float(np.abs(self.pi_r[here] - before).max()))
+
+        for_pieces(len(v_r), self.phase.width, self.threads, decide)
+        v_h_e = self._empower(brackets, point)
+        self.phase.reward(self.x_h, self.q_r, self.pi_r, self.u_r, v_r)
+        self.moved = max(moved)
+        return Point(v_r, v_h_e)
+
+    def evaluate(self, point: Point, enough: float, n_human: int = 10, n_robot: int = 100) -> tuple[Point, int]:
+        """Return the values under the remembered policy, up to ``enough`` or these numbers of sweeps, and how many were made."""
+        n, n_done = self.model.n_states, 0
+        for _ in range(n_human):
+            new = Point(point.v_r, self._empower(self.phase.brackets(point.v_h_e), point))
+            change, point, n_done = new.gap(point), new, n_done + 1
+            if change <= enough:
+                break
+        self.phase.reward(self.x_h, self.q_r, self.pi_r, self.u_r, np.empty(n))
+        if self._weights is None:
+            self._weights = np.empty(len(self.model.probs))
+        weights, v_r = self._weights, point.v_r
+
+        def chain(low: int, high: int) -> None:
+            self.phase.chain(low, high, self.pibar[low:high], self.pi_r[low:high], weights)
+
+        for_pieces(n, self.model.n_joint, self.threads, chain)
+        for _ in range(n_robot):
+            v_r, change = self._value(weights, v_r)
+            if change <= enough:
+                break
+        return Point(v_r, point.v_h_e), n_done
+
+    def _empower(self, brackets: list[Floats], point: Point) -> tuple[Floats, ...]:
+        v_h_e, unused = tuple(map(np.empty_like, point.v_h_e)), tuple(map(np.empty_like, point.v_h_e))
+
+        def task(low: int, high: int) -> None:
+            here = slice(low, high)
+            policies = (self.pibar[here], [pi_h[here] for pi_h in self.pi_h], self.pi_r[here])
+            values, written = [v[here] for v in v_h_e], [bracket[here] for bracket in unused]
+            self.phase.empower(low, high, policies, brackets, values, self.x_h[here], written)
+
+        for_pieces(self.model.n_states, self.phase.width, self.threads, task)
+        return v_h_e
+
+    def _value(self, weights: Floats, v_r: Floats) -> tuple[Floats, float]:
+        new = np.empty_like(v_r)
+
+        def task(low: int, high: int) -> None:
+            self.phase.evaluate(low, high, weights, self.u_r, v_r, new)
+
+        for_pieces(len(v_r), self.model.n_joint, self.threads, task)
+        return new, relative_gap(new, v_r)
+
+
+def _search_robot(mapping: RobotMap, point: Point, method: Method, goal: float, max_sweeps: int) -> tuple[Point, _Search]:
+    """Iterate from a beginning; return the last point and the search."""
+    search = _Search(method, mapping.theory.gamma_r)
+    while len(search.residuals) < max_sweeps:
+        new = mapping.sweep(point)
+        search.record(new.gap(point))
+        if search.is_done(goal) or not search.adapt():
+            return new, search
+        point = point.towards(new, search.step)
+        if search.may_evaluate(mapping.moved):
+            point, n_inner = mapping.evaluate(point, 0.1 * search.residuals[-1])
+            search.n_inner += n_inner
+    return point, search
+
+
+def _beginnings(mapping: RobotMap, method: Method) -> Iterator[tuple[str, Callable[[], tuple[Point, _Search]]]]:
+    """Yield a name and a search for each beginning."""
+    goal, beta_r = _goal(method.tol, mapping.dtype), mapping.theory.beta_r
+
+    def from_horizon() -> tuple[Point, _Search]:
+        return _search_robot(mapping, mapping.beginning(), method, goal, method.max_sweeps)
+
+    def by_continuation() -> tuple[Point, _Search]:
+        point, n_inner = mapping.beginning(), 0
+        residuals: list[float] = []
+        for b in _ladder(beta_r):
+            mapping.at(b)
+            point, search = _search_robot(mapping, point, method, 1e-6, method.max_sweeps // 20)
+            residuals, n_inner = residuals + search.residuals, n_inner + search.n_inner
+        mapping.at(beta_r)
+        point, search = _search_robot(mapping, point, method, goal, method.max_sweeps)
+        search.residuals, search.n_inner = residuals + search.residuals, n_inner + search.n_inner
+        return point, search
+
+    def from_random(seed: int) -> Callable[[], tuple[Point, _Search]]:
+        def search() -> tuple[Point, _Search]:
+            rng = np.random.default_rng(seed)
+            mapping.pi_r[:] = rng.dirichlet(np.full(mapping.pi_r.shape[1], 0.3), len(mapping.pi_r))
+            point, _ = mapping.evaluate(mapping.beginning(), 1e-3, 200, 2000)
+            return _search_robot(mapping, point, method, goal, method.max_sweeps)
+
+        return search
+
+    yield "a far horizon", from_horizon
+    yield "continuation in beta_r", by_continuation
+    for seed in range(method.starts - 2):
+        yield f"random policy {seed}", from_random(seed)
+
+
+def _ladder(beta_r: float) -> list[float]:
+    """Return values of beta_r from 0 up to the last before the one asked for."""
+    top = min(beta_r, 1e4)
+    return [0.0, *(top * share for share in (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875))] if top > 1.0 else [0.0]
+
+
+def robot(model: TabularModel, prior: HumanPrior, theory: Theory, dtype: Any, method: Method) -> EmpoSolution:
+    """Solve (4)-(9) for one layer that stands for all times.
+
+    :raises NotConverged: if no beginning led to a fixed point
+    """
+    for gamma in ("gamma_h", "gamma_r"):
+        check_stationary(model, theory, gamma)
+    method = replace(method, tol=_tolerance(method.tol, dtype))
+    mapping = RobotMap(model, prior, theory, dtype, method.threads)
+    found: tuple[EmpoSolution, Point] | None = None
+    tried: list[FixedPoint] = []
+    for k, (start, begin) in enumerate(_beginnings(mapping, method)):
+        if k >= method.starts and found is not None:
+            break
+        point, search = begin()
+        last, first = search.residuals[-1], None if found is None else found[1]
+        numbers = (last, len(search.residuals), float(point.v_r[0]), mapping.pi_r[0].copy())
+        tried.append(FixedPoint(start, *numbers, 0.0 if first is None else point.gap(first)))
+        if found is None and last <= method.tol:
+            about = Convergence(method.tol, start, np.array(search.residuals), search.n_inner, ())
+            found = _solution(mapping, prior, point, about), point
+    if found is None:
+        raise _not_converged("Phase 2", "beta_r or gamma_r", search)
+    solution, point = found
+    tried.sort(key=lambda one: one.start != solution.convergence.start)  # type: ignore[union-attr]
+    about = replace(solution.convergence, tried=tuple(tried))  # type: ignore[type-var]
+    return replace(solution, convergence=about)
+
+
+def _solution(mapping: RobotMap, prior: HumanPrior, point: Point, about: Convergence) -> EmpoSolution:
+    """Put what the map remembers of its last sweep into a solution."""
+    model, theory = mapping.model, mapping.theory
+    powerless = mapping.x_h <= max(theory.x_h_min, _LEAST_POWER)
+    if theory.x_h_min == 0.0 and powerless.any():
+        s, h = (int(i) for i in np.argwhere(powerless)[0])
+        raise ValueError(powerless_sentence(model, s, h))
+    policies = (mapping.q_r[None].copy(), mapping.pi_r[None].copy())
+    values = (tuple(v[None] for v in point.v_h_e), mapping.x_h[None].copy(), mapping.u_r[None].copy(), point.v_r[None])
+    n_floored = int(np.count_nonzero(powerless)) if theory.x_h_min > 0.0 else 0
+    kept = {"n_floored": n_floored, "prior": prior, "mode": "stationary", "convergence": about}
+    return EmpoSolution(model, theory, *policies, *values, **kept)  # type: ignore[arg-type]
+
+
+def _goal(tol: float, dtype: Any) -> float:
+    """Return what to aim at: much better than asked for, since a residual of r leaves an error of up to r / (1 - gamma)."""
+    return max(1e-4 * tol, float(np.finfo(dtype).eps) * 16)
+
+
+def _tolerance(tol: float, dtype: Any) -> float:
+    """Return the tolerance that numbers of this kind can meet.
+
+    :raises ValueError: if it is not a positive number
+    """
+    if not 0.0 < tol < 1.0:
+        raise ValueError(f"tol must lie in (0, 1), not {tol!r}.")
+    return max(tol, 64 * float(np.finfo(dtype).eps))
+
+
+def _not_converged(what: str, culprits: str, search: _Search) -> NotConverged:
+    residuals = np.array(search.residuals)
+    return NotConverged(
+        f"{what} found no fixed point: after {len(residuals)} sweeps a value still changes by {residuals[-1]:.2g} per sweep "
+        f"(at best {residuals.min():.2g}, wanted {search.method.tol:.2g}); lower {culprits}, raise max_sweeps, "
+        "or give the world a horizon.",
+        residuals,
+    )
