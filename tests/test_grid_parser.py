@@ -81,7 +81,7 @@ map: |
 orientations: [e, n]
 max_steps: 5
 theory: {beta_h: 5.0}
-possible_goals: ["1,1", {rect: [1, 1, 2, 1], weight: 2}]
+possible_goals: ["1,1", {rect: [1, 1, 2, 1], weight: 2}, {all: [{type: holds, object: key, color: b}, {not: "1,1"}]}]
 """
 
 

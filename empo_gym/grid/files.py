@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -50,6 +51,24 @@ def read_source(source: Source) -> tuple[str, dict[str, Any]]:
         raise WorldError(f"A world is a name, a path or a mapping, not {type(source).__name__}.")
     path = _path_of(source)
     return path.stem, _read_yaml(path)
+
+
+def content_key(mapping: Mapping[str, Any]) -> str:
+    """Return a world's content as text, equal for equal contents in whatever order.
+
+    :raises WorldError: if the mapping contains itself
+    """
+    try:
+        return json.dumps(_ordered(mapping), default=repr)
+    except RecursionError as error:
+        raise WorldError("The world contains itself (by an anchor '&' and '*'); write each part once.") from error
+
+
+def _ordered(value: Any) -> Any:
+    """Return mappings as sorted lists of pairs: their keys may be of any type."""
+    if isinstance(value, Mapping):
+        return {"": sorted(([str(key), _ordered(part)] for key, part in value.items()), key=lambda pair: pair[0])}
+    return [_ordered(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def _path_of(source: str | os.PathLike[str]) -> Path:

@@ -129,7 +129,7 @@ class _Reader:
                 raise WorldError(f"{name}: only an opened box is 'gone', which then is true.")
             return self.d[N_CELLS] + self.d[N_AGENTS]
         carrier = thing["carried_by"]
-        if tile.type in MOVABLE[:2] or carrier not in range(self.d[N_AGENTS]) or isinstance(carrier, bool):
+        if tile.type in MOVABLE[:2] or isinstance(carrier, bool) or carrier not in range(self.d[N_AGENTS]):
             raise WorldError(
                 f"{name}: 'carried_by' must be an agent's number below {self.d[N_AGENTS]}, and rocks and blocks stay down."
             )
@@ -163,7 +163,7 @@ class _Reader:
         return int(self.reg[self.d[LOC] + k])
 
     def _fixture(self, name: str, thing: Mapping[str, Any]) -> None:
-        p = self.layout.place_of.get((thing.get("x", -1), thing.get("y", -1)), -1)
+        p = self._place_at(thing)
         if p < 0 or FIXTURES.get(int(self.layout.tables.place[p, TERRAIN])) != thing["type"]:
             raise WorldError(f"{name}: there is no {thing['type']} at {thing.get('x')},{thing.get('y')} in this world.")
         state, flag = self.d[STATE] + p, self.d[FLAG]
@@ -212,11 +212,17 @@ class _Reader:
             self._set(self.d[WAIT] + p, 1 + self.layout.order.index(waits_for), f"{name}: 'waits_for'")
 
     def _place(self, thing: Mapping[str, Any], name: str) -> int:
-        cell = (thing.get("x"), thing.get("y"))
-        p = self.layout.place_of.get(cell, -1) if all(isinstance(c, (int, np.integer)) for c in cell) else -1  # type: ignore[arg-type]
+        p = self._place_at(thing)
         if not 0 <= p < self.d[N_CELLS]:
-            raise WorldError(f"{name} is at {cell[0]},{cell[1]}, which is no cell of this world that can be entered.")
+            raise WorldError(
+                f"{name} is at {thing.get('x')},{thing.get('y')}, which is no cell of this world that can be entered."
+            )
         return p
+
+    def _place_at(self, thing: Mapping[str, Any]) -> int:
+        """Return the place that a description names, -1 if it is none."""
+        x, y = (c if isinstance(c, (int, np.integer)) else -1 for c in (thing.get("x"), thing.get("y")))
+        return self.layout.place_of.get((int(x), int(y)), -1)
 
     def _truth(self, thing: Mapping[str, Any], key: str, name: str, default: bool | None = None) -> int:
         value = thing.get(key, default)

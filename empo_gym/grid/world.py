@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from empo_gym.goals import GoalSet
 from empo_gym.grid import describe, observe, undescribe
 from empo_gym.grid.dynamics import Dynamics
-from empo_gym.grid.files import Source, read_source
+from empo_gym.grid.files import Source, content_key, read_source
 from empo_gym.grid.goal_cells import human_cells
 from empo_gym.grid.goal_syntax import goals_at, read_goal_sets
 from empo_gym.grid.layout import build_layout
@@ -40,7 +39,7 @@ def load_world(source: Source | GridWorld) -> GridWorld:
 
 
 class GridWorld(World):
-    """A static map, its agents and its rules.
+    """A static map, its agents and its rules. Worlds of equal ``key``, their content as text, are equal.
 
     :param mapping: the keys and values of a world file
     :param name: how messages and pictures call the world
@@ -50,6 +49,7 @@ class GridWorld(World):
     def __init__(self, mapping: Mapping[str, Any], name: str = "world") -> None:
         self.name = name
         self.mapping = dict(mapping)
+        self.key = content_key(self.mapping)
         self.spec = parse(mapping)
         self.layout = build_layout(self.spec)
         roles, names = [agent.role for agent in self.spec.agents], self.spec.names
@@ -103,11 +103,6 @@ class GridWorld(World):
     def agent_colours(self) -> tuple[str, ...]:
         """Colour name of each of ``agents``."""
         return tuple(self.spec.agents[k].colour for k in self.layout.order)
-
-    @cached_property
-    def key(self) -> str:
-        """The world's content as text: worlds of equal key are equal."""
-        return json.dumps(self.mapping, sort_keys=True, default=str)
 
     @cached_property
     def goal_sets(self) -> tuple[GoalSet, ...]:
