@@ -24,7 +24,7 @@ try:
     import mujoco
 except ImportError as error:
     raise ImportError(
-        f"the FR3 environments need MuJoCo 3.3 or newer ({error}); install it with: pip install 'empo[franka]'"
+        f"the FR3 environments need MuJoCo 3.4 or newer ({error}); install it with: pip install 'empo[franka]'"
     ) from error
 
 
