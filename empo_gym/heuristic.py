@@ -274,9 +274,10 @@ class Planner:
         states = region.index.states
         distance = region.to_goal(self._holds(goal, states, whole))
         lost = distance >= FAR
-        if lost[0] and goal_cells(self._goals[goal]):
-            near = self._lower_bound(goal, states)
-            reached = ~region.is_open & lost
+        near = self._lower_bound(goal, states)
+        reached = ~region.is_open & lost
+        # Where even open doors would not help, or no cell is named, there is nothing to go near to.
+        if lost[0] and goal_cells(self._goals[goal]) and near[0] < self._alone.n_places:
             nearest = region.to_goal(reached & (near == near[reached].min()))
             distance = np.where(lost, nearest, distance)
         losses = region.losses(distance, self._alone.n_actions)

@@ -43,7 +43,7 @@ class Alone:
         }
         self._own = build_layout(replace(spec, agents=(spec.agents[k],), **abilities))
         self._dynamics = Dynamics(self._own)
-        self.n_actions = len(spec.actions)
+        self.n_actions, self.n_places = len(spec.actions), len(self._own.cells)
         slots, d = self._own.codec.slot, self._own.tables.dims
         n = int(self._whole.tables.dims[N_AGENTS])
         inside = slots < _BLOCKS_OF_AGENTS
