@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -330,3 +331,24 @@ class TabularModel:
     def n_reachable_pairs(self) -> int:
         """Return the number of reachable (t, state) pairs, terminal ones included."""
         return int(np.count_nonzero(self._reachable))
+
+    def to_scipy(self) -> Any:
+        """Return the (n_states * n_joint, n_states) ``scipy.sparse.csr_matrix`` of the joint transitions."""
+        from empo_gym.exports import to_scipy
+
+        return to_scipy(self)
+
+    def to_P(self) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:
+        """Return Gymnasium's toy-text table over state numbers and joint actions of all agents.
+
+        :raises ValueError: if the model is too large to be listed
+        """
+        from empo_gym.exports import to_P
+
+        return to_P(self)
+
+    def to_prism(self, path: str | Path, rewards: NDArray[Any] | None = None, dialect: str = "prism") -> list[Path]:
+        """Write explicit files for the model checkers PRISM and Storm: see :func:`empo_gym.exports.to_prism`."""
+        from empo_gym.exports import to_prism
+
+        return to_prism(self, path, rewards, dialect)

@@ -34,7 +34,10 @@ from empo_gym.theory import Theory
 Floats = NDArray[Any]
 Report = Callable[[int, float], None]
 KEEP = ("policy", "values", "all")
-_ADVICE = 'ask for less with keep="policy", keep="values" or dtype="float32"'
+_ADVICE = {
+    "finite": 'ask for less with keep="policy", keep="values" or dtype="float32"',
+    "stationary": 'ask for dtype="float32" or shrink the world',
+}
 
 
 def solve_humans(
@@ -63,7 +66,8 @@ def solve_humans(
         (horizon, n_states, n_joint_human); or a function (human, t) -> (1 or n_states, n_other), other humans in C order
     :param habit: per human ``pi_h^0``, broadcasting to (horizon, n_states, n_goals, n_a_h); uniform by default
     :param mode: ``"finite"`` (default where the world has a horizon) or ``"stationary"``
-    :param keep: ``"all"``, ``"policy"`` (``v_h_m`` at t = 0 only) or ``"values"`` (``pi_h`` is computed again when read)
+    :param keep: ``"all"``, ``"policy"`` (``v_h_m`` at t = 0 only) or ``"values"`` (``pi_h`` is computed again when
+        read); the stationary mode has one layer and keeps it
     :param dtype: float64, or float32 for half the memory and about seven digits
     :param threads: how many to use; the result is the same, bit for bit
     :param tol: stationary mode: largest change of a value in a last sweep
@@ -75,7 +79,8 @@ def solve_humans(
     """
     check_choices(keep, dtype, threads)
     if mode_of(model, mode) == "stationary":
-        _require(model.n_states * sum(4 * n * (a + 2) for n, a in _sizes(model)), dtype, "The stationary mode of phase 1")
+        numbers = model.n_states * sum(4 * n * (a + 2) for n, a in _sizes(model))
+        _require(numbers, dtype, "The stationary mode of phase 1", mode="stationary")
         how = stationary.Method(threads=threads, tol=tol, max_sweeps=max_sweeps, progress=progress)
         return stationary.humans(model, theory, belief, mu, habit, np.dtype(dtype), how)
     _require(_numbers_of_humans(model, keep), dtype, "Phase 1")
@@ -105,7 +110,7 @@ def solve_robot(
     :param theory: the norms, and the humans' ``gamma_h``
     :param mode: ``"finite"`` (default where the world has a horizon) or ``"stationary"``
     :param keep: ``"all"``, ``"policy"`` (``pi_r``, and all else at t = 0 only) or ``"values"`` (all but ``pi_r``, which is
-        computed again when read)
+        computed again when read); the stationary mode has one layer and keeps it
     :param dtype: of ``v_h_e``; what the robot values is always float64, since it may exceed what float32 can hold
     :param threads: how many to use; the result is the same, bit for bit
     :param tol: stationary mode: largest change of a value in a last sweep, relative to the value where that exceeds 1
@@ -126,7 +131,7 @@ def solve_robot(
         raise ValueError(f"The prior belongs to another mode or horizon: solve_humans too must be asked for {mode!r}.")
     if mode == "stationary":
         numbers = model.n_states * (sum(5 * n for n, _ in _sizes(model)) + 6 * model.n_robot_joint + 12)
-        _require(numbers, dtype, "The stationary mode of phase 2")
+        _require(numbers, dtype, "The stationary mode of phase 2", mode)
         how = stationary.Method(threads=threads, tol=tol, max_sweeps=max_sweeps, starts=starts, progress=progress)
         return stationary.robot(model, prior, theory, np.dtype(dtype), how)
     _require(_numbers_of_robot(model, keep), dtype, "Phase 2")
@@ -190,8 +195,8 @@ def _numbers_of_robot(model: TabularModel, keep: str) -> int:
     return entries * per_entry + n * (3 * n_goals + model.n_robot_joint + model.n_humans + 4)
 
 
-def _require(numbers: int, dtype: Any, what: str) -> None:
-    require_memory(numbers * np.dtype(dtype).itemsize, what, _ADVICE)
+def _require(numbers: int, dtype: Any, what: str, mode: str = "finite") -> None:
+    require_memory(numbers * np.dtype(dtype).itemsize, what, _ADVICE[mode])
 
 
 class _Layers:

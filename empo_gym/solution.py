@@ -6,6 +6,7 @@ layer more than policies (the terminal one). Entries of states that cannot be vi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -140,6 +141,15 @@ class EmpoSolution:
             if (back >= 0).all() and len(back) == len(there):
                 return np.argsort(back).astype(np.int32)  # this model knows its states by their printed form only
         raise ValueError("The two solutions are of different worlds: their states, actions, goals or horizons differ.")
+
+    def to_frame(self, quantities: Sequence[str] | None = None) -> Any:
+        """Return a ``pandas.DataFrame`` with a row per (t, state): see :func:`empo_gym.frames.to_frame`.
+
+        :raises ImportError: without pandas, naming what to install
+        """
+        from empo_gym import frames
+
+        return frames.to_frame(self, frames.QUANTITIES if quantities is None else quantities)
 
     def save(self, path: str | Path) -> None:
         """Write everything but the world's program to one file, atomically.
