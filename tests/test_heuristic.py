@@ -95,7 +95,7 @@ def test_being_there_is_kept_up():
     assert policy[2] == 0.0 and policy[0] > 0
 
 
-# ------------------------------------------------------------------------------------------------------- how sharply it chooses
+# ------------------------------------------------------------------------------------------------------ how sharply it chooses
 def test_a_longer_way_is_less_likely_by_the_softmax_of_its_length():
     room = "We We We We We\nWe Ay .. .. We\nWe .. .. .. We\nWe .. .. Ae We"
     world = grid(room, "3,1", actions="compass")
@@ -116,7 +116,7 @@ def test_chance_counts_by_what_it_leads_to():
     assert PathHumans(world, SURE).policy(world.initial_state(), 0, 0)[2] == 1.0
 
 
-# ------------------------------------------------------------------------------------------------------------ search and memory
+# ----------------------------------------------------------------------------------------------------------- search and memory
 def states_of(env, n, seed=0):
     rng = np.random.default_rng(seed)
     env.reset(seed=seed)
