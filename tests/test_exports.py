@@ -102,7 +102,7 @@ def test_a_wrong_export_is_refused_in_a_sentence(tmp_path, model):
 
 
 def test_storm_finds_the_chance_of_reaching_a_goal_in_time_that_a_sharp_human_with_a_helpful_robot_has(tmp_path):
-    stormpy = pytest.importorskip("stormpy")
+    stormpy = pytest.importorskip("stormpy", minversion="2")
     model = TabularModel.pack(CHAIN, horizon=None)
     tra, lab, srew = model.to_prism(tmp_path / "chain", rewards=np.arange(model.n_states), dialect="storm")
     storm = stormpy.build_model_from_explicit(str(tra), str(lab), state_rewards=str(srew))
@@ -111,7 +111,7 @@ def test_storm_finds_the_chance_of_reaching_a_goal_in_time_that_a_sharp_human_wi
     prior = solve_humans(together, Theory(beta_h=float("inf"), gamma_h=1.0), belief="best_case")
     for g in range(1, 4):
         formula = stormpy.parse_properties(f'Pmax=? [F<=3 "goal_0_{g}"]')[0]
-        chance = stormpy.model_checking(storm, formula).at(0)
+        chance = stormpy.model_checking(storm, formula).get_value_vector()[0]
         assert prior.v_h_m[0][0, 0, g] == pytest.approx(chance, abs=1e-6) and 0.0 < chance < 1.0
 
 
