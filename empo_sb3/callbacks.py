@@ -1,4 +1,4 @@
-"""Observers of a training run.
+"""Observers of a training run, and the callbacks of :mod:`empo_sb3.rates` that adapt the learning rate of any SB3 algorithm.
 
 The losses of a bootstrapped learner say little: they shrink whenever the targets stand still. Where the world can be planned,
 :class:`ExactGap` shows the truth instead, the distance to the exact solution while it trains.
@@ -13,9 +13,25 @@ from empo_gym.planning import solve_robot
 from empo_gym.solution import EmpoSolution
 from empo_sb3.empo import EMPO
 from empo_sb3.kl_monitor import KLMonitor
+from empo_sb3.rates.kl import KLAdaptiveLR
+from empo_sb3.rates.layers import PerLayerLR, TwoTimescale
+from empo_sb3.rates.schedule import LearningRateSchedule
+from empo_sb3.rates.uncertain import EnsembleAdaptiveLR, MCDropoutAdaptiveLR, RNDAdaptiveLR
 from empo_sb3.timeline import QUANTITIES
 
-__all__ = ["Checkpoints", "ExactGap", "KLMonitor", "gap_numbers"]
+__all__ = [
+    "Checkpoints",
+    "EnsembleAdaptiveLR",
+    "ExactGap",
+    "KLAdaptiveLR",
+    "KLMonitor",
+    "LearningRateSchedule",
+    "MCDropoutAdaptiveLR",
+    "PerLayerLR",
+    "RNDAdaptiveLR",
+    "TwoTimescale",
+    "gap_numbers",
+]
 
 WATCHED = (*QUANTITIES, "pi_r")
 

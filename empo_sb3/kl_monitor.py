@@ -25,12 +25,15 @@ from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBufferSamples
 from sb3_contrib.common.recurrent.type_aliases import RecurrentDictRolloutBufferSamples, RecurrentRolloutBufferSamples
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.utils import FloatSchedule, safe_mean
+from stable_baselines3.common.utils import safe_mean
 
+from empo_sb3.rates.slots import scale_slot
 from empo_sb3.recurrent.buffers import SequenceSamples
 
 Remedy = Literal["warn", "stop", "shrink", "restore"]
 REMEDIES = ("warn", "stop", "shrink", "restore")
+SLOT = "kl_monitor"
+"""The slot of the learning rate that ``"shrink"`` multiplies."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +44,6 @@ class Update:
     kl: float
     entropy: float
     ep_return: float
-
-
-@dataclass(frozen=True)
-class ScaledRate:
-    """A learning rate times a factor, importable and so loadable from a zip."""
-
-    base: FloatSchedule
-    factor: float
-
-    def __call__(self, progress_remaining: float) -> float:
-        """:param progress_remaining: as SB3 passes it"""
-        return self.factor * self.base(progress_remaining)
 
 
 def collapse(updates: Sequence[Update], threshold: float, patience: int, return_drop: float) -> str:
@@ -132,6 +123,8 @@ class KLMonitor(BaseCallback):
     def _on_rollout_end(self) -> None:
         # The next rollout begins with new arrays in the same buffer, so a shallow copy keeps this one.
         self._rollout = copy.copy(self.model.rollout_buffer)  # type: ignore[attr-defined]
+        # A rate callback may listen to the first one's batches.
+        vars(self._rollout).pop("get", None)
         if isinstance(self._rollout.observations, dict):
             self._rollout.observations = dict(self._rollout.observations)
         self._ep_return = safe_mean([episode["r"] for episode in self.model.ep_info_buffer or ()])
@@ -181,13 +174,8 @@ class KLMonitor(BaseCallback):
         return "the run was stopped"
 
     def _shrink(self) -> str:
-        rate: Any = self.model.learning_rate
-        if isinstance(rate, ScaledRate):
-            self.model.learning_rate = ScaledRate(rate.base, rate.factor * self.shrink_factor)
-        else:
-            self.model.learning_rate = ScaledRate(FloatSchedule(rate), self.shrink_factor)
-        self.model._setup_lr_schedule()
-        return f"the learning rate is now {self.model.learning_rate.factor:g} of its schedule"
+        factor = scale_slot(self.model, SLOT, self.shrink_factor)
+        return f"the learning rate is now {factor:g} of its schedule"
 
     def _restore(self) -> str:
         # A copy, because an optimizer may go on writing into what it was given.

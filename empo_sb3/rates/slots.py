@@ -1,0 +1,99 @@
+"""A learning rate that several callbacks share: SB3's own schedule times one factor per named slot.
+
+SB3 writes one rate into all parameter groups at the start of every ``train()``, so a rate set anywhere else is lost. The rate
+itself is therefore replaced by a :class:`ScaledSchedule`, which is saved with the model. What changes within a ``train()`` is
+made good at every optimizer step by :class:`~empo_sb3.rates.hooks.StepHooks`. Each callback writes its own slot only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.utils import FloatSchedule
+
+from empo_sb3.schedules import LearningRate
+
+if TYPE_CHECKING:
+    from empo_sb3.rates.hooks import StepHooks
+
+
+class ScaledSchedule:
+    """
+    ``base(progress_remaining)`` times the factors of all slots; progress is clamped to [0, 1], since SB3 overshoots its end.
+
+    :param learning_rate: a number or callable, as SB3 takes it
+    """
+
+    def __init__(self, learning_rate: Any) -> None:
+        self.original = learning_rate
+        self.own = FloatSchedule(learning_rate)
+        self.base = self.own
+        """The model's own rate, or what a callback has put in its place."""
+        self.scales: dict[str, float | LearningRate] = {}
+        """The factor of each slot; what depends on the run's progress is a schedule."""
+        self.memory: dict[str, Any] = {}
+        """What the owner of a slot needs to go on after loading."""
+        self.written = 1.0
+        """The product of all factors when SB3 last asked."""
+        self.hooks: StepHooks | None = None
+
+    def __call__(self, progress_remaining: float) -> float:
+        """:param progress_remaining: as SB3 passes it"""
+        self.written = self.factor(progress_remaining)
+        return self.base(clamped(progress_remaining)) * self.written
+
+    def factor(self, progress_remaining: float) -> float:
+        """The product of all factors."""
+        share = clamped(progress_remaining)
+        return math.prod(scale(share) if isinstance(scale, LearningRate) else scale for scale in self.scales.values())
+
+    def rate(self, progress_remaining: float) -> float:
+        """The rate as it is now, whatever SB3 last wrote."""
+        return self.base(clamped(progress_remaining)) * self.factor(progress_remaining)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "hooks": None}
+
+    def __repr__(self) -> str:
+        return f"ScaledSchedule({self.base}, {self.scales})"
+
+
+def clamped(progress_remaining: float) -> float:
+    """Progress within [0, 1]."""
+    return min(max(progress_remaining, 0.0), 1.0)
+
+
+def slots_of(model: BaseAlgorithm) -> ScaledSchedule:
+    """The model's slots; at the first call its learning rate becomes a :class:`ScaledSchedule`, which changes no value."""
+    if not isinstance(model.learning_rate, ScaledSchedule):
+        model.learning_rate = ScaledSchedule(model.learning_rate)
+        model._setup_lr_schedule()
+    return model.learning_rate
+
+
+def scale_slot(model: BaseAlgorithm, slot: str, factor: float) -> float:
+    """
+    Multiply one slot.
+
+    :return: its factor now
+    """
+    scales = slots_of(model).scales
+    now = scales.get(slot, 1.0)
+    if isinstance(now, LearningRate):
+        raise ValueError(f"the slot {slot!r} of the learning rate holds the schedule {now.schedule} and cannot be multiplied")
+    scales[slot] = now * factor
+    return now * factor
+
+
+def free_slot(model: BaseAlgorithm, slot: str) -> None:
+    """Take a slot's factor back; where no slot and no other base is left, the model gets its first learning rate again."""
+    rate = model.learning_rate
+    if not isinstance(rate, ScaledSchedule):
+        return
+    rate.scales.pop(slot, None)
+    rate.memory.pop(slot, None)
+    if not rate.scales and not rate.memory and rate.base is rate.own and rate.hooks is None:
+        model.learning_rate = rate.original
+        model._setup_lr_schedule()
