@@ -63,6 +63,13 @@ COMMANDS = (
         cli_arguments.compare_arguments,
     ),
     Command(
+        "play",
+        "empo_gym.cli_commands:play",
+        "be one of the humans beside the robots",
+        ("empo play default", "empo play key_door --robots runs/key_door --terminal"),
+        cli_arguments.play_arguments,
+    ),
+    Command(
         "check",
         "empo_gym.cli_commands:check",
         "check that a world file keeps the contract of a world",

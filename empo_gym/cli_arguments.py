@@ -98,6 +98,17 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("world", metavar="WORLD", nargs="?", help="name or YAML file of the world (default: the run's own)")
 
 
+def play_arguments(parser: argparse.ArgumentParser) -> None:
+    """``empo play``."""
+    add_world(parser)
+    parser.add_argument("--human", metavar="N", type=int, default=0, help="number of the human that you are (0)")
+    parser.add_argument("--seed", type=int, help="seed of everything random (another one each time)")
+    parser.add_argument(
+        "--robots", metavar="PATH", type=Path, help="what the robots follow: a solution.npz, or a run of `empo train` (exact)"
+    )
+    parser.add_argument("--terminal", action="store_true", help="play in the terminal, not in a window")
+
+
 def check_arguments(parser: argparse.ArgumentParser) -> None:
     """``empo check``."""
     parser.add_argument("files", metavar="FILE.yaml", nargs="+", help="world files (names of shipped worlds work too)")

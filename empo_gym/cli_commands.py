@@ -10,6 +10,8 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +201,15 @@ def check(arguments: argparse.Namespace) -> None:
         print(f"{file}: {world_line(world)}")
         passed = ", ".join(report.passed).replace("_", " ")
         print(f"  {report.n_states:,} states and {report.n_rows:,} joint actions checked: {passed}")
+
+
+def play(arguments: argparse.Namespace) -> None:
+    """``empo play``: a person is one of the humans, the robots follow a solution, exact or read, or a trained model."""
+    from empo_gym import play as game
+
+    path, robots = arguments.robots, game.solved_robots
+    if path is not None:
+        trained = path.suffix == ".zip" or (path / "model.zip").is_file()
+        module = import_module("empo_sb3.play") if trained else None
+        robots = partial(game.load_solution, path) if module is None else partial(module.trained_robots, path)
+    game.command(arguments, robots)

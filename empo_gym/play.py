@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -180,16 +181,11 @@ def _pressed() -> Iterable[str]:
 
 
 class Window:
-    """A window, by pygame.
-
-    :raises ImportError: if pygame is not installed
-    """
+    """A window, by pygame, which is optional."""
 
     def __init__(self) -> None:
-        try:
-            import pygame
-        except ImportError:
-            raise ImportError("A window needs pygame; run pip install pygame-ce, or play in the terminal.") from None
+        import pygame
+
         self._pygame = pygame
         pygame.init()
         self._font = pygame.font.Font(None, 24)
@@ -225,24 +221,27 @@ class Window:
         self._pygame.quit()
 
 
-def robots_of(solution: EmpoSolution, rng: np.random.Generator) -> Robots:
+def _following(solution: EmpoSolution, rng: np.random.Generator) -> Robots:
     """Return robots that follow a solution."""
     return lambda env, observation: solution.sample(env.state, min(env.t, len(solution.pi_r) - 1), rng)
 
 
 def solved_robots(env: RobotEnv, rng: np.random.Generator) -> tuple[Robots, EmpoSolution]:
-    """Solve an environment's world and return robots that follow the solution, and it."""
+    """Solve an environment's world; return robots that follow the solution, and it."""
     solution = solve_robot(env.model, env.prior, env.theory)
-    return robots_of(solution, rng), solution
+    return _following(solution, rng), solution
 
 
-def load_solution(path: Path, rng: np.random.Generator) -> tuple[Robots, EmpoSolution]:
+def load_solution(path: Path, env: RobotEnv, rng: np.random.Generator) -> tuple[Robots, EmpoSolution]:
     """Return robots that follow a solution that was written to a file, and it.
 
     :param path: ``solution.npz``, or the folder that holds it
+    :raises ValueError: if it is the solution of another world
     """
     solution = EmpoSolution.load(path / "solution.npz" if path.is_dir() else path)
-    return robots_of(solution, rng), solution
+    if int(solution.model.index_all([env.world.initial_state()])[0]) != 0:
+        raise ValueError(f"{path} holds the solution of another world, not of this one.")
+    return _following(solution, rng), solution
 
 
 def start(
@@ -250,7 +249,6 @@ def start(
     robots: Callable[[RobotEnv, np.random.Generator], tuple[Robots, EmpoSolution | None]] = solved_robots,
     human: int = 0,
     seed: int | None = None,
-    theory: Mapping[str, float] | None = None,
 ) -> Game:
     """Return a game at its beginning.
 
@@ -258,26 +256,22 @@ def start(
     :param robots: (env, random numbers) -> how the robots act, and a solution that tells the humans' power, if any
     :param human: number of the human whom the person moves
     :param seed: of everything random
-    :param theory: what differs from the world's own
     """
-    env = RobotEnv(world=world, theory=theory)
+    env = RobotEnv(world=world)
     act, solution = robots(env, np.random.default_rng(seed))
     game = Game(env, act, human, solution)
     game.begin(seed)
     return game
 
 
-def command(arguments: argparse.Namespace, robots: Any = None) -> None:
-    """``empo play``: play in a window where there is one, else in the terminal.
+def command(arguments: argparse.Namespace, robots: Callable[[RobotEnv, np.random.Generator], Any] = solved_robots) -> None:
+    """``empo play``: play in a window where there is pygame and a map, else in the terminal.
 
-    :param arguments: ``world``, ``human``, ``seed``, ``solution`` (path or None), ``terminal`` (bool)
-    :param robots: as in :func:`start`; None for the solution given or, without one, the exact one
+    :param arguments: ``world``, ``human``, ``seed``, ``terminal``
+    :param robots: as in :func:`start`
     """
-    if robots is None:
-        path = arguments.solution
-        robots = solved_robots if path is None else (lambda env, rng: load_solution(Path(path), rng))
     game = start(arguments.world, robots, arguments.human, arguments.seed)
-    if arguments.terminal or not hasattr(game.env.world, "map"):
+    if arguments.terminal or not hasattr(game.env.world, "map") or find_spec("pygame") is None:
         play(game, Terminal())
         return
     window = Window()

@@ -3,5 +3,6 @@
 from empo_sb3.config import TrainingConfig
 from empo_sb3.empo import EMPO
 from empo_sb3.recurrent import RecurrentPPO
+from empo_sb3.vec_env import VecEnvAdapter
 
-__all__ = ["EMPO", "RecurrentPPO", "TrainingConfig"]
+__all__ = ["EMPO", "RecurrentPPO", "TrainingConfig", "VecEnvAdapter"]

@@ -1,13 +1,13 @@
 """Playing: what keys mean, that the person moves one human and nobody else, what is shown, and where keys come from."""
 
-import argparse
 import io
 
 import numpy as np
 import pytest
 
 from empo_gym import RobotEnv
-from empo_gym.play import NEW, QUIT, Game, Terminal, Window, command, load_solution, play, solved_robots, start
+from empo_gym.cli import main
+from empo_gym.play import NEW, QUIT, Game, Terminal, Window, load_solution, play, solved_robots, start
 
 
 class Script:
@@ -86,16 +86,29 @@ def test_robots_may_follow_a_solution_from_a_file(tmp_path):
     _, solution = solved_robots(env, np.random.default_rng(0))
     solution.save(tmp_path / "solution.npz")
     for path in (tmp_path, tmp_path / "solution.npz"):
-        robots, loaded = load_solution(path, np.random.default_rng(0))
+        robots, loaded = load_solution(path, env, np.random.default_rng(0))
         env.reset(seed=0)
         assert loaded.policy(env.state)[robots(env, np.empty(0))] > 0
+    with pytest.raises(ValueError, match="another world"):
+        load_solution(tmp_path, RobotEnv("default"), np.random.default_rng(0))
 
 
 def test_the_command_plays_in_the_terminal_from_words_on_standard_input(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("up right\nq\nup\n"))
-    command(argparse.Namespace(world="empty", human=0, seed=0, solution=None, terminal=True))
+    assert main(["play", "empty", "--terminal", "--seed", "0"]) == 0
     shown = capsys.readouterr().out
     assert shown.count("step ") == 3 and "step 2 of 6" in shown and "you" in shown and "H*" in shown
+
+
+def test_the_robots_may_follow_a_trained_model(monkeypatch, capsys, tmp_path):
+    empo_sb3 = pytest.importorskip("empo_sb3")
+    model = empo_sb3.EMPO("TablePolicy", RobotEnv("empty"), seed=0)
+    model.learn(20)
+    model.save(tmp_path / "model.zip")
+    for path in (tmp_path, tmp_path / "model.zip"):
+        monkeypatch.setattr("sys.stdin", io.StringIO("up q"))
+        assert main(["play", "empty", "--terminal", "--robots", str(path)]) == 0
+        assert capsys.readouterr().out.count("power") == 2
 
 
 def test_a_window_shows_the_game_and_gives_the_names_of_keys():
