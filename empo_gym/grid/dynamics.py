@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.grid.layout import N_ACTIONS, N_AGENTS, Layout
-from empo_gym.grid.orders import begin, choose, joint_outcomes, occupy
+from empo_gym.grid.orders import begin, choose, last_choice, occupy, try_all
 from empo_gym.grid.registers import ZERO, inlined, kernel
 from empo_gym.grid.scratch import ACTION, OUT_OF_POOL, SHORTAGE, new_work
 from empo_gym.world import Successors
@@ -30,17 +30,19 @@ def expand(t, codec, w, x, states, actions, last, first, indptr, rows, probs):
     k = first * n_joint
     for s in range(first, states.shape[0]):
         begin(t, codec, w, x, states[s])
+        try_all(t, codec, w, x, actions, last)
         for i in range(n):
             x.seat[i, ACTION] = actions[i]
         changed = ZERO
         while changed >= 0:
-            for i in range(changed, n):
+            for i in range(changed, n - 1):
                 choose(t, codec, w, x, i, x.seat[i, ACTION])
-            indptr[k + 1] = joint_outcomes(t, codec, w, x, rows, probs, indptr[k])
-            if indptr[k + 1] < 0:
-                occupy(t, w, ZERO)
-                return s
-            k += 1
+            for action in range(actions[n - 1], last[n - 1] + 1):
+                indptr[k + 1] = last_choice(t, codec, w, x, np.int64(action), rows, probs, indptr[k])
+                if indptr[k + 1] < 0:
+                    occupy(t, w, ZERO)
+                    return s
+                k += 1
             changed = next_joint_action(x.seat, actions, last)
         occupy(t, w, ZERO)
     return states.shape[0]
@@ -48,8 +50,8 @@ def expand(t, codec, w, x, states, actions, last, first, indptr, rows, probs):
 
 @inlined
 def next_joint_action(seat, first, last):
-    """Step to the next joint action in C order; return the first agent whose action changes, -1 at the end."""
-    i = first.size - 1
+    """Step to the next joint action in C order of all agents but the last; return the first that changes, -1 at the end."""
+    i = first.size - 2
     while i >= 0 and seat[i, ACTION] == last[i]:
         seat[i, ACTION] = first[i]
         i -= 1

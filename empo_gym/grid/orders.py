@@ -31,7 +31,7 @@ from empo_gym.grid.layout import (
 )
 from empo_gym.grid.registers import TOP, ZERO, inlined, kernel, undo
 from empo_gym.grid.rows import merge_rows, multiply, sort_equals
-from empo_gym.grid.rules import N_BRANCHES, act, finish
+from empo_gym.grid.rules import N_BRANCHES, finish, turn
 from empo_gym.grid.scratch import (
     CHANCE,
     CHOSEN,
@@ -104,13 +104,44 @@ def consume_forced(t, w, x):
 
 
 @inlined
+def try_all(t, codec, w, x, first, last):
+    """Try the actions from ``first`` to ``last`` of each agent alone."""
+    for i in range(t.dims[N_AGENTS]):
+        for a in range(first[i], last[i] + 1):
+            action = x.seat[i, FORCED] if x.seat[i, FORCED] >= 0 else np.int64(a)
+            if x.solo_count[i, action, 1] != x.counter[STAMP]:
+                try_alone(t, codec, w, x, i, action)
+
+
+@inlined
+def try_alone(t, codec, w, x, i, action):
+    """Record the outcomes of an agent's turn when nobody else acts, and what it touches."""
+    clear(w.mask)
+    found = 0
+    rest = 1.0
+    branch = ZERO
+    while branch < N_BRANCHES and rest > 1e-14:
+        prob = turn(t, w, i, action, branch)
+        if prob > 0.0:
+            if t.dims[FIRST_BUTTON] >= 0:
+                finish(t, w, i)
+            changes(codec, w, x, x.solo[i, action, found])
+            x.solo_prob[i, action, found] = prob
+            found += 1
+            rest -= prob
+        undo(w, ZERO)
+        branch += 1
+    x.solo_count[i, action, 0] = found
+    x.solo_count[i, action, 1] = x.counter[STAMP]
+    copy_mask(w.mask, x.touched[i, action])
+
+
+@inlined
 def choose(t, codec, w, x, i, action):
-    """Let an agent choose an action; combine its turn with those of the agents before it."""
+    """Let an agent choose an action that has been tried; combine its turn with those of the agents before it."""
     if x.seat[i, FORCED] >= 0:
         action = x.seat[i, FORCED]
     x.seat[i, CHOSEN] = action
-    if x.solo_count[i, action, 1] != x.counter[STAMP]:
-        try_alone(t, codec, w, x, i, action)
     for s in range(codec.slot.size):
         x.sure[i + 1, s] = x.sure[i, s] + x.solo[i, action, 0, s]
     met = np.uint64(0)
@@ -125,36 +156,26 @@ def choose(t, codec, w, x, i, action):
 
 
 @inlined
-def try_alone(t, codec, w, x, i, action):
-    """Record the outcomes of an agent's turn when nobody else acts, and what it touches."""
-    clear(w.mask)
-    found = 0
-    rest = 1.0
-    branch = ZERO
-    while branch < N_BRANCHES and rest > 1e-14:
-        prob = act(t, w, i, action, branch)
-        if prob > 0.0:
-            finish(t, w, i)
-            changes(codec, w, x, x.solo[i, action, found])
-            x.solo_prob[i, action, found] = prob
-            found += 1
-            rest -= prob
-        undo(w, ZERO)
-        branch += 1
-    x.solo_count[i, action, 0] = found
-    x.solo_count[i, action, 1] = x.counter[STAMP]
-    copy_mask(w.mask, x.touched[i, action])
+def last_choice(t, codec, w, x, action, states, probs, start):
+    """Let the last agent choose, and write the sorted outcomes from row ``start`` on; return the end, -1 if space is short.
 
-
-@inlined
-def joint_outcomes(t, codec, w, x, states, probs, start):
-    """Write the sorted outcomes of the chosen joint action from row ``start`` on; return the end, -1 if space is short."""
-    n = t.dims[N_AGENTS]
-    if start < probs.size and x.seat[n, KIND_OF_STEP] == SURE and codec.groups.shape[0] == 0:
-        for s in range(codec.slot.size):
-            states[start, s] = x.sure[n, s]
-        probs[start] = 1.0
-        return start + 1
+    The short cut for a single outcome does what ``choose`` does, without preparing for agents that come after.
+    """
+    i = t.dims[N_AGENTS] - 1
+    if x.seat[i, FORCED] >= 0:
+        action = x.seat[i, FORCED]
+    sure = x.solo_count[i, action, 0] == 1 and (i == 0 or x.seat[i, KIND_OF_STEP] == SURE)
+    if sure and codec.groups.shape[0] == 0 and start < probs.size:
+        met = np.uint64(0)
+        for k in range(x.union.shape[2]):
+            reads, writes = x.touched[i, action, 0, k], x.touched[i, action, 1, k]
+            met |= (writes & (x.union[i, 0, k] | x.union[i, 1, k])) | (reads & x.union[i, 1, k])
+        if met == 0:
+            for s in range(codec.slot.size):
+                states[start, s] = x.sure[i, s] + x.solo[i, action, 0, s]
+            probs[start] = 1.0
+            return start + 1
+    choose(t, codec, w, x, i, action)
     return several_outcomes(t, codec, w, x, states, probs, start)
 
 

@@ -43,6 +43,12 @@ N_BRANCHES = 9
 @kernel
 def act(t, w, i, action, branch):
     """Apply one branch of an agent's turn; return its probability, 0 if it cannot happen (the caller takes it back)."""
+    return turn(t, w, i, action, branch)
+
+
+@inlined
+def turn(t, w, i, action, branch):
+    """Do what :func:`act` does, compiled into its caller: the call would take longer than most turns."""
     verb = t.table[t.dims[ACTIONS_AT] + action, VERB]
     if verb == STILL or not can_act(t, w, i):
         return 1.0 if branch == 0 else 0.0

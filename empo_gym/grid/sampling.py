@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from empo_gym.grid.dynamics import MAX_OUTCOMES
 from empo_gym.grid.groups import walk_groups
 from empo_gym.grid.layout import N_AGENTS, Layout
-from empo_gym.grid.orders import begin, choose, occupy
+from empo_gym.grid.orders import begin, choose, occupy, try_all
 from empo_gym.grid.registers import ZERO, inlined, kernel
 from empo_gym.grid.rows import sort_equals
 from empo_gym.grid.scratch import CHANCE, CHOSEN, FIRST, GROUP_OF, KIND_OF_STEP, MEETING, MEMBERS, OUTCOMES, SURE, new_work
@@ -55,6 +55,7 @@ def sample(t, codec, w, x, states, actions, u, first, successors):
     n = t.dims[N_AGENTS]
     for s in range(first, states.shape[0]):
         begin(t, codec, w, x, states[s])
+        try_all(t, codec, w, x, actions[s], actions[s])
         for i in range(n):
             choose(t, codec, w, x, i, np.int64(actions[s, i]))
         kind = x.seat[n, KIND_OF_STEP]
