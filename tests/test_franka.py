@@ -245,6 +245,15 @@ def test_a_slippery_puck_slides_farther(make):
 
 
 @needs_graphics
+def test_a_puck_that_falls_off_the_table_stays_within_bounds(make):
+    env = make(PUSH).unwrapped
+    env.reset(seed=0, options={"puck": (0.7, 0.0), "target": (0.6, 0.2)})
+    env.data.joint("puck").qvel[0] = 1.0
+    rewards = [env.step(np.zeros(3))[1] for _ in range(40)]
+    assert env.puck[0] > 0.8 and min(rewards) > -3
+
+
+@needs_graphics
 def test_the_same_shift_can_be_given_as_a_name_a_mapping_or_a_value(make):
     shift = franka.SHIFTS["camera"]
     for given in ("camera", {"camera": list(shift.camera)}, shift):

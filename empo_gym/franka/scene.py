@@ -129,7 +129,7 @@ def _table_xml(objects: str, shift: Shift) -> str:
     <light directional="true" pos="{_numbers(LOOK_AT + 2 * lamp)}" dir="{_numbers(-lamp)}" diffuse="{beam} {beam} {beam}"
       specular="0.1 0.1 0.1"/>
     {_camera_xml(shift)}
-    <geom name="wall" type="plane" pos="0 0 -0.75" size="5 5 1" rgba="0.38 0.44 0.5 1" contype="0" conaffinity="0"/>
+    <geom name="floor" type="plane" pos="0 0 -0.75" size="20 20 1" rgba="0.38 0.44 0.5 1" contype="2" conaffinity="2"/>
     <geom name="table" type="box" pos="0.3 0 -0.03" size="0.5 0.5 0.03" rgba="0.76 0.66 0.52 1" contype="2" conaffinity="3"
       friction="0.5 0.005 0.0001"/>
     {objects}
