@@ -1,0 +1,251 @@
+"""Many solutions of one world: it is packed once and solved for every combination of the theory's parameters.
+
+Combinations are solved by several processes that share the packed world, and written in the order of the grid, each row as
+soon as it and those before it are done. Rows that the file already holds are not solved again, so a sweep that was stopped
+goes on where it was; a row that was cut off is written anew.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import math
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empo_gym.model import TabularModel
+from empo_gym.planning import solve_humans, solve_robot
+from empo_gym.solution import EmpoSolution, HumanPrior
+from empo_gym.theory import Theory
+
+HUMAN_PARAMETERS = ("gamma_h", "beta_h", "nu_h")
+Row = dict[str, str]
+Key = tuple[str, ...]
+
+
+def parse_grid(words: Sequence[str]) -> dict[str, list[float]]:
+    """Read ``["beta_r=1,5,20", "zeta=1,2"]``.
+
+    :raises ValueError: for a word of another form, an unknown parameter or a value outside its range
+    """
+    grid: dict[str, list[float]] = {}
+    for word in words:
+        name, equals, values = word.partition("=")
+        try:
+            grid[name] = [float(value) for value in values.split(",")]
+        except ValueError:
+            grid[name] = []
+        if not (equals and grid[name]):
+            raise ValueError(f"A grid is given as NAME=VALUE,VALUE,... like beta_r=1,5,20, not as {word!r}.")
+        for value in grid[name]:
+            Theory.from_mapping({name: value})
+    return grid
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is solved.
+
+    :param model: the packed world
+    :param theory: the parameters that the grid does not name
+    :param grid: parameter -> values
+    :param belief: as in :func:`~empo_gym.planning.solve_humans`
+    :param mode: ``"finite"``, ``"stationary"`` or None for what fits the world
+    :param seeds: of simulated episodes; for each a row of its own says how many goals were attained in them
+    :param episodes: how many are simulated
+    :param steps: how long each lasts, by default the horizon, without one 100
+    """
+
+    model: TabularModel
+    theory: Theory
+    grid: Mapping[str, Sequence[float]]
+    belief: str = "worst_case"
+    mode: str | None = None
+    seeds: tuple[int, ...] = ()
+    episodes: int = 200
+    steps: int | None = None
+
+    def tasks(self) -> list[tuple[Theory, int | None]]:
+        """Return every combination, those of the same humans together."""
+        names = sorted(self.grid, key=lambda name: name not in HUMAN_PARAMETERS)
+        theories = [
+            replace(self.theory, **dict(zip(names, values, strict=True)))
+            for values in itertools.product(*(self.grid[name] for name in names))
+        ]
+        return [(theory, seed) for theory in theories for seed in (self.seeds or (None,))]
+
+    def columns(self) -> list[str]:
+        """Return the names of a row's entries."""
+        humans, actions = self._names()
+        about = ["world", "belief", "mode", *asdict(self.theory), "seed"]
+        power = ["v_r", "u_r", "power", "inequality", *(f"x_h.{name}" for name in humans)]
+        return [
+            *about,
+            *power,
+            *(f"pi_r.{name}" for name in actions),
+            "n_floored",
+            "residual",
+            "n_other_solutions",
+            "attained",
+        ]
+
+    def key(self, theory: Theory, seed: int | None) -> Key:
+        """Return what tells a row from all others."""
+        world = getattr(self.model.world, "name", None) or type(self.model.world).__name__
+        numbers = (repr(value) for value in asdict(theory).values())
+        return (str(world), self.belief, self.mode or "", *numbers, "" if seed is None else str(seed))
+
+    def row(self, theory: Theory, seed: int | None, prior: HumanPrior) -> Row:
+        """Solve one combination."""
+        solution = solve_robot(self.model, prior, theory, mode=self.mode, keep="all" if seed is not None else "policy")
+        x_h = np.asarray(solution.x_h[0, 0])
+        about = solution.convergence
+        numbers: list[Any] = [solution.v_r[0, 0], solution.u_r[0, 0], x_h.mean(), gini(x_h), *x_h, *solution.pi_r[0, 0]]
+        numbers += [solution.n_floored, about.residual if about else "", len(about.others) if about else ""]
+        numbers.append("" if seed is None else self._attained(solution, seed))
+        words = [*self.key(theory, seed), *(repr(float(n)) if isinstance(n, float) else str(n) for n in numbers)]
+        return dict(zip(self.columns(), words, strict=True))
+
+    def _attained(self, solution: EmpoSolution, seed: int) -> float:
+        steps = self.steps or self.model.horizon or 100
+        return float(attained(solution, self.episodes, steps, np.random.default_rng(seed)).mean())
+
+    def _names(self) -> tuple[list[str], list[str]]:
+        robots, humans = self.model.agents[: self.model.n_robots], self.model.agents[self.model.n_robots :]
+        actions = ["+".join(names) for names in itertools.product(*(agent.actions for agent in robots))]
+        return [agent.name for agent in humans], [name or "none" for name in actions]
+
+
+def gini(x_h: NDArray[Any]) -> float:
+    """Return the inequality of some humans' power: 0 where all have the same, towards 1 where one has everything."""
+    total = float(np.sum(x_h))
+    return float(np.abs(x_h[:, None] - x_h[None, :]).sum() / (2 * len(x_h) * total)) if total > 0.0 else 0.0
+
+
+def attained(solution: EmpoSolution, n: int, steps: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Simulate episodes from the initial state in which each human keeps one goal.
+
+    :param n: number of episodes
+    :return: (n,) number of humans who entered a state of their goal
+    """
+    model = solution.model
+    goals = [rng.choice(len(goal_set), n, p=goal_set.pibar_weights) for goal_set in model.goal_sets]
+    done = np.zeros((n, model.n_humans), dtype=np.bool_)
+    s = np.zeros(n, dtype=np.int64)
+    for t in range(steps):
+        layer = solution.layer(t)
+        joint = _draw(np.asarray(solution.pi_r[layer, s]), rng)
+        for pi_h, goal in zip(solution.prior.pi_h, goals, strict=True):
+            policy = np.asarray(pi_h[layer, s])[np.arange(n), goal]
+            joint = joint * policy.shape[1] + _draw(policy, rng)
+        s = _successors(model, s * model.n_joint + joint, rng)
+        for h, goal in enumerate(goals):
+            done[:, h] |= model.achieved[h][s, goal]
+    return done.sum(axis=1)
+
+
+def _draw(policy: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
+    cumulated = np.cumsum(policy, axis=1)
+    return (cumulated < rng.random((len(policy), 1)) * cumulated[:, -1:]).sum(axis=1)
+
+
+def _successors(model: TabularModel, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    begin, end = model.indptr[rows], model.indptr[rows + 1]
+    entry, left = begin.copy(), rng.random(len(rows))
+    for _ in range(int((end - begin).max()) - 1):
+        left = left - model.probs[entry]
+        entry += (left >= 0.0) & (entry < end - 1)
+        left = np.where(left >= 0.0, left, -1.0)
+    return model.indices[entry].astype(np.int64)
+
+
+# ------------------------------------------------------------------------------------------------------------ many solves
+class _Worker:
+    """One process's part: it remembers the humans it solved last."""
+
+    sweep: Sweep | None = None
+    last: tuple[Key, HumanPrior] | None = None
+
+    @classmethod
+    def start(cls, sweep: Sweep) -> None:
+        """Receive what all tasks share."""
+        cls.sweep, cls.last = sweep, None
+
+    @classmethod
+    def solve(cls, task: tuple[Theory, int | None]) -> Row:
+        """Solve one combination."""
+        sweep, (theory, seed) = cls.sweep, task
+        assert sweep is not None
+        key = tuple(repr(getattr(theory, name)) for name in HUMAN_PARAMETERS)
+        if cls.last is None or cls.last[0] != key:
+            cls.last = key, solve_humans(sweep.model, theory, belief=sweep.belief, mode=sweep.mode)
+        return sweep.row(theory, seed, replace(cls.last[1], theory=theory))
+
+
+def run(sweep: Sweep, path: Path, processes: int = 1, progress: Callable[[int, int], None] | None = None) -> int:
+    """Solve what the file does not hold yet.
+
+    :param path: a CSV file; it is made, or goes on
+    :param processes: how many to use; with 1 everything happens in this one
+    :param progress: called with (rows done, rows in all) after each row
+    :return: number of rows that were solved now
+    :raises ValueError: if the file holds something else
+    """
+    done = _resume(path, sweep)
+    tasks = sweep.tasks()
+    missing = [task for task in tasks if sweep.key(*task) not in done]
+    n = len(tasks) - len(missing)
+    with path.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, sweep.columns(), lineterminator="\n")
+        for row in _solved(sweep, missing, min(processes, len(missing))):
+            writer.writerow(row)
+            stream.flush()
+            n += 1
+            if progress is not None:
+                progress(n, len(tasks))
+    return len(missing)
+
+
+def _solved(sweep: Sweep, tasks: list[tuple[Theory, int | None]], processes: int) -> Iterator[Row]:
+    if processes <= 1:
+        _Worker.start(sweep)
+        yield from map(_Worker.solve, tasks)
+        return
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)  # a fork shares the packed world instead of copying it
+    size = math.ceil(len(tasks) / (4 * processes))
+    pool = ProcessPoolExecutor(processes, context, _Worker.start, (sweep,))
+    try:
+        yield from pool.map(_Worker.solve, tasks, chunksize=size)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _resume(path: Path, sweep: Sweep) -> set[Key]:
+    """Return the keys of the complete rows of a file; leave just these in it, or the header alone."""
+    columns, rows = sweep.columns(), []
+    n_key = len(sweep.key(sweep.theory, None))
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+        found = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+        if found and found[0] != columns:
+            raise ValueError(f"{path} holds something else than rows of this sweep; give another file.")
+        rows = [row for row in found[1:] if len(row) == len(columns)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with unfinished.open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream, lineterminator="\n").writerows([columns, *rows])
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return {tuple(row[:n_key]) for row in rows}

@@ -1,0 +1,133 @@
+"""Does a sweep solve every combination once, and go on where it was stopped?"""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from empo_gym import ChainWorld, TabularModel, Theory, solve_humans, solve_robot
+from empo_gym import sweep as sweeps
+from empo_gym.sweep import Sweep, attained, gini, parse_grid, run
+
+CHAIN = ChainWorld(length=4, horizon=3, slip=0.25, gates=(2,), starts=(0, 3))
+GRID = {"beta_r": [1.0, 5.0], "beta_h": [2.0, float("inf")], "zeta": [1.0, 2.0]}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return TabularModel.pack(CHAIN)
+
+
+def read(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_each_row_is_the_solution_of_its_combination(tmp_path, model):
+    path = tmp_path / "made" / "sweep.csv"
+    assert run(Sweep(model, Theory(), GRID, belief="uniform"), path) == 8
+    rows = read(path)
+    assert len({(row["beta_r"], row["beta_h"], row["zeta"]) for row in rows}) == len(rows) == 8
+    for row in rows:
+        theory = replace(Theory(), **{name: float(row[name]) for name in GRID})
+        solution = solve_robot(model, solve_humans(model, theory, belief="uniform"), theory)
+        x_h = solution.x_h[0, 0]
+        assert float(row["v_r"]) == solution.v_r[0, 0] and float(row["u_r"]) == solution.u_r[0, 0]
+        assert [float(row[f"x_h.walker {h}"]) for h in (0, 1)] == x_h.tolist()
+        assert [float(row["pi_r.still"]), float(row["pi_r.toggle"])] == solution.pi_r[0, 0].tolist()
+        assert float(row["power"]) == x_h.mean() and float(row["inequality"]) == pytest.approx(gini(x_h))
+        assert row["gamma_r"] == "0.99" and row["attained"] == row["residual"] == ""
+
+
+def test_the_humans_are_solved_once_per_combination_of_their_own_parameters(tmp_path, model, monkeypatch):
+    solved = []
+    monkeypatch.setattr(sweeps, "solve_humans", lambda *a, **k: solved.append(a[1].beta_h) or solve_humans(*a, **k))
+    run(Sweep(model, Theory(), GRID), tmp_path / "sweep.csv")
+    assert solved == GRID["beta_h"]
+
+
+def test_a_stopped_sweep_goes_on_and_a_row_that_was_cut_off_is_written_anew(tmp_path, model, monkeypatch):
+    whole, path = tmp_path / "whole.csv", tmp_path / "sweep.csv"
+    sweep = Sweep(model, Theory(), GRID)
+    run(sweep, whole)
+
+    def stop(n, total):
+        if n == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(sweep, path, progress=stop)
+    text = path.read_text()
+    assert text == "".join(whole.read_text().splitlines(keepends=True)[:4])
+    path.write_text(text[:-20])
+    seen = []
+    assert run(sweep, path, progress=lambda n, total: seen.append((n, total))) == 6
+    assert path.read_text() == whole.read_text() and seen == [(n, 8) for n in range(3, 9)]
+    assert run(sweep, path) == 0 and path.read_text() == whole.read_text()
+    larger = replace(sweep, grid={**GRID, "beta_r": [1.0, 5.0, 20.0]})
+    assert run(larger, path) == 4 and len(read(path)) == 12
+
+
+def test_two_processes_write_the_same_file_as_one(tmp_path, model):
+    for processes in (1, 2):
+        run(Sweep(model, Theory(), GRID), tmp_path / f"{processes}.csv", processes)
+    assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
+
+
+def test_a_file_of_something_else_is_left_alone(tmp_path, model):
+    path = tmp_path / "notes.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="something else"):
+        run(Sweep(model, Theory(), GRID), path)
+    assert path.read_text() == "a,b\n1,2\n"
+
+
+def test_seeds_add_what_happens_in_episodes(tmp_path, model):
+    path = tmp_path / "sweep.csv"
+    run(Sweep(model, Theory(beta_r=50.0), {}, seeds=(0, 1), episodes=500), path)
+    first, second = read(path)
+    assert (first["seed"], second["seed"]) == ("0", "1") and first["v_r"] == second["v_r"]
+    assert first["attained"] != second["attained"] and 0.0 < float(first["attained"]) < 2.0
+
+
+def test_simulated_episodes_attain_goals_as_often_as_the_solution_says(model):
+    # Without discounting, v_h_e is the probability of attaining a goal; a robot that expects them alone is beta_r = 0.
+    theory = Theory(gamma_h=1.0, beta_r=2.0)
+    lonely = TabularModel.pack(ChainWorld(length=4, horizon=3, slip=0.25, gates=(2,), starts=(0,)))
+    solution = solve_robot(lonely, solve_humans(lonely, theory), theory)
+    n = 20_000
+    expected = float(solution.v_h_e[0][0, 0].mean())
+    found = attained(solution, n, 3, np.random.default_rng(0)).mean()
+    assert found == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / n))
+
+
+def test_worlds_without_horizon_report_their_residual(tmp_path):
+    path = tmp_path / "sweep.csv"
+    model = TabularModel.pack(ChainWorld(length=4, horizon=None, slip=0.25, gates=(2,), starts=(0,)))
+    run(Sweep(model, Theory(gamma_h=0.9, gamma_r=0.9), {"beta_r": [0.0, 2.0]}, seeds=(3,), episodes=10, steps=5), path)
+    assert all(float(row["residual"]) <= 1e-10 and row["n_other_solutions"] == "0" for row in read(path))
+
+
+def test_inequality_is_zero_among_equals_and_grows_with_the_difference():
+    assert gini(np.array([0.3, 0.3, 0.3])) == 0.0 and gini(np.array([0.4])) == 0.0
+    assert gini(np.array([1.0, 0.0])) == 0.5 > gini(np.array([0.9, 0.1])) > 0.0
+
+
+def test_a_grid_is_read_from_words():
+    assert parse_grid(["beta_r=1,5,inf", "zeta=2"]) == {"beta_r": [1.0, 5.0, float("inf")], "zeta": [2.0]}
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("beta_r", "NAME=VALUE,VALUE"),
+        ("beta_r=", "NAME=VALUE,VALUE"),
+        ("beta_r=a,b", "NAME=VALUE,VALUE"),
+        ("beta_q=1", "no parameter 'beta_q'; did you mean"),
+        ("zeta=0.5", r"zeta must be a number in \[1, inf\)"),
+    ],
+)
+def test_a_wrong_grid_is_refused_in_a_sentence(word, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        parse_grid([word])
