@@ -1,6 +1,7 @@
 """The FR3 environments: is the arm the FR3's, does the inverse kinematics arrive, is the target in the pixels alone?"""
 
 import importlib.util
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -26,6 +27,18 @@ def test_without_mujoco_making_one_says_what_to_install():
     code = f"import sys; sys.modules['mujoco'] = None; import gymnasium, empo_gym; gymnasium.make({REACH!r})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 1 and "pip install 'empo[franka]'" in run.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("library", ["osmesa", "no_such_library", "disable"])
+def test_without_a_graphics_library_making_one_says_what_to_set(library):
+    """``osmesa`` may be installed; then the environment is simply made."""
+    if importlib.util.find_spec("mujoco") is None:
+        pytest.skip("the extra `franka` (MuJoCo) is not installed")
+    code = f"import gymnasium, empo_gym; gymnasium.make({REACH!r}).close(); print('made')"
+    environment = os.environ | {"MUJOCO_GL": library}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    told = f"GraphicsError: no OpenGL context can be made (MUJOCO_GL='{library}')"
+    assert told in run.stderr or (library == "osmesa" and run.stdout == "made\n")
 
 
 if importlib.util.find_spec("mujoco") is None:

@@ -19,6 +19,8 @@ _NO_SCREEN = sys.platform == "linux" and not os.environ.get("DISPLAY")
 _TOO_LATE = _NO_SCREEN and "mujoco" in sys.modules and not os.environ.get("MUJOCO_GL")
 if _NO_SCREEN:
     os.environ.setdefault("MUJOCO_GL", "egl")  # read by mujoco when it is imported; its own default needs a screen
+_CHOSEN = os.environ.get("MUJOCO_GL", "")
+_OBSTACLE = "mujoco was imported before empo_gym.franka and looks for a screen" if _TOO_LATE else ""
 
 try:
     import mujoco
@@ -26,6 +28,13 @@ except ImportError as error:
     raise ImportError(
         f"the FR3 environments need MuJoCo 3.4 or newer ({error}); install it with: pip install 'empo[franka]'"
     ) from error
+except Exception as error:  # the graphics library is missing: mujoco itself still works when it is told to do without
+    _OBSTACLE = str(error) or type(error).__name__
+    os.environ["MUJOCO_GL"] = "disable"
+    try:
+        import mujoco
+    finally:
+        os.environ["MUJOCO_GL"] = _CHOSEN
 
 
 class GraphicsError(RuntimeError):
@@ -57,8 +66,8 @@ class Camera:
     """
 
     def __init__(self, model, name: str, size: int, quality: Quality):
-        if _TOO_LATE:
-            raise GraphicsError(_explain("mujoco was imported before empo_gym.franka and looks for a screen"))
+        if _OBSTACLE:
+            raise GraphicsError(_explain(_OBSTACLE))
         previous = _set_quality(model, quality)
         try:
             self._renderer = mujoco.Renderer(model, height=size, width=size, max_geom=1000)
@@ -92,9 +101,8 @@ def _set_quality(model, quality: Quality) -> Quality:
 
 
 def _explain(reason: str) -> str:
-    chosen = os.environ.get("MUJOCO_GL", "")
     return (
-        f"no OpenGL context can be made (MUJOCO_GL={chosen!r}): {reason}; on a machine without screen set MUJOCO_GL=egl "
+        f"no OpenGL context can be made (MUJOCO_GL={_CHOSEN!r}): {reason}; on a machine without screen set MUJOCO_GL=egl "
         "before Python starts (it needs libegl1 and libgl1-mesa-dri), or MUJOCO_GL=osmesa (libosmesa6)"
     )
 
