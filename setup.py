@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 ZOO = ["rl_zoo3>=2.9,<3", "requests", "pandas", "seaborn", "tensorboard"]
 PLOTS = ["matplotlib>=3.8", "pillow>=10"]
 PETTINGZOO = ["pettingzoo>=1.24"]
+FRANKA = ["mujoco>=3.4,<5"]
+OPTIM = ["pytorch_optimizer>=3", "dog-optimizer"]
 DEV = [
     "pytest>=8",
     "pytest-xdist",
@@ -48,7 +50,7 @@ setup(
         "tqdm",
         "rich",
     ],
-    extras_require={"zoo": ZOO, "plots": PLOTS, "pettingzoo": PETTINGZOO, "dev": DEV},
+    extras_require={"zoo": ZOO, "plots": PLOTS, "pettingzoo": PETTINGZOO, "franka": FRANKA, "optim": OPTIM, "dev": DEV},
     entry_points={"console_scripts": ["empo = empo_gym.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",
