@@ -197,10 +197,14 @@ def test_a_goal_that_cannot_be_meant_is_one_sentence_with_its_place(written, wor
 
 
 def test_goals_without_end_are_an_error():
-    endless = {"all": ["1,1"]}
+    endless, deep = {"all": ["1,1"]}, "1,1"
     endless["all"].append(endless)
-    with pytest.raises(WorldError, match="nested more than 20 deep"):
+    with pytest.raises(WorldError, match="contains itself"):
         workshop(endless)
+    for _ in range(30):
+        deep = {"not": deep}
+    with pytest.raises(WorldError, match="nested more than 20 deep"):
+        workshop(deep)
 
 
 def test_nobody_can_want_to_hold_something_where_nothing_is_picked_up():

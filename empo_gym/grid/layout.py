@@ -96,11 +96,13 @@ class Codec(NamedTuple):
     """How states and registers translate into each other.
 
     :param slot: (n_slots,) int64, register of each component of a state
+    :param component: (n_registers,) int64, component of a state that each register is, -1 if it is none
     :param groups: (n, 2) int64, ranges of components of equal objects
     :param start: (n_registers,) int64, registers of the initial state, who and what is where left out
     """
 
     slot: NDArray[np.int64]
+    component: NDArray[np.int64]
     groups: NDArray[np.int64]
     start: NDArray[np.int64]
 
@@ -164,8 +166,11 @@ def build_layout(spec: GridSpec) -> Layout:
     dims = _dims(spec, len(things), place)
     slots, radices = _slots(spec, dims, order, place, tiles)
     dims[N_SLOTS] = len(slots)
+    component = np.full(dims[N_REGISTERS], -1, dtype=np.int64)
+    component[slots] = np.arange(len(slots))
     codec = Codec(
         slot=np.array(slots, dtype=np.int64),
+        component=component,
         groups=_groups([kinds.index(tile) for tile in tiles], slots, int(dims[LOC])),
         start=_start(spec, dims, order, place, place_of, things),
     )

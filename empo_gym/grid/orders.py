@@ -141,9 +141,15 @@ def choose(t, codec, w, x, i, action):
     """Let an agent choose an action that has been tried; combine its turn with those of the agents before it."""
     if x.seat[i, FORCED] >= 0:
         action = x.seat[i, FORCED]
-    x.seat[i, CHOSEN] = action
     for s in range(codec.slot.size):
         x.sure[i + 1, s] = x.sure[i, s] + x.solo[i, action, 0, s]
+    join(x, i, action)
+
+
+@inlined
+def join(x, i, action):
+    """Note what an agent has chosen, and whether that meets what the agents before it have chosen."""
+    x.seat[i, CHOSEN] = action
     met = np.uint64(0)
     for k in range(x.union.shape[2]):
         reads, writes = x.touched[i, action, 0, k], x.touched[i, action, 1, k]

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from empo_gym.grid.dynamics import MAX_OUTCOMES
 from empo_gym.grid.groups import walk_groups
 from empo_gym.grid.layout import N_AGENTS, Layout
-from empo_gym.grid.orders import begin, choose, occupy, try_all
+from empo_gym.grid.orders import begin, join, occupy, try_all
 from empo_gym.grid.registers import ZERO, inlined, kernel
 from empo_gym.grid.rows import sort_equals
-from empo_gym.grid.scratch import CHANCE, CHOSEN, FIRST, GROUP_OF, KIND_OF_STEP, MEETING, MEMBERS, OUTCOMES, SURE, new_work
+from empo_gym.grid.scratch import CHOSEN, FIRST, FORCED, GROUP_OF, KIND_OF_STEP, MEETING, MEMBERS, OUTCOMES, new_work
 
 
 @inlined
@@ -57,16 +57,15 @@ def sample(t, codec, w, x, states, actions, u, first, successors):
         begin(t, codec, w, x, states[s])
         try_all(t, codec, w, x, actions[s], actions[s])
         for i in range(n):
-            choose(t, codec, w, x, i, np.int64(actions[s, i]))
+            join(x, i, x.seat[i, FORCED] if x.seat[i, FORCED] >= 0 else np.int64(actions[s, i]))
         kind = x.seat[n, KIND_OF_STEP]
         fits = kind != MEETING or walk_groups(t, codec, w, x)
         occupy(t, w, ZERO)
         if not fits:
             return s
         for c in range(states.shape[1]):
-            successors[s, c] = x.sure[n, c] if kind == SURE else x.base[c]
-        if kind != SURE:
-            draw_changes(t, x, kind == CHANCE, u[s], successors[s])
+            successors[s, c] = x.base[c]
+        draw_changes(t, x, kind != MEETING, u[s], successors[s])
         sort_equals(codec.groups, successors[s])
     return states.shape[0]
 

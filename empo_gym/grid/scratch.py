@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.grid.layout import N_ACTIONS, N_AGENTS, N_CELLS, N_OBJECTS, N_PLACES, N_SLOTS, N_WORDS, Layout
-from empo_gym.grid.registers import Work, inlined
+from empo_gym.grid.registers import TOP, Work, inlined
 from empo_gym.grid.rules import N_BRANCHES
 
 # Columns of ``seat``: per agent; per group, which carries the number of its first agent; per depth of the walk.
@@ -85,9 +85,13 @@ def new_work(layout: Layout, pool: int = 256) -> tuple[Work, Scratch]:
 
 @inlined
 def changes(codec, w, x, row):
-    """Write the difference that the turns so far make to each component of the state."""
+    """Write the difference that the turns so far make to each component of the state; the log knows which have changed."""
     for s in range(codec.slot.size):
-        row[s] = w.reg[codec.slot[s]] - x.base[s]
+        row[s] = 0
+    for k in range(1, w.log[TOP, 0] + 1):
+        s = codec.component[w.log[k, 0]]
+        if s >= 0:
+            row[s] = w.reg[codec.slot[s]] - x.base[s]
 
 
 @inlined
