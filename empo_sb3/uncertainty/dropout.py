@@ -14,7 +14,7 @@ import numpy as np
 import torch as th
 from torch import nn
 
-from empo_sb3.uncertainty.states import as_tensor
+from empo_sb3.uncertainty.states import as_tensor, private_stream
 
 Dropout = nn.modules.dropout._DropoutNd
 
@@ -87,8 +87,8 @@ class MCDropout:
         return result
 
     def _look(self, states: Any) -> np.ndarray:
-        with th.no_grad(), th.random.fork_rng(devices=cuda_devices(self.network)), only_dropout_on(self.network):
-            th.manual_seed(int(self.rng.integers(2**63)))
+        seed = int(self.rng.integers(2**63))
+        with th.no_grad(), private_stream(seed, cuda_devices(self.network)), only_dropout_on(self.network):
             answers = th.stack([self.answer(states).double() for _ in range(self.n_samples)])
         return answers.var(dim=0).flatten(1).mean(dim=1).cpu().numpy()
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.func import functional_call, vmap
 
 from empo_sb3.uncertainty.rnd import random_mlp
-from empo_sb3.uncertainty.states import RunningMoments, as_tensor
+from empo_sb3.uncertainty.states import RunningMoments, as_tensor, private_stream
 
 Forward = Callable[[nn.ModuleList, th.Tensor], th.Tensor]
 
@@ -73,8 +73,7 @@ class Ensemble:
     def _build(self, states: th.Tensor) -> None:
         n_inputs = states[0].numel()
         make = self.make_network or (lambda: random_mlp(n_inputs, (64, 64, self.n_outputs)))
-        with th.random.fork_rng(devices=[]):
-            th.manual_seed(self.seed)
+        with private_stream(self.seed):
             self.members = nn.ModuleList(make() for _ in range(self.ensemble_size))
             self.random_function = make().requires_grad_(False)
         if self.forward == "batched" and any(isinstance(module, nn.RNNBase) for module in self.members.modules()):

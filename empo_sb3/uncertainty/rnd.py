@@ -16,7 +16,7 @@ import numpy as np
 import torch as th
 from torch import nn
 
-from empo_sb3.uncertainty.states import RunningMoments, as_tensor
+from empo_sb3.uncertainty.states import RunningMoments, as_tensor, private_stream
 
 
 def random_mlp(n_inputs: int, widths: Sequence[int]) -> nn.Sequential:
@@ -58,8 +58,7 @@ class RND:
         self.target: nn.Sequential | None = None
 
     def _build(self, n_inputs: int) -> None:
-        with th.random.fork_rng(devices=[]):
-            th.manual_seed(self.seed)
+        with private_stream(self.seed):
             self.target = random_mlp(n_inputs, (*self.net_arch, self.n_features)).requires_grad_(False)
             wide = (self.n_features,) * 2
             self.predictor = random_mlp(n_inputs, (*self.net_arch, *wide, self.n_features))

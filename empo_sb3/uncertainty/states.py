@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,23 @@ def as_tensor(states: Any) -> th.Tensor:
         return th.cat([as_tensor(states[key]).flatten(1) for key in sorted(states)], dim=1)
     tensor = th.as_tensor(states).detach().to("cpu", th.float32)
     return tensor[:, None] if tensor.ndim == 1 else tensor
+
+
+@contextmanager
+def private_stream(seed: int, devices: Sequence[th.device] = ()) -> Iterator[None]:
+    """
+    Torch's random numbers come from a stream of their own; afterwards the usual one goes on as if nothing had been drawn.
+
+    :param seed: of the private stream
+    :param devices: the accelerators on which numbers are drawn; the streams of others are not touched
+    """
+    with th.random.fork_rng(devices=devices):
+        # torch.manual_seed would seed every accelerator, also those whose stream is not put back
+        th.random.default_generator.manual_seed(seed)
+        for device in devices:
+            with th.cuda.device(device):
+                th.cuda.manual_seed(seed)
+        yield
 
 
 class RunningMoments:
