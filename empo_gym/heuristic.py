@@ -7,8 +7,9 @@ goal, an action loses E d(s') - min over actions, where no outcome counts as mor
 then chooses as in equation (2): habit with weight ``nu_h``, else a softmax of ``-beta_h`` times the loss. Who cannot reach its
 goal alone goes as near as it can.
 
-Paths are searched from the human's state outwards, best first: a state counts as near to the goal as the walls alone allow.
-What was searched is kept, and a part of the world that is small enough is searched once and for all.
+Where all that a human could do alone is few enough states, paths are exact. On larger maps a human walks
+(:mod:`empo_gym.grid.walking`) where walking leads to the goal. Else paths are searched from the human's state outwards, best
+first: a state counts as near to the goal as the walls alone allow. What was searched is kept.
 """
 
 from __future__ import annotations
@@ -153,12 +154,14 @@ class Planner:
         self._world, self._human, self._theory = world, human, theory
         self._alone = Alone(world, human)
         self._goals = world.goal_sets[human].goals
+        cells = [goal_cells(goal) for goal in self._goals]
+        self._of_cells = np.array([bool(named) for named in cells])
+        self._walk = self._alone.walker(cells, PATIENCE, DETOUR)
         self._rest = np.array(world.agents[world.n_robots + human].resting_policy)
         self._regions: list[Region] = []
         self._away: Recent[NDArray[np.int64]] = Recent(4096)
         self._choices: Recent[tuple[Floats, NDArray[np.int64]]] = Recent(128)
         self._paths: Recent[list[Known]] = Recent(4096)
-        self._is_small = True
         self._policies: Recent[Floats] = Recent(200_000)
 
     def policies(self, states: NDArray[np.int32], goals: Numbers) -> Floats:
@@ -167,6 +170,11 @@ class Planner:
         blocked = self._blocked(states)
         chosen = np.empty((len(own), self._alone.n_actions))
         left = np.ones(len(own), dtype=np.bool_)
+        if not self._is_small:
+            ahead, walkable = self._walk(own, goals, blocked)
+            left = ~(walkable & self._of_cells[goals] & self._alone.is_alive(own))
+            losses = ahead - ahead.min(axis=1, keepdims=True)
+            chosen[~left] = human_policy(-losses[~left], self._theory.beta_h, self._theory.nu_h)
         for goal in np.unique(goals).tolist():
             # Only goals that name cells hold whatever the others do.
             for region in self._regions if goal_cells(self._goals[goal]) else ():
@@ -179,6 +187,16 @@ class Planner:
         for i in np.flatnonzero(left).tolist():
             chosen[i] = self._policy(own[i], states[i], int(goals[i]), np.union1d([0], blocked[i]))
         return chosen
+
+    @cached_property
+    def _is_small(self) -> bool:
+        """Whether all that the human could do alone from the start is few enough states to be searched once and for all."""
+        region, done = Region.around(self._alone, self._alone.project(np.array([self._world.initial_state()]))[0]), 0
+        while done < len(region.index) <= SMALL:
+            numbers = np.arange(done, len(region.index))
+            region.expand(self._alone, numbers)
+            done += len(numbers)
+        return len(region.index) <= SMALL
 
     def _blocked(self, states: NDArray[np.int32]) -> NDArray[np.int64]:
         """Return (n, n_others) the places of others near the human plus 1, 0 for those further away."""
@@ -220,11 +238,7 @@ class Planner:
 
     def _explore(self, own: NDArray[np.int32], goal: int, whole: NDArray[np.int32]) -> Known:
         """Search around an own state, all of its part of the world if that is small."""
-        if self._is_small:
-            region = self._explored(own, whole, goal, SMALL)
-            self._is_small = not region.is_open.any()
-        if not self._is_small:
-            region = self._explored(own, whole, goal, 0)
+        region = self._explored(own, whole, goal, SMALL if self._is_small else 0)
         policies, distance = self._choice(region, goal, whole)
         if not region.is_open.any():
             self._regions = [*self._regions[-7:], region]

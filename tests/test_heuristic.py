@@ -129,16 +129,58 @@ def states_of(env, n, seed=0):
     return states
 
 
-def test_what_is_remembered_does_not_change_the_answer(monkeypatch):
+ROOMS = """
+We We We We We We We
+We Ay .. We .. .. We
+We .. .. Cr .. .. We
+We .. .. We We Or We
+We .. .. .. Ae .. We
+We We We We We We We
+"""
+
+
+def test_what_is_remembered_does_not_change_the_answer():
     world = grid(LOCKED, "5,1", "1,1")
-    env = RobotEnv(world, human_policy="uniform")
-    states = states_of(env, 25)
+    states = states_of(RobotEnv(world, human_policy="uniform"), 25)
     together = PathHumans(world, Theory(beta_h=2.0))
-    monkeypatch.setattr("empo_gym.heuristic.SMALL", 0)  # searches only as far as it needs
     for state in states:
         for goal in (0, 1):
             apart = PathHumans(world, Theory(beta_h=2.0)).policy(state, 0, goal)
             assert together.policy(state, 0, goal) == pytest.approx(apart), (world.describe(state), goal)
+
+
+@pytest.mark.parametrize("keywords", [{"actions": "object"}, {"actions": "compass"}, {"actions": "small"}])
+def test_walking_on_a_large_map_is_what_exact_paths_say_where_there_are_no_things_to_move(monkeypatch, keywords):
+    world = grid(ROOMS, "5,1", "1,4", "5,4", **keywords)
+    states = states_of(RobotEnv(world, human_policy="uniform"), 60)
+    exact = PathHumans(world, Theory(beta_h=0.7))
+    small = {(state, goal): exact.policy(state, 0, goal) for state in states for goal in range(3)}
+    monkeypatch.setattr("empo_gym.heuristic.SMALL", 0)
+    walking, compared = PathHumans(world, Theory(beta_h=0.7)), 0
+    for (state, goal), expected in small.items():
+        robot, human = world.agent_positions([state])[0]
+        if abs(robot - human).sum() > 2:  # near others, the two look ahead differently far
+            assert walking.policy(state, 0, goal) == pytest.approx(expected), (world.describe(state), goal)
+            compared += 1
+    assert compared > 40
+
+
+@pytest.mark.parametrize(
+    "text, goal", [(LOCKED, "5,1"), (ROOMS, "5,1"), ("We We We We We We\nWe Ay Bl .. .. We\nWe We We We Ae We", "3,1")]
+)
+def test_on_a_large_map_ways_are_as_short_as_on_a_small_one(monkeypatch, text, goal):
+    world = grid(text, goal)
+    exact = len(steps_to(world))
+    monkeypatch.setattr("empo_gym.heuristic.SMALL", 0)
+    assert len(steps_to(world)) == exact < 60
+
+
+def test_on_a_large_map_it_walks_around_a_robot_and_waits_where_it_cannot_pass(monkeypatch):
+    monkeypatch.setattr("empo_gym.heuristic.SMALL", 0)
+    wide = grid("We We We We We We\nWe Ay Ae .. .. We\nWe .. .. .. .. We\nWe We We We We We", "3,1", actions="compass")
+    assert len(steps_to(wide)) == 4
+    narrow = grid("We We We We We We\nWe Ay Ae .. .. We\nWe We We We We We", "3,1", actions="compass")
+    assert len(steps_to(narrow, limit=12)) == 12 and len(steps_to(narrow, robots=2, limit=12)) <= 4
 
 
 def test_asking_for_many_states_at_once_is_asking_for_each():

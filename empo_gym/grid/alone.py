@@ -7,7 +7,7 @@ there is the others, living or dead, and what they carry. States of the whole wo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from empo_gym.grid.dynamics import Dynamics
 from empo_gym.grid.layout import AGENT, KILL, LOC, N_AGENTS, N_CELLS, STATE, TERRAIN, WAIT, build_layout
 from empo_gym.grid.reading import Reading
+from empo_gym.grid.walking import Walker
 from empo_gym.world import Successors
 
 if TYPE_CHECKING:
@@ -66,6 +67,20 @@ class Alone:
         own[:, self._located] = np.where(mine, n_cells, np.where(others, n_cells + 1, beyond))
         own[:, self._waiting] = 0
         return own.astype(np.int32)
+
+    def walker(self, goals: Sequence[Sequence[tuple[int, int]]], patience: int, detour: int) -> Walker:
+        """Return what tells distances of walking.
+
+        :param goals: the cells of each goal, none for a goal that is not of cells
+        """
+        is_goal = np.zeros((len(goals), self.n_places), dtype=np.bool_)
+        for row, cells in zip(is_goal, goals, strict=True):
+            row[[self._own.place_of[cell] for cell in cells if cell in self._own.place_of]] = True
+        return Walker(self._own, is_goal, patience, detour)
+
+    def is_alive(self, own: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Return (n,) whether the human lives."""
+        return Reading(self._own, own).alive(0)
 
     def lift(self, own: NDArray[np.int32], whole: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return (n, n_components) states of the whole world that look like ``own`` states to the human.
