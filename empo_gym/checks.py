@@ -157,6 +157,11 @@ def _check_wrong_actions(sample: _Sample) -> None:
             sample.world.transition_probabilities(start, tuple(actions))
         except ValueError:
             continue
+        except Exception as error:
+            raised = type(error).__name__
+            raise WorldCheckError(
+                f"Asking for {agent.name}'s action {agent.n_actions}, which it has not, raises {raised}."
+            ) from error
         raise WorldCheckError(f"{agent.name} has no action {agent.n_actions}, yet asking for it raises no ValueError.")
 
 

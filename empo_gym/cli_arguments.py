@@ -71,10 +71,13 @@ def solve_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(float(text))
-    if value < 1 or value != float(text):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
-    return value
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value >= 1.0 or not value.is_integer():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(value)
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:

@@ -176,8 +176,9 @@ class RobotPhase:
 
 def powerless_sentence(model: TabularModel, s: int, h: int, when: str = "") -> str:
     """Say that human ``h`` can reach nothing from state ``s``."""
-    human, goals = model.agents[model.n_robots + h].name, "; ".join(model.goal_sets[h].names)
+    name, goals = model.agents[model.n_robots + h].name, "; ".join(model.goal_sets[h].names)
+    human = name if name == f"human {h}" else f"{name} (human {h})"
     return (
-        f"{human} (human {h}) can reach none of its goals ({goals}) from state {model.state(s)}{when}; "
+        f"{human} can reach none of its goals ({goals}) from state {model.state(s)}{when}; "
         "give it another goal or set x_h_min above 0."
     )

@@ -26,20 +26,30 @@ Floats = NDArray[np.float64]
 _MOVES = {"east": 0, "south": 1, "west": 2, "north": 3}
 _SIDES = ((1, 0), (0, 1), (-1, 0), (0, -1))
 _TILE = 32
+STATIONARY_STEPS = 20
+
+
+def n_steps_shown(solution: EmpoSolution) -> int:
+    """Return the number of steps that pictures follow."""
+    return STATIONARY_STEPS if solution.mode == "stationary" else len(solution.pi_r)
 
 
 def visits(solution: EmpoSolution) -> Floats:
-    """Return (horizon + 1, n_states) probabilities of being in each state at each time, under ``pi_r`` and ``pibar``."""
+    """Return (n_steps + 1, n_states) probabilities of being in each state at each time, under ``pi_r`` and ``pibar``.
+
+    There are as many steps as decisions; of a stationary solution, which has no end, ``STATIONARY_STEPS`` are followed.
+    """
     model = solution.model
-    n_steps, n_joint = len(solution.pi_r), model.n_joint
+    n_steps, n_joint = n_steps_shown(solution), model.n_joint
     entries = np.diff(model.indptr)
     reached = np.zeros((n_steps + 1, model.n_states))
     reached[0, 0] = 1.0
     for t in range(n_steps):
         states = np.flatnonzero(reached[t])
-        joint = solution.pi_r[t, states]
+        layer = solution.layer(t)
+        joint = solution.pi_r[layer, states]
         for pibar in solution.prior.pibar:
-            joint = (joint[:, :, None] * pibar[t, states][:, None, :]).reshape(len(states), -1)
+            joint = (joint[:, :, None] * pibar[layer, states][:, None, :]).reshape(len(states), -1)
         weights = joint * reached[t, states][:, None]
         rows = (states[:, None] * n_joint + np.arange(n_joint)).ravel()
         counts = entries[rows]
@@ -63,13 +73,15 @@ def power_map(solution: EmpoSolution, world: Any = None, times: Sequence[int] | 
     :raises ValueError: if there is no world
     """
     world = _world(solution, world)
-    n_steps = len(solution.x_h)
+    n_steps = n_steps_shown(solution)
     if times is None:
         times = sorted({round(share * max(n_steps - 2, 0)) for share in (0.0, 1 / 3, 2 / 3, 1.0)})
     n_humans = solution.x_h.shape[2]
     reached = visits(solution)
     cells = [np.asarray(world.positions(solution.model.states, h)) for h in range(n_humans)]
-    maps = [[_by_cell(world, cells[h], reached[t], solution.x_h[t, :, h]) for t in times] for h in range(n_humans)]
+    maps = [
+        [_by_cell(world, cells[h], reached[t], solution.x_h[solution.layer(t), :, h]) for t in times] for h in range(n_humans)
+    ]
     top = max(float(np.nanmax(m)) for row in maps for m in row)
     figure = _figure(max(0.42 * world.width, 2.2) * len(times) + 1.2, (0.42 * world.height + 0.5) * n_humans + 0.5)
     grid = figure.subplots(n_humans, len(times), squeeze=False)
@@ -115,10 +127,11 @@ def policy_arrows(solution: EmpoSolution, world: Any = None, until: int | None =
     n_robots = sum(agent.role == "robot" for agent in world.agents)
     if n_robots == 0 or not hasattr(world, "agent_positions"):
         raise ValueError("policy_arrows needs a grid world with a robot: it draws an arrow where the robot stands.")
-    n_steps = len(solution.pi_r)
+    n_steps = n_steps_shown(solution)
     weights = visits(solution)[: (n_steps + 1) // 2 if until is None else min(max(until, 1), n_steps)]
-    policy = np.nan_to_num(solution.pi_r[: len(weights)]) * weights[:, :, None]
-    by_state = policy.sum(axis=0).reshape(len(weights[0]), *[agent.n_actions for agent in world.agents[:n_robots]])
+    layers = [solution.layer(t) for t in range(len(weights))]
+    by_state = sum(np.nan_to_num(solution.pi_r[k]) * weight[:, None] for k, weight in zip(layers, weights, strict=True))
+    by_state = by_state.reshape(len(weights[0]), *[agent.n_actions for agent in world.agents[:n_robots]])
     places = np.asarray(world.agent_positions(solution.model.states))
     figure = _figure(0.85 * world.width * n_robots, 0.85 * world.height + 0.4)
     grid = figure.subplots(1, n_robots, squeeze=False)
@@ -188,10 +201,11 @@ def value_curve(solutions: EmpoSolution | Mapping[str, EmpoSolution]) -> Figure:
     for k, (name, solution) in enumerate(named.items()):
         reached = visits(solution)[:-1]
         times = np.arange(len(reached))
-        left.plot(times, _expected(reached, solution.v_r[:-1]), color=f"C{k}", marker=".", label=name)
+        layers = [solution.layer(t) for t in times.tolist()]
+        left.plot(times, _expected(reached, solution.v_r[layers]), color=f"C{k}", marker=".", label=name)
         for h in range(solution.x_h.shape[2]):
             label = name if solution.x_h.shape[2] == 1 else f"{name}, human {h}"
-            power = _expected(reached, solution.x_h[:, :, h])
+            power = _expected(reached, solution.x_h[layers, :, h])
             right.plot(times, power, styles[h % len(styles)], color=f"C{k}", marker=".", label=label)
     left.set(xlabel="t", ylabel="expected $V_r$", title="value of the robot's future")
     right.set(xlabel="t", ylabel="expected $X_h$", title="power of the humans")

@@ -8,6 +8,7 @@ planning, learning, drawing) is written against these verbs, so any Python objec
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -148,11 +149,12 @@ class World:
         :param actions: one action number per agent, robots first
         :raises ValueError: if an action is not one of the agent's
         """
-        if len(actions) != len(self.agents):
-            raise ValueError(f"A joint action needs {len(self.agents)} actions (one per agent), not {len(actions)}.")
+        if not isinstance(actions, Sequence | np.ndarray) or len(actions) != len(self.agents):
+            given = len(actions) if isinstance(actions, Sequence | np.ndarray) else repr(actions)
+            raise ValueError(f"A joint action needs {len(self.agents)} actions (one per agent), not {given}.")
         index = 0
         for agent, action in zip(self.agents, actions, strict=True):
-            if not 0 <= action < agent.n_actions or int(action) != action:
+            if not isinstance(action, numbers.Real) or not 0 <= action < agent.n_actions or int(action) != action:
                 names = ", ".join(agent.actions)
                 raise ValueError(f"{agent.name} has no action {action}; it has 0 to {agent.n_actions - 1} ({names}).")
             index = index * agent.n_actions + int(action)

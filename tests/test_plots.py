@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from empo_gym import ChainWorld, RobotEnv, TabularModel, Theory, load_world, solve_humans, solve_robot
-from empo_gym.plots import policy_arrows, power_map, save_figure, value_curve, visits
+from empo_gym.plots import STATIONARY_STEPS, policy_arrows, power_map, save_figure, value_curve, visits
 
 
 def solve(world, **theory):
@@ -121,3 +121,17 @@ def test_without_matplotlib_one_is_told_what_to_install(solution, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"empo\[plots\]"):
         value_curve(solution)
+
+
+def test_a_world_without_horizon_is_drawn_over_its_first_steps():
+    world = load_world({"map": "We We We We We\nWe Ay .. Ae We\nWe .. .. .. We\nWe We We We We"})
+    model = TabularModel.pack(world)
+    theory = Theory(gamma_h=0.9, gamma_r=0.9, beta_r=2.0)
+    solution = solve_robot(model, solve_humans(model, theory), theory)
+    reached = visits(solution)
+    assert reached.shape == (STATIONARY_STEPS + 1, model.n_states)
+    np.testing.assert_allclose(reached.sum(axis=1), 1.0)
+    for figure in (power_map(solution), policy_arrows(solution), value_curve(solution)):
+        assert figure.axes
+    shown = value_curve(solution).axes[0].lines[0].get_ydata()
+    np.testing.assert_allclose(shown[0], solution.v_r[0, 0])
