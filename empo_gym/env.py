@@ -100,6 +100,7 @@ class RobotEnv(gym.Env):
         self.t = 0
         self.goals: tuple[int, ...] = ()
         self._succeeded: tuple[bool, ...] = ()
+        self._told: dict[int, int] = {}
         self._main: Stage | None = None
         self._stage: Stage | None = None
         self._stages: Recent[Stage] = Recent(16)
@@ -336,7 +337,15 @@ class RobotEnv(gym.Env):
         :raises ValueError: for an action that does not exist
         :raises gymnasium.error.ResetNeeded: before the first reset and after the horizon
         """
-        return self.step_with(action, {})
+        told, self._told = self._told, {}
+        return self.step_with(action, told)
+
+    def tell_humans(self, told: Mapping[int, int]) -> None:
+        """Let some humans do what they are told in the next step, as learners who explore want it.
+
+        :param told: {human: action number}
+        """
+        self._told = dict(told)
 
     def step_with(self, action: Any, told: Mapping[int, int]) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """As :meth:`step`, but with some humans doing what they are told.

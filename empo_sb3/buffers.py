@@ -30,6 +30,8 @@ class PairReplayBuffer(ReplayBuffer):
         self.optimize_memory_usage = optimize_memory_usage
         self.handle_timeout_termination = handle_timeout_termination
         self.pairs = np.zeros((self.buffer_size, n_envs), dtype=np.int64)
+        self.n_recent = self.buffer_size
+        """Rows that are drawn from: the latest ones."""
 
     def add_pairs(self, pairs: np.ndarray) -> None:
         """
@@ -44,12 +46,22 @@ class PairReplayBuffer(ReplayBuffer):
 
     def sample_pairs(self, batch_size: int) -> np.ndarray:
         """(batch_size,) pair numbers drawn uniformly, with replacement."""
-        stored = self.pairs[: self.size()].reshape(-1)
-        return stored[np.random.randint(0, len(stored), size=batch_size)]
+        n_rows = min(self.size(), self.n_recent)
+        rows, envs = np.divmod(np.random.randint(0, n_rows * self.n_envs, size=batch_size), self.n_envs)
+        return self.pairs[(self.pos - n_rows + rows) % self.buffer_size, envs]
 
     def n_stored(self) -> int:
-        """Number of pairs in the buffer."""
-        return self.size() * self.n_envs
+        """Number of pairs that can be drawn."""
+        return min(self.size(), self.n_recent) * self.n_envs
+
+    def shrink_to_present(self) -> None:
+        """Draw from no more pairs than are stored now, so that each new one displaces the oldest."""
+        self.n_recent = max(min(self.size(), self.n_recent), 1)
+
+    def reset(self) -> None:
+        """Forget all pairs."""
+        super().reset()
+        self.n_recent = self.buffer_size
 
     def add(self, *args: Any, **kwargs: Any) -> None:
         """Not available: transitions are stored by :meth:`add_pairs`."""

@@ -5,15 +5,16 @@ The numbers that define the answer live in :class:`empo_gym.theory.Theory`. Both
 """
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 from empo_gym.theory import Theory
-from empo_sb3.schedules import Constant, InverseDecay, Linear, Schedule, SigmoidRamp
+from empo_sb3.schedules import Constant, InverseDecay, Linear, Piecewise, Schedule, SigmoidRamp
 from empo_sb3.timeline import FULL_STAGE, QUANTITIES, RAMP_STAGE, Stage, make_timeline, stage_at
 
+COOLED = 0.01
 OPTIONAL_NETWORKS = ("x_h", "u_r", "v_r")
 """Quantities that may do without a network, because they follow from the others by one equation."""
 
@@ -34,11 +35,30 @@ class TrainingConfig:
     :param use_sqrt_lr_decay: whether the rates decay in the end, by ``1/sqrt(t)``; otherwise they stay constant
     :param constant_lr_then_1_over_t: whether that decay is ``1/t`` instead
     :param lr_constant_fraction: share of the run before which no rate decays
+    :param lr_cooldown_fraction: share of the run in which, at its end, the rates fall in a straight line to a hundredth. Above
+        0 it takes the place of the decays above: networks gain more from a last calm phase
     :param total_steps: training steps of the whole run, which that share refers to (``EMPO.learn`` fills it in)
     :param epsilon_r_start: probability of a uniformly random robot action at the start
     :param epsilon_r_end: the same after ``epsilon_r_decay_steps``
     :param epsilon_r_decay_steps: steps of the linear change between the two
+    :param epsilon_h_start: the same for the humans, whose policies need no exploration to be known; likewise
+        ``epsilon_h_end``, ``epsilon_h_decay_steps``
     :param exploring_starts: share of the episodes that begin in a reachable (t, state) with few visits
+    :param goal_resample_prob: probability that a human of the environments changes its goal in a step; None leaves theirs
+    :param training_steps_per_env_step: training steps for each environment step (a whole number, or one over one); sets SB3's
+        ``train_freq`` and ``gradient_steps``, which hold where it is None
+    :param update_frequencies: by quantity, how often it is updated in relation to the others (1 where not named): the one with
+        the highest number trains in every step. ``{"v_h_e": 5, "x_h": 5}`` makes five updates of them for one of Q_r
+    :param use_lookup_tables: whether networks are tables; the same as ``TablePolicy``
+    :param use_model_based_targets: whether targets are full expectations; otherwise actions and successors are drawn from the
+        model, one for each target
+    :param replay_at_ramp: what happens to the pairs in replay at both ends of the ramp: ``"clear"`` drops them all, ``"age"``
+        lets each new pair displace the oldest
+    :param gamma_h_start: discount of V_h^e at the start of a curriculum that ends at the theory's after
+        ``gamma_h_rampup_steps``; None for no curriculum. Likewise ``gamma_r_start``, ``gamma_r_rampup_steps`` for Q_r
+    :param max_grad_norm: largest norm of a network's gradient; None for no limit
+    :param weight_decay: share of each weight that decays in a step, in units of the rate (decoupled from the gradient)
+    :param dropout: probability with which a hidden unit is silent in training
     :raises ValueError: for a number outside its range
     """
 
@@ -65,11 +85,28 @@ class TrainingConfig:
     use_sqrt_lr_decay: bool = True
     constant_lr_then_1_over_t: bool = False
     lr_constant_fraction: float = 0.0
+    lr_cooldown_fraction: float = 0.0
     total_steps: int = 0
     epsilon_r_start: float = 1.0
     epsilon_r_end: float = 0.1
     epsilon_r_decay_steps: int = 5000
+    epsilon_h_start: float = 0.0
+    epsilon_h_end: float = 0.0
+    epsilon_h_decay_steps: int = 5000
     exploring_starts: float = 0.8
+    goal_resample_prob: float | None = None
+    training_steps_per_env_step: float | None = None
+    update_frequencies: Mapping[str, int] = field(default_factory=dict)
+    use_lookup_tables: bool = False
+    use_model_based_targets: bool = True
+    replay_at_ramp: str = "clear"
+    gamma_h_start: float | None = None
+    gamma_h_rampup_steps: int = 3000
+    gamma_r_start: float | None = None
+    gamma_r_rampup_steps: int = 3000
+    max_grad_norm: float | None = None
+    weight_decay: float = 0.0
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -135,6 +172,49 @@ class TrainingConfig:
         """The probability of a random robot action over training steps."""
         return Linear(self.epsilon_r_start, self.epsilon_r_end, self.epsilon_r_decay_steps)
 
+    @cached_property
+    def epsilon_h_schedule(self) -> Schedule:
+        """The probability of a random human action over training steps."""
+        return Linear(self.epsilon_h_start, self.epsilon_h_end, self.epsilon_h_decay_steps)
+
+    def get_effective_discounts(self, step: int, theory: Theory) -> dict[str, float]:
+        """
+        The discounts that targets use at a step.
+
+        :param theory: whose discounts a curriculum ends at
+        :return: ``gamma_h`` and ``gamma_r``
+        """
+        discounts = {}
+        for name in ("gamma_h", "gamma_r"):
+            start, end = getattr(self, f"{name}_start"), getattr(theory, name)
+            ramp = Linear(end if start is None else start, end, getattr(self, f"{name}_rampup_steps"))
+            discounts[name] = ramp(step)
+        return discounts
+
+    def due_networks(self, step: int) -> tuple[str, ...]:
+        """The networks of the present stage that are updated at a step, by their frequencies."""
+        active = self.get_stage(step).networks
+        if not self.update_frequencies:
+            return active
+        frequency = {q: self.update_frequencies.get(q, 1) for q in active}
+        most = max(frequency.values())
+        return tuple(q for q in active if (step + 1) * frequency[q] // most > step * frequency[q] // most)
+
+    def environment_pace(self, n_envs: int) -> dict[str, int]:
+        """
+        SB3's ``train_freq`` and ``gradient_steps`` that ``training_steps_per_env_step`` stands for.
+
+        :param n_envs: environments that step together
+        :raises ValueError: if it is neither a whole number nor one over a whole number
+        """
+        pace = self.training_steps_per_env_step
+        if pace is None:
+            return {}
+        rare = 1 if pace >= 1 else round(1 / pace)
+        if abs(pace * rare - round(pace * rare)) > 1e-9:
+            raise ValueError(f"training_steps_per_env_step must be a whole number or one over one, not {pace}")
+        return {"train_freq": rare, "gradient_steps": round(pace * rare) * n_envs}
+
     def get_effective_beta_r(self, step: int) -> float:
         """beta_r at a step: 0 in the warm-up, rising in the ramp, then its full value."""
         return self.beta_r_schedule(step)
@@ -148,6 +228,9 @@ class TrainingConfig:
         if name not in QUANTITIES:
             raise ValueError(f"there is no learning rate of {name!r}; the quantities are {', '.join(QUANTITIES)}")
         rate = getattr(self, f"lr_{name}")
+        if self.lr_cooldown_fraction and self.total_steps:
+            begin = max(self.timeline[FULL_STAGE].start, (1 - self.lr_cooldown_fraction) * self.total_steps)
+            return Piecewise(((begin, rate), (max(begin, self.total_steps), COOLED * rate)))
         if not (self.use_sqrt_lr_decay or self.constant_lr_then_1_over_t):
             return Constant(rate)
         begin = max(self.timeline[FULL_STAGE].start, self.lr_constant_fraction * self.total_steps)
@@ -173,22 +256,56 @@ class TrainingConfig:
         return getattr(self, f"{name}_target_update_interval")
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def _is_frequencies(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(q in QUANTITIES and isinstance(n, int) and n > 0 for q, n in value.items())
+
+
+_SHARE = (lambda value: 0 <= value <= 1), "in [0, 1]"
+_SHARES = (
+    "lr_constant_fraction",
+    "lr_cooldown_fraction",
+    "exploring_starts",
+    "goal_resample_prob",
+    "gamma_h_start",
+    "gamma_r_start",
+)
+_POSITIVE = (lambda value: value > 0), "above 0"
+_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "beta_r": ((lambda value: value >= 0), "at least 0"),
+    "weight_decay": ((lambda value: value >= 0), "at least 0"),
+    "dropout": ((lambda value: 0 <= value < 1), "in [0, 1)"),
+    "max_grad_norm": _POSITIVE,
+    "training_steps_per_env_step": _POSITIVE,
+    "update_frequencies": (_is_frequencies, f"a mapping of some of {', '.join(QUANTITIES)} to whole numbers above 0"),
+    "replay_at_ramp": ((lambda value: value in ("clear", "age")), "'clear' or 'age'"),
+    **dict.fromkeys(_SHARES, _SHARE),
+}
+_ENDINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "_steps": (_is_count, "an integer of at least 0"),
+    "_interval": ((lambda value: isinstance(value, int) and value >= 1), "an integer of at least 1"),
+}
+
+
+def _range_of(name: str) -> tuple[Callable[[Any], bool], str] | None:
+    if name in _RANGES:
+        return _RANGES[name]
+    if name.startswith("lr_"):
+        return _RANGES["beta_r"]
+    if name.startswith("epsilon_") and not name.endswith("_steps"):
+        return _SHARE
+    return next((valid for ending, valid in _ENDINGS.items() if name.endswith(ending)), None)
+
+
 def _check_range(name: str, value: Any) -> None:
-    if name.endswith("_steps"):
-        valid, wanted = isinstance(value, int) and value >= 0, "an integer of at least 0"
-    elif name.endswith("_interval"):
-        valid, wanted = isinstance(value, int) and value >= 1, "an integer of at least 1"
-    elif name in _SHARES:
-        valid, wanted = 0 <= value <= 1, "in [0, 1]"
-    elif name.startswith("lr_") or name == "beta_r":
-        valid, wanted = value >= 0, "at least 0"
-    else:
-        return
-    if not valid:
-        raise ValueError(f"{name} must be {wanted}, not {value!r}")
+    allowed = _range_of(name)
+    if value is not None and allowed is not None and not allowed[0](value):
+        raise ValueError(f"{name} must be {allowed[1]}, not {value!r}")
 
 
-_SHARES = ("lr_constant_fraction", "epsilon_r_start", "epsilon_r_end", "exploring_starts")
 THEORY_NAMES = tuple(f.name for f in fields(Theory))
 TRAINING_NAMES = tuple(f.name for f in fields(TrainingConfig))
 

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch as th
 from torch import nn
 
+from empo_gym.goals import GoalSet
+from empo_gym.views import goal_cells
 from empo_sb3.transforms import Transform
 
 
@@ -23,12 +26,16 @@ class WorldSizes:
     :param horizon: number of steps
     :param n_goals: number of goals of each human
     :param robot_shape: number of actions of each robot
+    :param human_shape: number of actions of each human
+    :param goal_features: what each goal of each human is, in numbers: its human, its place and its size; all humans' in a row
     """
 
     n_states: int
     horizon: int
     n_goals: tuple[int, ...]
     robot_shape: tuple[int, ...]
+    human_shape: tuple[int, ...] = ()
+    goal_features: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def of(cls, model: Any) -> "WorldSizes":
@@ -36,7 +43,8 @@ class WorldSizes:
         if model.horizon is None:
             raise ValueError("EMPO learns worlds with a horizon; give the world one, or solve it with mode='stationary'")
         n_goals = tuple(len(goals) for goals in model.goal_sets)
-        return cls(model.n_states, model.horizon, n_goals, tuple(model.action_shape[: model.n_robots]))
+        robots, humans = tuple(model.action_shape[: model.n_robots]), tuple(model.action_shape[model.n_robots :])
+        return cls(model.n_states, model.horizon, n_goals, robots, humans, goal_features(model.goal_sets))
 
     @property
     def n_pairs(self) -> int:
@@ -76,26 +84,18 @@ class QuantityNetwork(nn.Module):
         return self.transform.invert(self(inputs))
 
 
-def table_encoder(n_pairs: int, n_outputs: int, initial: float) -> nn.Embedding:
+def goal_features(goal_sets: Sequence[GoalSet]) -> tuple[tuple[float, ...], ...]:
     """
-    One row per (t, state) pair, in double precision, with sparse gradients so that an update costs what it touches.
+    What each goal is: which human's (one unit each), then centre and extent of its cells, on the scale of all goals' cells.
 
-    :param n_pairs: number of rows
-    :param n_outputs: length of a row
-    :param initial: value of every entry
+    Goals that name no cells are told apart by one unit each instead.
     """
-    return nn.Embedding.from_pretrained(th.full((n_pairs, n_outputs), initial, dtype=th.float64), freeze=False, sparse=True)
-
-
-def mlp_encoder(n_inputs: int, net_arch: Sequence[int], activation_fn: type[nn.Module]) -> tuple[nn.Sequential, int]:
-    """
-    A perceptron on flattened observations.
-
-    :return: the module and the length of its output
-    """
-    layers: list[nn.Module] = [nn.Flatten()]
-    width = n_inputs
-    for units in net_arch:
-        layers += [nn.Linear(width, units), activation_fn()]
-        width = units
-    return nn.Sequential(*layers), width
+    cells = [[np.array(goal_cells(goal)) for goal in goals.goals] for goals in goal_sets]
+    every = [c for row in cells for c in row]
+    if any(len(c) == 0 for c in every):
+        places = np.eye(len(every))
+    else:
+        scale = max(1.0, float(np.concatenate(every).max()))
+        places = np.array([[*c.mean(axis=0), *np.ptp(c, axis=0)] for c in every]) / scale
+    humans = np.repeat(np.eye(len(cells)), [len(row) for row in cells], axis=0)
+    return tuple(map(tuple, np.concatenate([humans, places], axis=1).tolist()))

@@ -27,14 +27,14 @@ NEUTRAL = {"v_h_e": 0.5, "x_h": 0.5, "u_r": -1.0, "q_r": -1.0, "v_r": -1.0, "pi_
 """Start values, inside each quantity's range."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class ModelTargets:
     """
     The targets of one world, one human prior and one theory.
 
     :param model: the packed world
     :param prior: phase 1, solved
-    :param theory: the numbers that define the answer
+    :param theory: the numbers that define the answer; a curriculum of the discounts changes them while it lasts
     """
 
     model: TabularModel
@@ -180,6 +180,10 @@ class ModelTargets:
             v_r = equations.robot_value(values["u_r"][pairs], values["pi_r"][pairs], values["q_r"][pairs])
             targets["v_r"] = v_r[:, None]
         return targets
+
+    def expected(self, pairs: np.ndarray, networks: tuple[str, ...], values: Values, outlook: np.ndarray) -> Values:
+        """What the targets are on average: here they carry no noise."""
+        return self.of_batch(pairs, networks, values, outlook)
 
     def power_of(self, v_h_e: np.ndarray) -> np.ndarray:
         """(7) for all humans: (batch, sum of goals) to (batch, humans)."""

@@ -2,15 +2,19 @@
 
 Q_r, V_r and U_r are negative and span many orders of magnitude, while the power law (5) reads only ratios of them: in the
 coordinate ``log(-Q)`` equal errors are equal factors. ``bound`` maps any real number into the coordinates that a quantity can
-have, so that a network is in range by construction. All three take tensors of any shape.
+have, so that a network is in range by construction. ``check`` is asked of targets.
+All take tensors of any shape.
 """
 
 from dataclasses import dataclass
 
 import torch as th
-from torch.nn import functional as F
+
+from empo_gym.theory import Theory
 
 MAX_LOG = 80.0
+SMALLEST = 1e-6
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,9 @@ class Identity:
     def bound(self, raw: th.Tensor) -> th.Tensor:
         """Any real number to a coordinate."""
         return raw
+
+    def check(self, coordinate: th.Tensor) -> None:
+        """Every coordinate is possible."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,9 @@ class LogCost:
         """Any number is a coordinate; ``invert`` clips to where float32 neither overflows nor reaches 0."""
         return raw
 
+    def check(self, coordinate: th.Tensor) -> None:
+        """Every coordinate is possible."""
+
 
 def _stretch(x: th.Tensor, factor: float) -> th.Tensor:
     if factor == 1.0:
@@ -74,21 +84,45 @@ def _stretch(x: th.Tensor, factor: float) -> th.Tensor:
 
 @dataclass(frozen=True)
 class PowerMean:
-    """``z = (-v)^(-1/exponent)``; with ``exponent = eta * xi`` it undoes the powers of (8): z lives on the scale of X_h."""
+    """
+    ``z = (-v / scale)^(-1 / exponent)``, in (0, 1]: the z-space.
+
+    With ``exponent = eta * xi`` it undoes the powers of (8), so that z lives on the scale of X_h. U_r and V_r are at most -1;
+    Q_r is at most ``-gamma_r`` wherever it is not known anyway (one step before the horizon), hence the scale.
+
+    :param exponent: above 0
+    :param scale: what a value is at most, negated
+    """
 
     exponent: float
+    scale: float = 1.0
+
+    @classmethod
+    def of_robot_q(cls, theory: Theory) -> "PowerMean":
+        """The coordinate of Q_r for a theory."""
+        return cls(theory.eta * theory.xi, theory.gamma_r)
 
     def apply(self, value: th.Tensor) -> th.Tensor:
         """Value below 0 to coordinate above 0."""
-        return (-value) ** (-1.0 / self.exponent)
+        return (-value / self.scale) ** (-1.0 / self.exponent)
 
     def invert(self, coordinate: th.Tensor) -> th.Tensor:
         """Coordinate above 0 to value below 0."""
-        return -(coordinate ** (-self.exponent))
+        return -self.scale * coordinate ** (-self.exponent)
 
     def bound(self, raw: th.Tensor) -> th.Tensor:
-        """Positive, by the softplus function."""
-        return F.softplus(raw) + 1e-6
+        """In (0, 1], by the logistic function."""
+        return th.sigmoid(raw).clamp_min(SMALLEST)
+
+    def check(self, coordinate: th.Tensor) -> None:
+        """
+        Make sure that targets lie in (0, 1].
+
+        :raises ValueError: if a value is above ``-scale``, as goal weights that do not sum to 1 make it
+        """
+        if coordinate.numel() and not (coordinate.min() > 0.0 and coordinate.max() <= 1.0 + ROUNDING):
+            low, high = float(coordinate.min()), float(coordinate.max())
+            raise ValueError(f"targets in z-space must lie in (0, 1], not in [{low}, {high}]; is the transform's scale right?")
 
 
 Transform = Identity | LogCost | PowerMean

@@ -21,14 +21,14 @@ from stable_baselines3.common.vec_env import VecEnv
 from empo_sb3.empo.storage import reading, replacing
 
 if TYPE_CHECKING:
-    from empo_sb3.empo.empo import EMPO
+    from empo_sb3.empo.base import WorldLearner
 
 FILE, MODEL, RUN = "checkpoint.zip", "model.zip", "run.pkl"
 MONITORED = ("rewards",)
 """What SB3's Monitor knows of the present episode."""
 
 
-def write_checkpoint(folder: str | os.PathLike, model: "EMPO") -> None:
+def write_checkpoint(folder: str | os.PathLike, model: "WorldLearner") -> None:
     """
     Write everything that a run is into ``folder/checkpoint.zip``; the one before stays until this one is complete.
 

@@ -1,0 +1,222 @@
+"""What EMPO's policies share: the networks of the coupled quantities, their optimizer, and the robot's power law on top.
+
+A policy sees observations when it acts and numbers of (t, state) pairs when it learns; what the networks take as input is
+the policy's own affair.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import Schedule
+from torch import nn
+
+from empo_gym import equations
+from empo_sb3.networks import QuantityNetwork, WorldSizes
+
+CHUNK = 16_384
+
+
+class EmpoPolicy(BasePolicy):
+    """
+    Base of EMPO's policies.
+
+    :param observation_space: Observation space
+    :param action_space: the robots' joint action as ``Discrete``, or one number per robot as ``MultiDiscrete``
+    :param lr_schedule: SB3's schedule; every update sets its own rate, so it is not read
+    :param sizes: what the networks must know of the world
+    :param networks: the quantities that have a network
+    :param max_grad_norm: largest norm of a network's gradient, None for no limit
+    :param weight_decay: the optimizer's, of every network
+    :param optimizer_class: optimizer of every network
+    :param optimizer_kwargs: its further arguments
+    """
+
+    training_defaults: ClassVar[Mapping[str, Any]] = {}
+    """The training configuration where the user gives none."""
+    beta_r: th.Tensor
+    """The exponent of (5) now; a buffer, so that a saved policy acts as sharply as it did."""
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Schedule,
+        sizes: WorldSizes,
+        networks: tuple[str, ...],
+        max_grad_norm: float | None = None,
+        weight_decay: float = 0.0,
+        optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(observation_space, action_space, optimizer_class=optimizer_class, optimizer_kwargs=optimizer_kwargs)
+        self.sizes, self.networks = sizes, networks
+        self.max_grad_norm, self.weight_decay = max_grad_norm, weight_decay
+        self.register_buffer("beta_r", th.zeros((), dtype=th.float64))
+
+    def _build(self) -> None:
+        self.nets = nn.ModuleDict({q: self.make_network(q) for q in self.networks})
+        groups = self._parameter_groups()
+        # AdamW's own default is not 0
+        decays = self.weight_decay or issubclass(self.optimizer_class, th.optim.AdamW)
+        kwargs = {"weight_decay": self.weight_decay} if decays else {}
+        self.optimizer = self.optimizer_class(groups, **{**kwargs, **self.optimizer_kwargs})
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """One group for each network; what several share has a group of its own, called after what it is."""
+        parts: list[tuple[str, Any]] = [("encoder", net.encoder) for net in self.nets.values()] if self.shares_encoder else []
+        parts += [(q, net) for q, net in self.nets.items()]
+        groups: dict[str, dict[int, nn.Parameter]] = {}
+        known: set[int] = set()
+        for name, module in parts:
+            own = {id(p): p for p in module.parameters() if id(p) not in known}
+            known |= own.keys()
+            groups.setdefault(name, {}).update(own)
+        return [{"params": list(own.values()), "name": name} for name, own in groups.items()]
+
+    @property
+    def shares_encoder(self) -> bool:
+        """Whether one encoder serves all networks."""
+        encoders = {id(net.encoder) for net in self.nets.values()}
+        return len(encoders) == 1 < len(self.nets)
+
+    def net(self, quantity: str) -> QuantityNetwork:
+        """The network of one quantity."""
+        return self.nets[quantity]  # type: ignore[return-value]
+
+    # ---------------------------------------------------------------- what a policy class defines
+
+    def make_network(self, quantity: str) -> QuantityNetwork:
+        """Make the network of one quantity."""
+        raise NotImplementedError
+
+    def attach(self, observations: np.ndarray, live: np.ndarray) -> None:
+        """
+        Learn which observation belongs to which pair.
+
+        :param observations: (n_live, ...) as the environment would show them
+        :param live: (n_live,) numbers of the reachable pairs
+        """
+        raise NotImplementedError
+
+    def inputs_of(self, pairs: np.ndarray) -> th.Tensor:
+        """What the networks take for these pairs."""
+        raise NotImplementedError
+
+    def encode(self, observations: th.Tensor) -> th.Tensor:
+        """What the networks take for these observations."""
+        raise NotImplementedError
+
+    def loss_weights(self, pairs: np.ndarray) -> th.Tensor:
+        """How much the squared error of each element of a batch counts, (batch,)."""
+        return th.full((len(pairs),), 1.0 / len(pairs), device=self.device)
+
+    # ---------------------------------------------------------------- learning
+
+    def update(
+        self, pairs: np.ndarray, targets: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], rates: Mapping[str, float]
+    ) -> dict[str, float]:
+        """
+        One step of the networks that have targets; the others stay as they are.
+
+        :param pairs: (batch,) pair numbers
+        :param targets: by quantity (batch, n_outputs) values
+        :param masks: by quantity (batch,) where the values are known to be all equal, and only that is to be learned
+        :param rates: by quantity the learning rate
+        :return: by quantity the mean squared error in coordinates, before the step
+        """
+        inputs, weights = self.inputs_of(pairs), self.loss_weights(pairs)
+        squared_errors = {q: self._squared_errors(q, inputs, targets[q], masks.get(q)) for q in targets}
+        shared = max(rates.values(), default=0.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rates.get(group["name"], shared if group["name"] == "encoder" else 0.0)
+        self.optimizer.zero_grad()
+        # heads share no weights, so the sum of the losses gives each its own gradient
+        sum((error.sum(dim=1) * weights).sum() for error in squared_errors.values()).backward()  # type: ignore[union-attr]
+        if self.max_grad_norm is not None:
+            for group in self.optimizer.param_groups:
+                _clip(group["params"], self.max_grad_norm)
+        self.optimizer.step()
+        return {q: float(error.detach().mean()) for q, error in squared_errors.items()}
+
+    @th.no_grad()
+    def look(self, pairs: np.ndarray, targets: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """
+        What the last update saw, for logs.
+
+        :param pairs: its batch
+        :param targets: its targets
+        :return: ``{q}_prediction``, ``{q}_target`` (means) and ``{q}_grad_norm`` of each quantity
+        """
+        numbers = {}
+        for q, wanted in targets.items():
+            norms = [p.grad.norm() for p in self.net(q).parameters() if p.grad is not None]
+            numbers[f"{q}_prediction"] = float(self.evaluate(q, pairs).mean())
+            numbers[f"{q}_target"] = float(np.mean(wanted))
+            numbers[f"{q}_grad_norm"] = float(th.stack(norms).norm()) if norms else 0.0
+        return numbers
+
+    def coordinates(self, quantity: str, values: np.ndarray) -> np.ndarray:
+        """Values of a quantity in the coordinate that its network learns."""
+        return self.net(quantity).transform.apply(th.as_tensor(values)).numpy()
+
+    def _squared_errors(self, quantity: str, inputs: th.Tensor, targets: np.ndarray, mask: np.ndarray | None) -> th.Tensor:
+        net = self.net(quantity)
+        coordinates = net(inputs)
+        wanted = net.transform.apply(th.as_tensor(targets, dtype=coordinates.dtype, device=coordinates.device))
+        if mask is None or not mask.any():
+            net.transform.check(wanted)
+        else:
+            rows = th.as_tensor(mask, device=coordinates.device)[:, None]
+            net.transform.check(wanted[~rows[:, 0]])
+            wanted = th.where(rows, coordinates.detach().mean(dim=1, keepdim=True), wanted)
+        return (coordinates - wanted) ** 2
+
+    @th.no_grad()
+    def evaluate(self, quantity: str, pairs: np.ndarray) -> np.ndarray:
+        """Values of one quantity in many pairs, (n, n_outputs) float64."""
+        net, training = self.net(quantity), self.training
+        self.set_training_mode(False)
+        parts = [net.values(self.inputs_of(pairs[i : i + CHUNK])) for i in range(0, len(pairs), CHUNK)]
+        self.set_training_mode(training)
+        return th.cat(parts).double().cpu().numpy()
+
+    # ---------------------------------------------------------------- acting
+
+    def robot_policy(self, inputs: th.Tensor) -> th.Tensor:
+        """pi_r by (5), (batch, n_a_r), for what the networks take."""
+        return equations.robot_policy(self.net("q_r").values(inputs).double(), float(self.beta_r))
+
+    def act(self, inputs: th.Tensor, deterministic: bool = False) -> th.Tensor:
+        """Numbers of joint robot actions, (batch,): drawn from pi_r, or its most probable ones."""
+        pi_r = self.robot_policy(inputs)
+        return pi_r.argmax(dim=1) if deterministic else th.multinomial(pi_r, 1).squeeze(1)
+
+    def as_env_actions(self, joint: np.ndarray) -> np.ndarray:
+        """Joint robot actions as the action space writes them."""
+        if isinstance(self.action_space, spaces.MultiDiscrete):
+            return np.stack(np.unravel_index(joint, self.sizes.robot_shape), axis=-1)
+        return joint
+
+    def _predict(self, observation: Any, deterministic: bool = False) -> th.Tensor:
+        joint = self.act(self.encode(observation), deterministic).cpu().numpy()
+        return th.as_tensor(self.as_env_actions(joint))
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        data = super()._get_constructor_parameters()
+        del data["normalize_images"]
+        data |= {"lr_schedule": self._dummy_schedule, "sizes": self.sizes, "networks": self.networks}
+        data |= {"max_grad_norm": self.max_grad_norm, "weight_decay": self.weight_decay}
+        return data | {"optimizer_class": self.optimizer_class, "optimizer_kwargs": self.optimizer_kwargs}
+
+
+def _clip(parameters: list[nn.Parameter], limit: float) -> None:
+    """Scale gradients, sparse ones too, to a joint norm of at most ``limit``."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if gradients:
+        norm = float(th.stack([g.coalesce().values().norm() if g.is_sparse else g.norm() for g in gradients]).norm())
+        for gradient in gradients if norm > limit else []:
+            gradient.mul_(limit / norm)

@@ -1,0 +1,277 @@
+"""An off-policy algorithm of Stable-Baselines3 that knows the world its environments are made of.
+
+The model can begin anywhere and says what follows from where, so a transition is no more than the number of its (t, state)
+pair, and a share of the episodes begins where the learner has seldom been (exploring starts). What a subclass learns in those
+pairs is its own affair.
+"""
+
+import io
+import os
+import pathlib
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, TrainFreq, TrainFrequencyUnit
+from stable_baselines3.common.vec_env import VecEnv
+
+from empo_sb3.buffers import PairReplayBuffer
+from empo_sb3.empo.checkpoint import read_checkpoint, restore_env, restore_random, write_checkpoint
+from empo_sb3.empo.storage import reading, replacing
+from empo_sb3.networks import WorldSizes
+from empo_sb3.uncertainty import VisitCounts
+
+Self = TypeVar("Self", bound="WorldLearner")
+STARTS_POWER = 4
+
+
+class WorldLearner(OffPolicyAlgorithm):
+    """
+    Collecting, saving and resuming; a subclass sets up its networks and trains them.
+
+    It provides ``_setup_model``, ``_adopt_world``, ``_attach_world``, ``_sample_action``, ``train`` and ``live``.
+    """
+
+    replay_buffer: PairReplayBuffer
+    sizes: WorldSizes
+    visits: VisitCounts
+    config: Any
+    live: np.ndarray
+    """(n_live,) numbers of the pairs in which episodes may begin."""
+    run_parts: ClassVar[tuple[str, ...]] = ("replay_buffer", "visits", "_start_weights")
+    """What a run is beside the saved model and the environments."""
+    not_saved: ClassVar[tuple[str, ...]] = (
+        "live",
+        "visits",
+        "_pairs",
+        "_start_weights",
+        "_mid_step",
+        "_resumed",
+        "_checkpoint_due",
+    )
+
+    def _begin(self) -> None:
+        self._start_weights: np.ndarray | None = None
+        self._mid_step = False
+        self._resumed: dict[str, Any] | None = None
+        self._checkpoint_due: str | os.PathLike | None = None
+
+    def _adopt_world(self, env: VecEnv) -> None:
+        """Take the world from the environment."""
+        raise NotImplementedError
+
+    def _attach_world(self) -> None:
+        """Show the world to the networks."""
+        raise NotImplementedError
+
+    def _refresh_after_load(self) -> None:
+        """Bring up to date what follows from the networks."""
+
+    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
+        """Give another environment of the same world, as in SB3."""
+        super().set_env(env, force_reset)
+        self._adopt_world(self._envs)
+        self._attach_world()
+
+    @property
+    def _envs(self) -> VecEnv:
+        assert self.env is not None
+        return self.env
+
+    # ---------------------------------------------------------------- collecting
+
+    def _setup_learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        reset_num_timesteps: bool = True,
+        tb_log_name: str = "EMPO",
+        progress_bar: bool = False,
+    ) -> tuple[int, Any]:
+        if self.env is None:
+            raise ValueError(
+                f"{type(self).__name__} cannot learn without an environment; give one by set_env() or load(..., env=env)"
+            )
+        random_numbers, self._resumed = self._resumed, None
+        if random_numbers and reset_num_timesteps:
+            # the same call of learn that was interrupted, so its steps are counted from where it began
+            total_timesteps, reset_num_timesteps = max(total_timesteps - self.num_timesteps, 0), False
+        if reset_num_timesteps or self._start_weights is None:
+            self._prefer_rare_starts()
+        self._set_starts(self.config.exploring_starts)
+        self._set_humans()
+        result = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+        self.config = replace(self.config, total_steps=self._n_updates + self._coming_updates())
+        self._pairs = self._pair_numbers(self._envs.get_attr("t"), self._envs.get_attr("state_id"))
+        if random_numbers:
+            restore_random(random_numbers)
+        return result
+
+    def _coming_updates(self) -> int:
+        """Training steps that this call of learn implies."""
+        n_steps = self._total_timesteps - self.num_timesteps
+        if self.gradient_steps < 0:
+            return n_steps
+        assert isinstance(self.train_freq, TrainFreq)
+        by_step = self.train_freq.unit == TrainFrequencyUnit.STEP
+        per_rollout = self.train_freq.frequency * (self.n_envs if by_step else self.sizes.horizon)
+        return -(-n_steps // per_rollout) * self.gradient_steps
+
+    def _pair_numbers(self, times: Iterable[int], states: Iterable[int]) -> np.ndarray:
+        return np.array([t * self.sizes.n_states + s for t, s in zip(times, states, strict=True)], dtype=np.int64)
+
+    def _prefer_rare_starts(self) -> None:
+        """Let exploring starts be more probable in pairs with fewer visits."""
+        self._start_weights = self.visits(self.live) ** STARTS_POWER
+
+    def _set_humans(self) -> None:
+        """Let the environments' humans change goals as often as the configuration says, if it does."""
+        if self.config.goal_resample_prob is not None:
+            self._envs.env_method("set_wrapper_attr", "goal_resample_prob", self.config.goal_resample_prob)
+
+    def _explore_humans(self, epsilon: float) -> None:
+        """Let humans act at random in the next step, each with a probability of ``epsilon``."""
+        if epsilon <= 0.0:
+            return
+        shape = self.sizes.human_shape
+        for i in range(self.n_envs):
+            chosen = np.flatnonzero(np.random.random(len(shape)) < epsilon)
+            told = {int(h): int(np.random.randint(shape[h])) for h in chosen}
+            if told:
+                self._envs.env_method("tell_humans", told, indices=i)
+
+    def _set_starts(self, share: float) -> None:
+        """Let a share of the episodes begin in any reachable pair."""
+        t, s = np.divmod(self.live, self.sizes.n_states)
+        self._envs.env_method("set_starts", s, t, share, self._start_weights)
+
+    def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
+        """Act and store, as in SB3; a checkpoint that was asked for in the middle of the step before is written now."""
+        self._write_due_checkpoint()
+        return super().collect_rollouts(*args, **kwargs)
+
+    def _store_transition(
+        self,
+        replay_buffer: Any,
+        buffer_action: np.ndarray,
+        new_obs: Any,
+        reward: np.ndarray,
+        dones: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """Store where the environments were; targets are computed from the model, so nothing else is needed."""
+        replay_buffer.add_pairs(self._pairs)
+        self.visits.update(self._pairs)
+        self._last_obs = self._last_original_obs = new_obs
+        begun = self._envs.unwrapped.reset_infos
+        now = [begun[i] if done else infos[i] for i, done in enumerate(dones)]
+        self._pairs = self._pair_numbers([info["t"] for info in now], [info["state_id"] for info in now])
+
+    # ---------------------------------------------------------------- learning
+
+    def learn(
+        self: Self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """
+        Train, as in SB3; afterwards the environment's episodes begin where its world says again.
+
+        The first call after :meth:`resume` carries on with the interrupted call, so the same line of a script starts a run and
+        resumes it: ``total_timesteps`` counts the steps before the checkpoint too.
+        """
+        name = tb_log_name or type(self).__name__
+        try:
+            super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
+            self._write_due_checkpoint()
+        finally:
+            self._mid_step = False
+            if self.env is not None:
+                self._set_starts(0.0)
+        return self
+
+    # ---------------------------------------------------------------- saving
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), *self.not_saved]
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        return ["policy", "policy.optimizer"], []
+
+    def save(
+        self,
+        path: str | pathlib.Path | io.BufferedIOBase,
+        exclude: Iterable[str] | None = None,
+        include: Iterable[str] | None = None,
+    ) -> None:
+        """Save as in SB3; a file is complete or not there at all."""
+        if not isinstance(path, str | os.PathLike):
+            super().save(path, exclude, include)
+            return
+        with replacing(path) as file:
+            super().save(file, exclude, include)
+
+    @classmethod
+    def load(cls: type[Self], path: Any, env: GymEnv | None = None, *args: Any, **kwargs: Any) -> Self:
+        """
+        Load as in SB3. With ``env`` the model can learn on and give its solution, without it can only act.
+
+        :raises FileNotFoundError: if there is no such file
+        :raises ValueError: if the file is cut off, or belongs to another world
+        """
+        with reading(path, f"{cls.__name__} model"):
+            model = super().load(path, env, *args, **kwargs)
+        model._refresh_after_load()
+        return model
+
+    def save_checkpoint(self, folder: str | os.PathLike) -> None:
+        """
+        Write the whole run, environments and random numbers included, into one file of a folder, in place of the one before.
+
+        In the middle of an environment step, where callbacks are asked, this waits until the step's training is done.
+
+        :param folder: made if need be
+        """
+        self._checkpoint_due = folder
+        if not self._mid_step:
+            self._write_due_checkpoint()
+
+    def _write_due_checkpoint(self) -> None:
+        folder, self._checkpoint_due = self._checkpoint_due, None
+        self._mid_step = False
+        if folder is not None:
+            write_checkpoint(folder, self)
+
+    @classmethod
+    def resume(cls: type[Self], folder: str | os.PathLike, env: GymEnv, **kwargs: Any) -> Self:
+        """
+        Carry on with a run from its last checkpoint; on the CPU it takes the very steps it would have taken.
+
+        :param folder: where :meth:`save_checkpoint` wrote
+        :param env: as many environments, made in the same way
+        :param kwargs: further arguments of :meth:`load`
+        :raises FileNotFoundError: if there is no checkpoint
+        :raises ValueError: if it is damaged, or of other environments
+        """
+        learned, run = read_checkpoint(folder)
+        model = cls.load(learned, env, force_reset=False, **kwargs)
+        model.restore_run(run)
+        restore_env(model.env, run["env"])
+        # set when training goes on, as whatever happens until then may draw random numbers too
+        model._resumed = run["random"]
+        return model
+
+    def run_state(self) -> dict[str, Any]:
+        """What a run is beside the saved model and the environments."""
+        return {name: getattr(self, name) for name in self.run_parts}
+
+    def restore_run(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`run_state` gave."""
+        for name in self.run_parts:
+            setattr(self, name, state[name])
