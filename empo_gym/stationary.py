@@ -262,7 +262,7 @@ class RobotMap:
         return Point(v_r, v_h_e)
 
     def evaluate(self, point: Point, enough: float, n_human: int = 10, n_robot: int = 100) -> tuple[Point, int]:
-        """Return the values under the remembered policy, up to ``enough`` or these numbers of sweeps, and how many were made."""
+        """Return the values under the remembered policy, up to ``enough`` or these numbers of sweeps, and how many it took."""
         n, n_done = self.model.n_states, 0
         for _ in range(n_human):
             new = Point(point.v_r, self._empower(self.phase.brackets(point.v_h_e), point))
@@ -402,6 +402,43 @@ def _solution(mapping: RobotMap, prior: HumanPrior, point: Point, about: Converg
     n_floored = int(np.count_nonzero(powerless)) if theory.x_h_min > 0.0 else 0
     kept = {"n_floored": n_floored, "prior": prior, "mode": "stationary", "convergence": about}
     return EmpoSolution(model, theory, *policies, *values, **kept)  # type: ignore[arg-type]
+
+
+def expansion(solution: EmpoSolution, n_sweeps: int = 120, seed: int = 0) -> float:
+    """Return by what factor a sweep of the coupled map enlarges a small disturbance of a stationary solution in the long run.
+
+    This is the spectral radius of the map's derivative there, in ``log(-v_r)`` and ``v_h_e``, by power iteration with finite
+    differences. Below 1, the map is a contraction around the solution and plain iteration ends there; above 1, it is driven
+    away, though the solution is one.
+
+    :param solution: stationary
+    :param n_sweeps: of the power iteration, of which the last half counts
+    :param seed: of the first disturbance
+    """
+    rng, step = np.random.default_rng(seed), 1e-6
+    mapping = RobotMap(solution.model, solution.prior, solution.theory, np.float64, 1)
+    point = Point(solution.v_r[0], tuple(np.asarray(v[0], dtype=np.float64) for v in solution.v_h_e))
+    here = _coordinates(mapping.sweep(point))
+    direction, growth = rng.normal(size=len(here)), []
+    for _ in range(n_sweeps):
+        direction /= np.abs(direction).max()
+        direction = (_coordinates(mapping.sweep(_moved(point, step * direction))) - here) / step
+        growth.append(float(np.abs(direction).max()))
+        if growth[-1] == 0.0:
+            return 0.0
+    return float(np.exp(np.mean(np.log(growth[n_sweeps // 2 :]))))
+
+
+def _coordinates(point: Point) -> Floats:
+    return np.concatenate([np.log(-point.v_r), *(v.ravel() for v in point.v_h_e)])
+
+
+def _moved(point: Point, by: Floats) -> Point:
+    n, v_h_e, first = len(point.v_r), [], len(point.v_r)
+    for v in point.v_h_e:
+        v_h_e.append(v + by[first : first + v.size].reshape(v.shape))
+        first += v.size
+    return Point(point.v_r * np.exp(by[:n]), tuple(v_h_e))
 
 
 def _goal(tol: float, dtype: Any) -> float:
