@@ -8,6 +8,7 @@ goal.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -149,7 +150,11 @@ class CallableHumans:
         :raises ValueError: as :meth:`act`
         """
         every = zip(as_states(states()), t.tolist(), goals.tolist(), strict=True)
-        return np.array([self.act(-1, lambda state=state: state, time, human, goal, rng) for state, time, goal in every])
+        return np.array([self.act(-1, partial(_same, state), time, human, goal, rng) for state, time, goal in every])
+
+
+def _same(state: Any) -> Any:
+    return state
 
 
 def as_states(states: Any) -> list[Any]:

@@ -40,7 +40,7 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
     def __init__(self, world: Any, goal_resample_prob: float = 0.0, render_mode: str | None = None) -> None:
         if ParallelEnv is None:
             raise ImportError("parallel_env needs PettingZoo; run pip install 'empo[pettingzoo]'.")
-        if render_mode not in (*self.metadata["render_modes"], None):
+        if render_mode not in ("rgb_array", "ansi", None):
             raise ValueError(f"render_mode must be 'rgb_array', 'ansi' or None, not {render_mode!r}.")
         if not 0.0 <= goal_resample_prob <= 1.0:
             raise ValueError(f"goal_resample_prob must be a probability, not {goal_resample_prob!r}.")

@@ -74,7 +74,7 @@ class PackedStages:
         self.model, self.humans = model, humans
         self.s: Numbers = np.zeros(n, dtype=np.int64)
         self._world = world
-        self._over = ~awake(world, model.states).any(axis=1)
+        self._over = np.logical_not(awake(world, model.states).any(axis=1))
         self._table: NDArray[Any] | None = None
 
     def states(self, where: Any = slice(None)) -> Any:
@@ -176,7 +176,7 @@ class OpenStages:
 
     def is_over(self) -> NDArray[np.bool_]:
         """Whether nobody can act any more in each current state."""
-        return ~awake(self._world, self._states).any(axis=1)
+        return np.logical_not(awake(self._world, self._states).any(axis=1))
 
     def look(self, kind: ObservationKind, t: Numbers, where: Any) -> NDArray[Any]:
         """Compute the observations."""

@@ -70,4 +70,4 @@ class Transitions(Mapping[int, dict[int, list[Outcome]]]):
 
     @cached_property
     def _over(self) -> NDArray[np.bool_]:
-        return ~awake(self._world, self.model.states).any(axis=1)
+        return np.logical_not(awake(self._world, self.model.states).any(axis=1))

@@ -68,7 +68,7 @@ def _goal_planes_space(space: spaces.Box, world: WorldModel) -> spaces.Box:
     return spaces.Box(low, high, dtype=space.dtype.type)  # type: ignore[union-attr]
 
 
-def _goal_planes(seen: NDArray[Any], world: WorldModel, states: Any, goals: Numbers) -> NDArray[Any]:
+def _goal_planes(seen: NDArray[Any], world: Any, states: Any, goals: Numbers) -> NDArray[Any]:
     planes = [goal_maps(world, h, seen.shape[1:3])[goals[:, h], ..., None] for h in range(goals.shape[1])]
     return np.concatenate([seen, *(plane.astype(seen.dtype) for plane in planes)], axis=3)
 

@@ -109,7 +109,8 @@ class VecEnvAdapter(VecEnv):
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         """Return the environments' pictures."""
-        return self.venv.render() or [None] * self.num_envs
+        pictures: Any = self.venv.render()
+        return pictures or [None] * self.num_envs
 
     def _need_all(self, indices: VecEnvIndices) -> None:
         if len(list(self._get_indices(indices))) != self.num_envs:

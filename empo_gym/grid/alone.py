@@ -38,11 +38,8 @@ class Alone:
         self._agent = world.n_robots + human
         spec, k = world.spec, world.layout.order[self._agent]
         # The last ability stands for all the others': what they can move must not become part of the walls.
-        abilities = {
-            "pushers": (spec.pushers[k], any(spec.pushers)),
-            "magicians": (spec.magicians[k], any(spec.magicians)),
-        }
-        self._own = build_layout(replace(spec, agents=(spec.agents[k],), **abilities))
+        pushers, magicians = (spec.pushers[k], any(spec.pushers)), (spec.magicians[k], any(spec.magicians))
+        self._own = build_layout(replace(spec, agents=(spec.agents[k],), pushers=pushers, magicians=magicians))
         self._dynamics = Dynamics(self._own)
         self.n_actions, self.n_places = len(spec.actions), len(self._own.cells)
         slots, d = self._own.codec.slot, self._own.tables.dims
