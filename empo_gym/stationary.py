@@ -404,7 +404,7 @@ def _solution(mapping: RobotMap, prior: HumanPrior, point: Point, about: Converg
     return EmpoSolution(model, theory, *policies, *values, **kept)  # type: ignore[arg-type]
 
 
-def expansion(solution: EmpoSolution, n_sweeps: int = 120, seed: int = 0) -> float:
+def expansion(solution: EmpoSolution, n_sweeps: int = 200, seed: int = 0) -> float:
     """Return by what factor a sweep of the coupled map enlarges a small disturbance of a stationary solution in the long run.
 
     This is the spectral radius of the map's derivative there, in ``log(-v_r)`` and ``v_h_e``, by power iteration with finite

@@ -160,7 +160,7 @@ def test_inner_sweeps_save_most_of_the_full_ones(solution):
 
 def test_the_growth_of_a_disturbance_tells_where_the_map_is_a_contraction(solution):
     # With a robot that does not choose, the values of the robot are linear in its own, with the factor gamma_r.
-    assert expansion(solve(CHAIN, replace(THEORY, beta_r=0.0, gamma_r=0.97))) == pytest.approx(0.97, rel=1e-3)
+    assert expansion(solve(CHAIN, replace(THEORY, beta_r=0.0, gamma_r=0.97))) == pytest.approx(0.97, rel=3e-3)
     assert expansion(solution) < 1.0
     gates = ChainWorld(length=6, horizon=None, slip=0.1, gates=(2, 3), starts=(0, 5))
     sharp = solve(gates, Theory(gamma_h=0.9, gamma_r=0.7, beta_r=2000.0), starts=1)
