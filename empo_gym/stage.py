@@ -82,7 +82,7 @@ class PackedStage:
     def is_over(self) -> bool:
         """Whether nobody can act any more; asked once per state."""
         if self.s not in self._over:
-            self._over[self.s] = self._nothing_changes() and nobody_is_awake(self._world, self.state)
+            self._over[self.s] = self._nothing_changes() and bool(nobody_is_awake(self._world, [self.state])[0])
         return self._over[self.s]
 
     def _nothing_changes(self) -> bool:
@@ -119,7 +119,7 @@ class OpenStage:
 
     def is_over(self) -> bool:
         """Whether nobody can act any more."""
-        return nobody_is_awake(self._world, self.state)
+        return bool(nobody_is_awake(self._world, [self.state])[0])
 
 
 def awake(world: Any, states: Any) -> np.ndarray:
@@ -128,6 +128,6 @@ def awake(world: Any, states: Any) -> np.ndarray:
     return np.ones((len(states), 1), dtype=np.bool_) if can_act is None else can_act(states)
 
 
-def nobody_is_awake(world: Any, state: Any) -> bool:
-    """Whether every agent is dead or paused."""
-    return not awake(world, [state]).any()
+def nobody_is_awake(world: Any, states: Any) -> np.ndarray:
+    """Return (n,) bool: whether every agent is dead or paused in n states."""
+    return np.asarray(~np.any(awake(world, states), axis=1))

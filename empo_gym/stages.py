@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from empo_gym.behaviour import Humans, as_states, draw
 from empo_gym.model import TabularModel, is_batched
-from empo_gym.stage import awake
+from empo_gym.stage import nobody_is_awake
 from empo_gym.views import ObservationKind
 
 TABLE_BYTES = 32 << 20
@@ -74,7 +74,7 @@ class PackedStages:
         self.model, self.humans = model, humans
         self.s: Numbers = np.zeros(n, dtype=np.int64)
         self._world = world
-        self._over = np.logical_not(awake(world, model.states).any(axis=1))
+        self._over = nobody_is_awake(world, model.states)
         self._table: NDArray[Any] | None = None
 
     def states(self, where: Any = slice(None)) -> Any:
@@ -176,7 +176,7 @@ class OpenStages:
 
     def is_over(self) -> NDArray[np.bool_]:
         """Whether nobody can act any more in each current state."""
-        return np.logical_not(awake(self._world, self._states).any(axis=1))
+        return nobody_is_awake(self._world, self._states)
 
     def look(self, kind: ObservationKind, t: Numbers, where: Any) -> NDArray[Any]:
         """Compute the observations."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.model import TabularModel, TooManyStates
-from empo_gym.stage import awake
+from empo_gym.stage import nobody_is_awake
 
 MAX_STATES = 50_000
 Outcome = tuple[float, int, float, bool]
@@ -70,4 +70,4 @@ class Transitions(Mapping[int, dict[int, list[Outcome]]]):
 
     @cached_property
     def _over(self) -> NDArray[np.bool_]:
-        return np.logical_not(awake(self._world, self.model.states).any(axis=1))
+        return nobody_is_awake(self._world, self.model.states)
