@@ -5,6 +5,7 @@ The numbers that define the answer live in :class:`empo_gym.theory.Theory`. Both
 """
 
 import difflib
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -257,7 +258,7 @@ class TrainingConfig:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and value >= 0
+    return isinstance(value, numbers.Integral) and value >= 0
 
 
 def _is_frequencies(value: Any) -> bool:
@@ -286,7 +287,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 _ENDINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "_steps": (_is_count, "an integer of at least 0"),
-    "_interval": ((lambda value: isinstance(value, int) and value >= 1), "an integer of at least 1"),
+    "_interval": ((lambda value: isinstance(value, numbers.Integral) and value >= 1), "an integer of at least 1"),
 }
 
 
@@ -301,11 +302,15 @@ def _range_of(name: str) -> tuple[Callable[[Any], bool], str] | None:
 
 
 def _check_range(name: str, value: Any) -> None:
+    if isinstance(value, bool) != (name in _FLAGS) or (isinstance(value, str) and name not in _WORDS):
+        raise ValueError(f"{name} must be {'True or False' if name in _FLAGS else 'a number'}, not {value!r}")
     allowed = _range_of(name)
     if value is not None and allowed is not None and not allowed[0](value):
         raise ValueError(f"{name} must be {allowed[1]}, not {value!r}")
 
 
+_FLAGS = tuple(f.name for f in fields(TrainingConfig) if f.type in (bool, "bool"))
+_WORDS = ("replay_at_ramp",)
 THEORY_NAMES = tuple(f.name for f in fields(Theory))
 TRAINING_NAMES = tuple(f.name for f in fields(TrainingConfig))
 

@@ -129,12 +129,12 @@ class ModelTargets:
         return np.concatenate([credit, values["v_r"][:, None]], axis=1)
 
     def as_solution(self, values: Values) -> EmpoSolution:
-        """The planner's type: arrays over (t, state), NaN where a pair cannot be reached."""
+        """The planner's type: arrays over (t, state), 0 where a pair cannot be reached."""
         horizon, n_states = self._horizon, self.model.n_states
         hidden = ~self.model.reachable_pairs().ravel()
         shown = {q: v.copy() for q, v in values.items()}
         for array in shown.values():
-            array[hidden] = np.nan
+            array[hidden] = 0.0
         layers = {q: v.reshape(horizon + 1, n_states, *v.shape[1:]) for q, v in shown.items()}
         floored = values["x_h"][self.live] <= self.theory.x_h_min if self.theory.x_h_min > 0.0 else np.zeros(0)
         return EmpoSolution(

@@ -6,7 +6,7 @@ from sb3_worlds import gate_env
 
 from empo_gym.chain import ChainWorld
 from empo_gym.env import RobotEnv
-from empo_sb3 import EMPO
+from empo_sb3 import EMPO, TrainingConfig
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.callbacks import ExactGap
 
@@ -91,3 +91,23 @@ def test_replay_forgets_the_oldest_pairs():
 def test_exact_gap_looks_at_least_every_step():
     with pytest.raises(ValueError, match="every"):
         ExactGap(every=0)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "sentence"),
+    [
+        ("lr_q_r", "1e-3", "lr_q_r must be a number, not '1e-3'"),
+        ("x_h_use_network", "no", "x_h_use_network must be True or False, not 'no'"),
+        ("x_h_use_network", 1, "x_h_use_network must be True or False, not 1"),
+        ("warmup_x_h_steps", True, "warmup_x_h_steps must be a number, not True"),
+        ("goal_resample_prob", True, "goal_resample_prob must be a number, not True"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_one_sentence(keyword, value, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        TrainingConfig(**{keyword: value})
+
+
+def test_an_empty_batch_is_refused_before_training():
+    with pytest.raises(ValueError, match="batch_size and buffer_size must be at least 1, not 0"):
+        EMPO("TablePolicy", None, batch_size=0)

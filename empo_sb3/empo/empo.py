@@ -16,8 +16,9 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from empo_gym.cache import solved
@@ -107,6 +108,8 @@ class EMPO(WorldLearner):
         _init_setup_model: bool = True,
         **keywords: Any,
     ) -> None:
+        if batch_size < 1 or buffer_size < 1:
+            raise ValueError(f"batch_size and buffer_size must be at least 1, not {batch_size} and {buffer_size}")
         self.theory_overrides, self.training_overrides = split_keywords(keywords)
         super().__init__(
             TablePolicy if self.training_overrides.get("use_lookup_tables") else policy,
@@ -208,6 +211,15 @@ class EMPO(WorldLearner):
         self._refresh_targets(self.config.networks)
 
     # ---------------------------------------------------------------- collecting
+
+    def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
+        """As in SB3, with a progress bar that names the stage."""
+        if progress_bar:
+            from empo_sb3.stages import StageProgressBar  # it watches EMPO, so it knows this module
+
+            given = callback if isinstance(callback, list) else [] if callback is None else [callback]
+            callback = [*(c if isinstance(c, BaseCallback) else ConvertCallback(c) for c in given), StageProgressBar()]
+        return super()._init_callback(callback)
 
     def _sample_action(self, learning_starts: int, action_noise: Any = None, n_envs: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """pi_r on the present networks, with a probability of epsilon_r a uniformly random action instead."""
