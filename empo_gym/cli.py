@@ -49,6 +49,16 @@ COMMANDS = (
         cli_arguments.solve_arguments,
     ),
     Command(
+        "sweep",
+        "empo_gym.cli_planner:sweep",
+        "solve a world for many parameters of the theory; write a table",
+        (
+            "empo sweep default --grid beta_r=1,5,20 zeta=1,2,4 -o sweep.csv",
+            "empo sweep key_choice --grid xi=0.5,1,2 --seeds 0 1 2 --beta-r 20",
+        ),
+        cli_arguments.sweep_arguments,
+    ),
+    Command(
         "train",
         "empo_sb3.commands:train",
         "learn a world's robot policy",

@@ -46,6 +46,16 @@ def add_output(parser: argparse.ArgumentParser, default: str | None, what: str) 
     parser.add_argument("-o", "--output", metavar="PATH", default=default, type=Path, help=what)
 
 
+def add_belief(parser: argparse.ArgumentParser) -> None:
+    """The option ``--belief``."""
+    parser.add_argument(
+        "--belief",
+        choices=("worst_case", "best_case", "uniform"),
+        default="worst_case",
+        help="what humans expect of the robot",
+    )
+
+
 def no_arguments(parser: argparse.ArgumentParser) -> None:
     """Nothing."""
     del parser
@@ -61,12 +71,7 @@ def solve_arguments(parser: argparse.ArgumentParser) -> None:
     """``empo solve``."""
     add_world(parser)
     add_output(parser, None, "folder for solution.npz and the pictures (solutions/WORLD)")
-    parser.add_argument(
-        "--belief",
-        choices=("worst_case", "best_case", "uniform"),
-        default="worst_case",
-        help="what humans expect of the robot",
-    )
+    add_belief(parser)
     add_theory(parser)
 
 
@@ -78,6 +83,22 @@ def _positive(text: str) -> int:
     if not value >= 1.0 or not value.is_integer():
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(value)
+
+
+def sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    """``empo sweep``."""
+    add_world(parser)
+    parser.add_argument(
+        "--grid", metavar="NAME=X,X,...", nargs="+", default=[], help="values of parameters; every combination is solved"
+    )
+    parser.add_argument(
+        "--seeds", metavar="N", nargs="+", type=int, help="also simulate episodes with each of these seeds: a row for each"
+    )
+    parser.add_argument("--episodes", type=_positive, default=200, help="how many episodes per seed (200)")
+    parser.add_argument("--processes", type=_positive, help="how many processes (as many as there are cores)")
+    add_output(parser, "sweep.csv", "CSV file to write, or to complete (sweep.csv)")
+    add_belief(parser)
+    add_theory(parser)
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:

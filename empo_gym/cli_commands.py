@@ -20,6 +20,7 @@ from PIL import Image
 
 from empo_gym.checks import check_world
 from empo_gym.cli_arguments import theory_overrides
+from empo_gym.cli_planner import planner_pictures
 from empo_gym.cli_report import (
     first_decisions,
     model_line,
@@ -189,7 +190,7 @@ def solve(arguments: argparse.Namespace) -> None:
     folder = arguments.output or Path("solutions") / world.name
     folder.mkdir(parents=True, exist_ok=True)
     solution.save(folder / "solution.npz")
-    written = write_pictures(solution, folder)
+    written = write_pictures(solution, folder) + planner_pictures(solution, arguments.belief, folder)
     print(f"\nwrote {folder / 'solution.npz'}, {', '.join(path.name for path in written)}")
 
 

@@ -131,3 +131,22 @@ def test_a_grid_is_read_from_words():
 def test_a_wrong_grid_is_refused_in_a_sentence(word, sentence):
     with pytest.raises(ValueError, match=sentence):
         parse_grid([word])
+
+
+def test_the_command_writes_a_table_and_completes_it(tmp_path, capsys):
+    from empo_gym.cli import main
+
+    file = tmp_path / "world.yaml"
+    file.write_text('map: |\n  We We We We\n  We Ay Ae We\n  We We We We\nmax_steps: 2\npossible_goals: ["1,1"]\n')
+    words = ["sweep", str(file), "-o", str(tmp_path / "s.csv"), "--processes", "1", "--zeta", "3", "--grid"]
+    assert main([*words, "beta_r=1,2"]) == 0
+    assert "wrote" in capsys.readouterr().out
+    assert main([*words, "beta_r=1,2,4"]) == 0
+    assert "3 rows, 2 of them were there already" in capsys.readouterr().out
+    assert [(row["beta_r"], row["zeta"]) for row in read(tmp_path / "s.csv")] == [
+        ("1.0", "3.0"),
+        ("2.0", "3.0"),
+        ("4.0", "3.0"),
+    ]
+    assert main([*words, "beta=1"]) == 2
+    assert "no parameter 'beta'" in capsys.readouterr().err
