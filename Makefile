@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.empo-installed
 ARGS ?=
+# Processes that share the tests: one per core.
+WORKERS ?= auto
 
 # A CPU build of torch that pip can already find (its name ends in +cpu) is taken as it is; otherwise PyTorch's own CPU index is asked
 # as well, because PyPI alone would bring several GB of CUDA on Linux.
@@ -42,16 +44,16 @@ demo: $(STAMP)
 	$(BIN)/empo demo -o demo $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -m "" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "" $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff check --select I --fix .
