@@ -56,9 +56,7 @@ def register_envs() -> None:
     """Register every id that is not registered yet."""
     for identifier, name in env_ids().items():
         if identifier not in gym.registry:
-            gym.register(
-                id=identifier, entry_point=ENTRY_POINT, vector_entry_point=VECTOR_ENTRY_POINT, kwargs={"world": name}
-            )
+            gym.register(id=identifier, entry_point=ENTRY_POINT, vector_entry_point=VECTOR_ENTRY_POINT, kwargs={"world": name})
     if RANDOM_ID not in gym.registry:
         gym.register(id=RANDOM_ID, entry_point="empo_gym.random_env:RandomEnv")
     for identifier, entry_point in FRANKA_ENTRY_POINTS.items():
