@@ -12,15 +12,19 @@ from stable_baselines3.common.callbacks import BaseCallback
 from empo_gym.planning import solve_robot
 from empo_gym.solution import EmpoSolution
 from empo_sb3.empo import EMPO
+from empo_sb3.empo.progress import StageProgressBar
+from empo_sb3.evaluation import EmpoEvalCallback
 from empo_sb3.kl_monitor import KLMonitor
 from empo_sb3.rates.kl import KLAdaptiveLR
 from empo_sb3.rates.layers import PerLayerLR, TwoTimescale
 from empo_sb3.rates.schedule import LearningRateSchedule
 from empo_sb3.rates.uncertain import EnsembleAdaptiveLR, MCDropoutAdaptiveLR, RNDAdaptiveLR
+from empo_sb3.stages import WarmupMonitor, WarmupStages
 from empo_sb3.timeline import QUANTITIES
 
 __all__ = [
     "Checkpoints",
+    "EmpoEvalCallback",
     "EnsembleAdaptiveLR",
     "ExactGap",
     "KLAdaptiveLR",
@@ -29,7 +33,10 @@ __all__ = [
     "MCDropoutAdaptiveLR",
     "PerLayerLR",
     "RNDAdaptiveLR",
+    "StageProgressBar",
     "TwoTimescale",
+    "WarmupMonitor",
+    "WarmupStages",
     "gap_numbers",
 ]
 

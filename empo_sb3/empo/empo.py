@@ -28,6 +28,7 @@ from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.config import TrainingConfig, split_keywords
 from empo_sb3.empo.base import WorldLearner
+from empo_sb3.empo.progress import StageProgressBar
 from empo_sb3.empo.report import report_stage, report_training
 from empo_sb3.networks import WorldSizes
 from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
@@ -215,8 +216,6 @@ class EMPO(WorldLearner):
     def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
         """As in SB3, with a progress bar that names the stage."""
         if progress_bar:
-            from empo_sb3.stages import StageProgressBar  # it watches EMPO, so it knows this module
-
             given = callback if isinstance(callback, list) else [] if callback is None else [callback]
             callback = [*(c if isinstance(c, BaseCallback) else ConvertCallback(c) for c in given), StageProgressBar()]
         return super()._init_callback(callback)
