@@ -110,54 +110,72 @@ def _product(marginals, i, shape, skipped, joint):
 
 
 # -------------------------------------------------------------------------------------------------------------- phase 1
+@njit(**_LOOP)
+def _mean(begin, end, sign, indices, probs, bracket, mean):
+    """Write the signed mean of ``bracket`` over the successors begin .. end - 1, per goal."""
+    mean[:] = 0.0
+    for k in range(begin, end):
+        p, i = sign * probs[k], indices[k]
+        for g in range(mean.shape[0]):
+            mean[g] += p * bracket[i, g]
+
+
 @njit(inline="always")
-def _fold(kind, first, factor, values, i, folded):
-    """Take ``factor * values[i]`` into the minimum, the maximum or the sum over robot actions, per goal."""
-    if first:
-        for g in range(folded.shape[0]):
-            folded[g] = factor * values[i, g]
-    elif kind == WORST:
-        for g in range(folded.shape[0]):
-            folded[g] = min(folded[g], factor * values[i, g])
-    elif kind == BEST:
-        for g in range(folded.shape[0]):
-            folded[g] = max(folded[g], factor * values[i, g])
-    else:
-        for g in range(folded.shape[0]):
-            folded[g] += factor * values[i, g]
+def _extreme(s, o, sign, indptr, indices, probs, bracket, joint_of, n_a_r, mean, folded):
+    """Write per own action and goal the least (sign 1), or minus the largest (sign -1), mean bracket over robot actions."""
+    n_a_h, n_other = joint_of.shape
+    n_goals = folded.shape[1]
+    for a in range(n_a_h):
+        for r in range(n_a_r):
+            row = (s * n_a_r + r) * n_a_h * n_other + joint_of[a, o]
+            begin, end = indptr[row], indptr[row + 1]
+            if end - begin == 1:
+                p, i = sign * probs[begin], indices[begin]
+                if r == 0:
+                    for g in range(n_goals):
+                        folded[a, g] = p * bracket[i, g]
+                else:
+                    for g in range(n_goals):
+                        folded[a, g] = min(folded[a, g], p * bracket[i, g])
+            else:
+                _mean(begin, end, sign, indices, probs, bracket, mean)
+                for g in range(n_goals):
+                    folded[a, g] = mean[g] if r == 0 else min(folded[a, g], mean[g])
 
 
 @njit(**_LOOP)
-def _fold_mean(begin, end, rows, bracket, kind, first, factor, mean, folded):
-    """Do the same with the mean of ``bracket`` over the successors begin .. end - 1; ``mean`` (1, n_goals) is room."""
-    mean[:] = 0.0
-    for k in range(begin, end):
-        p, i = rows.probs[k], rows.indices[k]
-        for g in range(mean.shape[1]):
-            mean[0, g] += p * bracket[i, g]
-    _fold(kind, first, factor, mean, 0, folded)
+def _weighted(s, o, indptr, indices, probs, bracket, joint_of, belief, s_belief, folded):
+    """Write per own action and goal the mean bracket under the belief about the robots."""
+    n_a_h, n_other = joint_of.shape
+    n_a_r = belief.shape[1]
+    folded[:] = 0.0
+    for a in range(n_a_h):
+        for r in range(n_a_r):
+            row = (s * n_a_r + r) * n_a_h * n_other + joint_of[a, o]
+            for k in range(indptr[row], indptr[row + 1]):
+                p, i = belief[s_belief, r] * probs[k], indices[k]
+                for g in range(folded.shape[1]):
+                    folded[a, g] += p * bracket[i, g]
 
 
 @njit(inline="always")
-def _human_q(s, rows, bracket, expects, n_a_r, mean, folded, q):
-    """Write (1) of one state into ``q`` (n_a_h, n_goals)."""
-    indptr, indices, probs = rows
-    joint_of, kind, belief, mu, _, _ = expects
-    n_a_h, n_other = joint_of.shape
-    s_mu, s_belief = s if mu.shape[0] > 1 else 0, s if belief.shape[0] > 1 else 0
-    for a in range(n_a_h):
-        for o in range(n_other):
-            for r in range(n_a_r):
-                row = (s * n_a_r + r) * n_a_h * n_other + joint_of[a, o]
-                begin, end = indptr[row], indptr[row + 1]
-                weight = belief[s_belief, r] if kind == EXPECTED else 1.0
-                if end - begin == 1:
-                    _fold(kind, r == 0, weight * probs[begin], bracket, indices[begin], folded)
-                else:
-                    _fold_mean(begin, end, rows, bracket, kind, r == 0, weight, mean, folded)
-            weight = mu[s_mu, o]
-            for g in range(q.shape[1]):
-                q[a, g] = weight * folded[g] + (q[a, g] if o > 0 else 0.0)
+def _human_q(s, indptr, indices, probs, bracket, joint_of, kind, belief, mu, n_a_r, mean, folded, flat_folded, flat_q):
+    """Write (1) of one state into ``flat_q``, a view of (n_a_h, n_goals); ``mean`` (n_goals,) and ``folded`` are room."""
+    for o in range(joint_of.shape[1]):
+        weight = mu[s if mu.shape[0] > 1 else 0, o]
+        if kind == EXPECTED:
+            s_belief = s if belief.shape[0] > 1 else 0
+            _weighted(s, o, indptr, indices, probs, bracket, joint_of, belief, s_belief, folded)
+        else:
+            sign = 1.0 if kind == WORST else -1.0
+            _extreme(s, o, sign, indptr, indices, probs, bracket, joint_of, n_a_r, mean, folded)
+            weight *= sign
+        if o == 0:
+            for j in range(flat_q.shape[0]):
+                flat_q[j] = weight * flat_folded[j]
+        else:
+            for j in range(flat_q.shape[0]):
+                flat_q[j] += weight * flat_folded[j]
 
 
 @njit(**_LOOP)
@@ -218,14 +236,16 @@ def human_sweep(low, high, rows, achieved, bracket, expects, n_a_r, gamma_h, bet
     :param pi_h: (n, n_goals, n_a_h), ``v_h_m`` and ``bracket_now`` (n, n_goals): what is written
     """
     n_a_h, n_goals = expects.joint_of.shape[0], achieved.shape[1]
-    habit, resting = expects.habit, expects.resting
-    q, mean = np.empty((n_a_h, n_goals)), np.empty((1, n_goals), dtype=bracket.dtype)
-    folded, top, value = np.empty(n_goals), np.empty(n_goals), np.empty(n_goals)
+    indptr, indices, probs = rows  # here and not where they are read: taking a tuple apart costs more than a row
+    joint_of, kind, belief, mu, habit, resting = expects
+    flat_q, flat_folded, mean = np.empty(n_a_h * n_goals), np.empty(n_a_h * n_goals), np.empty(n_goals)
+    q, folded = flat_q.reshape((n_a_h, n_goals)), flat_folded.reshape((n_a_h, n_goals))
+    top, value = np.empty(n_goals), np.empty(n_goals)
     exponent, shift, flat = np.empty(n_a_h * n_goals), np.empty(n_a_h * n_goals), np.empty(n_a_h * n_goals)
     shift_bits, flat_bits, pi = shift.view(np.int64), flat.view(np.int64), flat.reshape((n_a_h, n_goals))
     for s in range(low, high):
         i = s - low
-        _human_q(s, rows, bracket, expects, n_a_r, mean, folded, q)
+        _human_q(s, indptr, indices, probs, bracket, joint_of, kind, belief, mu, n_a_r, mean, folded, flat_folded, flat_q)
         _exponents(q, beta_h, top, exponent)
         _exp(exponent, shift, shift_bits, flat, flat_bits)
         _normalise(pi, nu_h, habit, s if habit.shape[0] > 1 else 0, top)
@@ -242,10 +262,13 @@ def human_sweep(low, high, rows, achieved, bracket, expects, n_a_r, gamma_h, bet
 def human_evaluation(low, high, rows, achieved, bracket, expects, n_a_r, gamma_h, pi_h, v_h_m, bracket_now):
     """Write (3) under given policies ``pi_h`` (n, n_goals, n_a_h); all else as in :func:`human_sweep`."""
     n_a_h, n_goals = expects.joint_of.shape[0], achieved.shape[1]
-    q, mean, folded = np.empty((n_a_h, n_goals)), np.empty((1, n_goals), dtype=bracket.dtype), np.empty(n_goals)
+    indptr, indices, probs = rows
+    joint_of, kind, belief, mu, _, _ = expects
+    flat_q, flat_folded, mean = np.empty(n_a_h * n_goals), np.empty(n_a_h * n_goals), np.empty(n_goals)
+    q, folded = flat_q.reshape((n_a_h, n_goals)), flat_folded.reshape((n_a_h, n_goals))
     for s in range(low, high):
         i = s - low
-        _human_q(s, rows, bracket, expects, n_a_r, mean, folded, q)
+        _human_q(s, indptr, indices, probs, bracket, joint_of, kind, belief, mu, n_a_r, mean, folded, flat_folded, flat_q)
         for g in range(n_goals):
             value = 0.0
             for a in range(n_a_h):
@@ -293,6 +316,7 @@ def robot_sweep(low, high, rows, v_r_next, pibar, shape, gamma_r, beta_r, q_r, p
     :param pibar: (n, sum of ``shape``) the humans' marginal policies one after another; ``shape`` their numbers of actions
     :param q_r: (n, n_a_r) what is written, like ``pi_r``
     """
+    indptr, indices, probs = rows
     n_a_r, n_a_human = q_r.shape[1], shape.prod()
     joint = np.empty(n_a_human)
     for s in range(low, high):
@@ -303,8 +327,8 @@ def robot_sweep(low, high, rows, v_r_next, pibar, shape, gamma_r, beta_r, q_r, p
             for a in range(n_a_human):
                 row = (s * n_a_r + r) * n_a_human + a
                 mean = 0.0
-                for k in range(rows.indptr[row], rows.indptr[row + 1]):
-                    mean += rows.probs[k] * v_r_next[rows.indices[k]]
+                for k in range(indptr[row], indptr[row + 1]):
+                    mean += probs[k] * v_r_next[indices[k]]
                 total += joint[a] * mean
             q_r[i, r] = gamma_r * total
         _power_law(i, q_r, beta_r, pi_r)
@@ -335,9 +359,8 @@ def robot_evaluation(low, high, n_joint, rows, weights, u_r, gamma_r, v_r, v_r_n
 
 
 @njit(**_LOOP)
-def _ability_by_action(s, rows, bracket, joint_of, i, pi_r, others, by_action):
+def _ability_by_action(s, indptr, indices, probs, bracket, joint_of, i, pi_r, others, by_action):
     """Write per own action (n_a_h, n_goals) the expected bracket under everybody else's policy; ``i`` is the row of pi_r."""
-    indptr, indices, probs = rows
     n_a_h, n_other = joint_of.shape
     n_a_r = pi_r.shape[1]
     by_action[:] = 0.0
@@ -384,13 +407,14 @@ def ability_sweep(
     :param goals: (n_goals,) weights
     :param v_h_e: (n, n_goals) what is written, like column ``h`` of ``x_h`` (n, n_humans) and ``bracket_now`` (n, n_goals)
     """
+    indptr, indices, probs = rows
     n_goals = achieved.shape[1]
     by_action, others = np.empty((joint_of.shape[0], n_goals)), np.empty(joint_of.shape[1])
     n_factors = int(zeta) if zeta == np.floor(zeta) and zeta <= 16.0 else 0
     for s in range(low, high):
         i = s - low
         _product(pibar, i, shape, h, others)
-        _ability_by_action(s, rows, bracket, joint_of, i, pi_r, others, by_action)
+        _ability_by_action(s, indptr, indices, probs, bracket, joint_of, i, pi_r, others, by_action)
         total = 0.0
         for g in range(n_goals):
             ability = 0.0
