@@ -69,6 +69,24 @@ class ReachRect:
         return (self.x1 <= x) & (x <= self.x2) & (self.y1 <= y) & (y <= self.y2)
 
 
+class _Positions:
+    """A world that remembers the cells it was asked for last, which all goals of a set want to know."""
+
+    def __init__(self, world: Any) -> None:
+        self._world = world
+        self._asked: tuple[Any, int] | None = None
+        self._cells: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world, name)
+
+    def positions(self, states: Any, human: int) -> Any:
+        """Return the cells of one human."""
+        if self._asked is None or self._asked[0] is not states or self._asked[1] != human:
+            self._asked, self._cells = (states, human), self._world.positions(states, human)
+        return self._cells
+
+
 class GoalSet:
     """The possible goals of one human, with weights.
 
@@ -108,7 +126,11 @@ class GoalSet:
         :param states: n states
         :param human: number of the human, 0 for the first
         """
-        return np.stack([np.asarray(goal.holds(world, states, human), dtype=np.bool_) for goal in self.goals], axis=1)
+        achieved, shared = np.empty((len(states), len(self.goals)), dtype=np.bool_), _Positions(world)
+        for g, goal in enumerate(self.goals):
+            plain = isinstance(goal, ReachCell | ReachRect)  # others may want the world itself
+            achieved[:, g] = goal.holds(shared if plain else world, states, human)
+        return achieved
 
     def __len__(self) -> int:
         return len(self.goals)

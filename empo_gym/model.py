@@ -41,28 +41,28 @@ class _RowStore:
     """The transition matrix while it grows. Arrays grow in place, so that no page of memory is ever copied."""
 
     def __init__(self) -> None:
-        self.counts = np.zeros(0, dtype=np.int64)
+        self.indptr = np.zeros(1, dtype=np.int64)
         self.indices = np.zeros(0, dtype=np.int32)
         self.probs = np.zeros(0, dtype=np.float64)
 
     def add(self, indptr: NDArray[np.int64], numbers: NDArray[np.int32], probs: NDArray[np.float64]) -> None:
         """Append rows."""
-        _append(self.counts, np.diff(indptr))
+        _append(self.indptr, indptr[1:])
+        self.indptr[-len(indptr) + 1 :] += len(self.indices)
         _append(self.indices, numbers)
         _append(self.probs, probs)
 
-    def indptr_of(self, n_rows: int) -> NDArray[np.int64]:
+    def finish(self, n_rows: int) -> NDArray[np.int64]:
         """Return the row pointers; rows that were never added are empty."""
-        indptr = np.zeros(n_rows + 1, dtype=np.int64)
-        n = len(self.counts)
-        np.cumsum(self.counts, out=indptr[1 : n + 1])
-        indptr[n + 1 :] = indptr[n]
-        return indptr
+        n = len(self.indptr)
+        self.indptr.resize(n_rows + 1, refcheck=False)
+        self.indptr[n:] = len(self.indices)
+        return self.indptr
 
     def require_room(self, n_states: int, n_joint: int, depth: int, vector_bytes: int) -> None:
         """Refuse to expand states whose rows, and as many new states, will not fit into memory."""
-        per_row = len(self.indices) / max(len(self.counts), 1) if len(self.counts) else 1.0
-        needed = n_states * n_joint * (16 + 12 * per_row) + 2.0 * n_states * vector_bytes + _CHUNK_ROWS * 128
+        per_row = len(self.indices) / (len(self.indptr) - 1) if len(self.indptr) > 1 else 1.0
+        needed = n_states * n_joint * (8 + 12 * per_row) + 2.0 * n_states * vector_bytes + _CHUNK_ROWS * 128
         if needed > 1e8:
             require_memory(needed, f"Packing {n_states} states at depth {depth}", "shorten the horizon or shrink the world")
 
@@ -218,7 +218,7 @@ class TabularModel:
             horizon=steps,
             goal_sets=tuple(world.goal_sets),
             achieved=tuple(goals.achieved(world, index.states, h) for h, goals in enumerate(world.goal_sets)),
-            indptr=rows.indptr_of(len(index) * math.prod(shape)),
+            indptr=rows.finish(len(index) * math.prod(shape)),
             indices=rows.indices,
             probs=rows.probs,
             layer_ends=tuple(ends),

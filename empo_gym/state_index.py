@@ -1,8 +1,9 @@
 """The numbers of states: vectors of small integers in compiled code, any hashable object in a dictionary.
 
-A state vector is packed by mixed radix into as few 64-bit words as it needs; an open-addressing table maps the words to the
-state's number. Numbers are given in the order of discovery, so the successors of neighbouring states stay close in memory,
-which is worth more to the sweeps over the model than anything else.
+A state vector is packed by mixed radix into as few 64-bit words as it needs. Where one word is enough and small enough, it is
+itself the place of the state's number in a table; otherwise an open-addressing table maps the words to the number. Numbers are
+given in the order of discovery, so the successors of neighbouring states stay close in memory, which is worth more to the
+sweeps over the model than anything else.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 EMPTY = -1
 OUT_OF_RANGE = -2
+MAX_PLACES = 1 << 26
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
 
@@ -43,16 +45,17 @@ def _slot_of(key, table, keys):
         slot = (slot + 1) & mask
 
 
-@njit(cache=True, nogil=True)
-def _read_key(vector, radices, word, scale, key):
+@njit(inline="always")
+def _read_key(vectors, row, radices, word, scale, key):
     """Pack one vector into ``key``; return whether every component is within its radix."""
-    key[:] = 0
-    for i in range(vector.shape[0]):
-        value = np.int64(vector[i])
-        if value < 0 or value >= radices[i]:
-            return False
+    for w in range(key.shape[0]):
+        key[w] = 0
+    inside = True
+    for i in range(vectors.shape[1]):
+        value = np.int64(vectors[row, i])
+        inside &= 0 <= value < radices[i]
         key[word[i]] += value * scale[i]
-    return True
+    return inside
 
 
 @njit(cache=True, nogil=True)
@@ -60,14 +63,16 @@ def intern_states(vectors, radices, word, scale, table, keys, states, n, out):
     """Number the vectors, adding unseen ones to ``states`` from number ``n`` on; return the new count or OUT_OF_RANGE."""
     key = np.empty(keys.shape[1], dtype=np.int64)
     for row in range(vectors.shape[0]):
-        if not _read_key(vectors[row], radices, word, scale, key):
+        if not _read_key(vectors, row, radices, word, scale, key):
             out[0] = row
             return OUT_OF_RANGE
         slot = _slot_of(key, table, keys)
         if table[slot] == EMPTY:
             table[slot] = n
-            keys[n, :] = key
-            states[n, :] = vectors[row]
+            for w in range(key.shape[0]):
+                keys[n, w] = key[w]
+            for i in range(vectors.shape[1]):
+                states[n, i] = vectors[row, i]
             n += 1
         out[row] = table[slot]
     return n
@@ -78,17 +83,57 @@ def find_states(vectors, radices, word, scale, table, keys, out):
     """Write the number of each vector, EMPTY for unknown ones."""
     key = np.empty(keys.shape[1], dtype=np.int64)
     for row in range(vectors.shape[0]):
-        if _read_key(vectors[row], radices, word, scale, key):
+        if _read_key(vectors, row, radices, word, scale, key):
             out[row] = table[_slot_of(key, table, keys)]
         else:
             out[row] = EMPTY
 
 
+@njit(inline="always")
+def _place_of(vectors, row, radices, scale):
+    """Return the place of one vector, -1 if a component is outside its radix."""
+    place, inside = np.int64(0), True
+    for i in range(vectors.shape[1]):
+        value = np.int64(vectors[row, i])
+        inside &= 0 <= value < radices[i]
+        place += value * scale[i]
+    return place if inside else np.int64(-1)
+
+
+@njit(cache=True, nogil=True)
+def place_states(vectors, radices, scale, places, states, n, out):
+    """Do what :func:`intern_states` does where ``places`` holds one more than the number of each possible state, or 0."""
+    for row in range(vectors.shape[0]):
+        place = _place_of(vectors, row, radices, scale)
+        if place < 0:
+            out[0] = row
+            return OUT_OF_RANGE
+        number = places[place]
+        if number == 0:
+            for i in range(vectors.shape[1]):
+                states[n, i] = vectors[row, i]
+            n += 1
+            number = places[place] = n
+        out[row] = number - 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def find_placed(vectors, radices, scale, places, out):
+    """Do what :func:`find_states` does."""
+    for row in range(vectors.shape[0]):
+        place = _place_of(vectors, row, radices, scale)
+        out[row] = EMPTY if place < 0 else places[place] - 1
+
+
 @njit(cache=True, nogil=True)
 def rehash(table, keys, n):
     """Fill an empty table with the first ``n`` keys."""
+    key = np.empty(keys.shape[1], dtype=np.int64)
     for i in range(n):
-        table[_slot_of(keys[i], table, keys)] = i
+        for w in range(key.shape[0]):
+            key[w] = keys[i, w]
+        table[_slot_of(key, table, keys)] = i
 
 
 class VectorIndex:
@@ -100,8 +145,11 @@ class VectorIndex:
     def __init__(self, radices: Sequence[int] | NDArray[Any]) -> None:
         self._radices = np.asarray(radices, dtype=np.int64)
         self._word, self._scale, n_words = _word_layout(self._radices)
-        self._table = np.full(1 << 12, EMPTY, dtype=np.int32)
-        self._keys = np.empty((1 << 11, n_words), dtype=np.int64)
+        space = int(self._scale[-1] * self._radices[-1]) if n_words == 1 else MAX_PLACES + 1
+        self._is_direct = space <= MAX_PLACES
+        # Pages of zeros cost nothing until a state falls on them.
+        self._table = np.zeros(space, dtype=np.int32) if self._is_direct else np.full(1 << 12, EMPTY, dtype=np.int32)
+        self._keys = np.empty((0 if self._is_direct else 1 << 11, n_words), dtype=np.int64)
         self._states = np.empty((1 << 11, len(self._radices)), dtype=np.int32)
         self._n = 0
 
@@ -121,7 +169,8 @@ class VectorIndex:
     def compact(self) -> None:
         """Give back the room kept for further states."""
         self._states = self._states[: self._n].copy()
-        self._keys = self._keys[: self._n].copy()
+        if not self._is_direct:
+            self._keys = self._keys[: self._n].copy()
 
     def add(self, vectors: Any) -> NDArray[np.int32]:
         """Return the numbers of the vectors, numbering unseen ones.
@@ -134,8 +183,11 @@ class VectorIndex:
             raise ValueError(f"State vectors need {len(self._radices)} components (one per radix), not {vectors.shape}.")
         self._reserve(self._n + len(vectors))
         out = np.empty(len(vectors), dtype=np.int32)
-        layout = (self._radices, self._word, self._scale, self._table, self._keys)
-        n = intern_states(vectors, *layout, self._states, self._n, out)
+        if self._is_direct:
+            n = place_states(vectors, self._radices, self._scale, self._table, self._states, self._n, out)
+        else:
+            layout = (self._radices, self._word, self._scale, self._table, self._keys)
+            n = intern_states(vectors, *layout, self._states, self._n, out)
         if n == OUT_OF_RANGE:
             bad = vectors[out[0]].tolist()
             raise ValueError(f"State {bad} is outside the radices {self._radices.tolist()} that the world declares.")
@@ -146,15 +198,21 @@ class VectorIndex:
         """Return the numbers of the vectors, -1 for unknown ones."""
         vectors = np.ascontiguousarray(vectors, dtype=np.int32)
         out = np.full(len(vectors), EMPTY, dtype=np.int32)
-        if vectors.ndim == 2 and vectors.shape[1] == len(self._radices):
+        if vectors.ndim != 2 or vectors.shape[1] != len(self._radices):
+            return out
+        if self._is_direct:
+            find_placed(vectors, self._radices, self._scale, self._table, out)
+        else:
             find_states(vectors, self._radices, self._word, self._scale, self._table, self._keys, out)
         return out
 
     def _reserve(self, n: int) -> None:
+        if n > len(self._states):
+            self._states = _grown(self._states, max(n, 2 * len(self._states)))
+        if self._is_direct:
+            return
         if n > len(self._keys):
-            size = max(n, 2 * len(self._keys))
-            self._keys = _grown(self._keys, size)
-            self._states = _grown(self._states, size)
+            self._keys = _grown(self._keys, max(n, 2 * len(self._keys)))
         if 2 * n > len(self._table):
             self._table = np.full(1 << (2 * n).bit_length(), EMPTY, dtype=np.int32)
             rehash(self._table, self._keys, self._n)

@@ -237,3 +237,25 @@ def test_joint_actions_count_robots_slowest():
 def test_a_wrong_action_is_refused_by_name(actions, sentence):
     with pytest.raises(ValueError, match=sentence):
         ChainWorld().transition_probabilities((0, 1), actions)
+
+
+@pytest.mark.parametrize("places", [0, 1 << 26])
+def test_states_get_the_same_numbers_by_place_and_by_hash(monkeypatch, places):
+    from empo_gym import state_index
+
+    monkeypatch.setattr(state_index, "MAX_PLACES", places)
+    rng = np.random.default_rng(0)
+    vectors = rng.integers(0, 9, (3000, 4))
+    index = state_index.VectorIndex([9, 9, 9, 9])
+    numbers = np.concatenate([index.add(part) for part in np.array_split(vectors, 7)])
+    known = {}
+    assert numbers.tolist() == [known.setdefault(tuple(v), len(known)) for v in vectors.tolist()]
+    assert [tuple(v) for v in index.states.tolist()] == list(known)
+    index.compact()
+    asked = [*known, (9, 0, 0, 0), (0, -1, 0, 0)]
+    assert index.find(np.array(asked)).tolist() == [*range(len(known)), -1, -1]
+    missing = next(v for v in np.ndindex(9, 9, 9, 9) if v not in known)
+    assert index.find(np.array([missing])).tolist() == [-1]
+    for wrong in ((0, 0, 0, 9), (-1, 0, 0, 0)):
+        with pytest.raises(ValueError, match="outside the radices"):
+            index.add(np.array([wrong]))
