@@ -258,7 +258,7 @@ class TrainingConfig:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and value >= 0
+    return isinstance(value, numbers.Integral) and int(value) >= 0
 
 
 def _is_frequencies(value: Any) -> bool:
@@ -287,7 +287,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 _ENDINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "_steps": (_is_count, "an integer of at least 0"),
-    "_interval": ((lambda value: isinstance(value, numbers.Integral) and value >= 1), "an integer of at least 1"),
+    "_interval": ((lambda value: isinstance(value, numbers.Integral) and int(value) >= 1), "an integer of at least 1"),
 }
 
 

@@ -50,7 +50,7 @@ class TablePolicy(EmpoPolicy):
         self._build()
 
     def make_network(self, quantity: str) -> QuantityNetwork:
-        encoder = table_encoder(self.sizes.n_pairs, self.sizes.n_outputs(quantity), NEUTRAL[quantity])
+        encoder = table_encoder(self.sizes.n_pairs, self.sizes.n_outputs(quantity), NEUTRAL.get(quantity, 0.5))
         return QuantityNetwork(encoder, nn.Identity(), Identity())
 
     def attach(self, observations: np.ndarray, live: np.ndarray) -> None:
@@ -99,6 +99,7 @@ class NetworkPolicy(EmpoPolicy):
         "lr_cooldown_fraction": 0.5,
     }
     default_transforms: ClassVar[Mapping[str, Transform]] = {
+        "q_h_m": UnitInterval(),
         "v_h_e": UnitInterval(),
         "x_h": UnitInterval(),
         "u_r": LogCost(),

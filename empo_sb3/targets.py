@@ -28,20 +28,14 @@ NEUTRAL = {"v_h_e": 0.5, "x_h": 0.5, "u_r": -1.0, "q_r": -1.0, "v_r": -1.0, "pi_
 
 
 @dataclass(eq=False)
-class ModelTargets:
+class PairTargets:
     """
-    The targets of one world, one human prior and one theory.
+    What targets of either phase share: pairs, goals, and expectations over successors.
 
     :param model: the packed world
-    :param prior: phase 1, solved
-    :param theory: the numbers that define the answer; a curriculum of the discounts changes them while it lasts
     """
 
     model: TabularModel
-    prior: HumanPrior
-    theory: Theory
-
-    # ---------------------------------------------------------------- pairs
 
     @cached_property
     def live(self) -> np.ndarray:
@@ -53,10 +47,6 @@ class ModelTargets:
         """Where each human's goals lie among the columns of V_h^e."""
         ends = np.cumsum([0, *(a.shape[1] for a in self.model.achieved)])
         return tuple(slice(int(a), int(b)) for a, b in itertools.pairwise(ends))
-
-    def last_step(self, pairs: np.ndarray) -> np.ndarray:
-        """Which pairs lie one step before the horizon, where all Q_r are known to be equal."""
-        return pairs >= (self._horizon - 1) * self.model.n_states
 
     @property
     def _horizon(self) -> int:
@@ -75,6 +65,52 @@ class ModelTargets:
     @cached_property
     def _human_shape(self) -> tuple[int, ...]:
         return self.model.action_shape[self.model.n_robots :]
+
+    def _expected(self, pairs: np.ndarray, outlook: np.ndarray) -> np.ndarray:
+        """Expectation over successors, (batch, n_a_r, n_a_1, ..., n_a_H, columns): one product with rows of the model."""
+        model, n_joint = self.model, self.model.n_joint
+        t, s = np.divmod(pairs, model.n_states)
+        row_ends = model.indptr[(s * n_joint)[:, None] + np.arange(n_joint + 1)]
+        first, counts = row_ends[:, 0], row_ends[:, -1] - row_ends[:, 0]
+        before = np.cumsum(counts) - counts
+        entries = np.arange(counts.sum()) + np.repeat(first - before, counts)
+        columns = model.indices[entries] + np.repeat((t + 1) * model.n_states, counts)
+        indptr = np.append((row_ends[:, :-1] - (first - before)[:, None]).ravel(), len(entries))
+        rows = csr_matrix((model.probs[entries], columns, indptr), shape=(len(pairs) * n_joint, len(outlook)))
+        return (rows @ outlook).reshape(len(pairs), model.n_robot_joint, *self._human_shape, -1)
+
+    def _outcome(self, expected: np.ndarray, h: int) -> np.ndarray:
+        """
+        What (1) and (6) read for one human.
+
+        :param expected: :meth:`_expected` of all goals' columns
+        :return: (batch, goals, own actions, others' joint actions, robots' joint actions)
+        """
+        goals = self.goal_slices[h]
+        outcome = np.moveaxis(expected[..., goals], (-1, 2 + h, 1), (1, 2, -1))
+        shape = (len(expected), goals.stop - goals.start, self._human_shape[h], -1, self.model.n_robot_joint)
+        return outcome.reshape(shape)
+
+
+@dataclass(eq=False)
+class ModelTargets(PairTargets):
+    """
+    The targets of one world, one human prior and one theory.
+
+    :param model: the packed world
+    :param prior: phase 1, solved
+    :param theory: the numbers that define the answer; a curriculum of the discounts changes them while it lasts
+    """
+
+    model: TabularModel
+    prior: HumanPrior
+    theory: Theory
+
+    # ---------------------------------------------------------------- pairs
+
+    def last_step(self, pairs: np.ndarray) -> np.ndarray:
+        """Which pairs lie one step before the horizon, where all Q_r are known to be equal."""
+        return pairs >= (self._horizon - 1) * self.model.n_states
 
     @cached_property
     def _pi_h(self) -> tuple[np.ndarray, ...]:
@@ -194,31 +230,14 @@ class ModelTargets:
         ]
         return np.stack(powers, axis=1)
 
-    def _expected(self, pairs: np.ndarray, outlook: np.ndarray) -> np.ndarray:
-        """Expectation over successors, (batch, n_a_r, n_a_1, ..., n_a_H, columns): one product with rows of the model."""
-        model, n_joint = self.model, self.model.n_joint
-        t, s = np.divmod(pairs, model.n_states)
-        row_ends = model.indptr[(s * n_joint)[:, None] + np.arange(n_joint + 1)]
-        first, counts = row_ends[:, 0], row_ends[:, -1] - row_ends[:, 0]
-        before = np.cumsum(counts) - counts
-        entries = np.arange(counts.sum()) + np.repeat(first - before, counts)
-        columns = model.indices[entries] + np.repeat((t + 1) * model.n_states, counts)
-        indptr = np.append((row_ends[:, :-1] - (first - before)[:, None]).ravel(), len(entries))
-        rows = csr_matrix((model.probs[entries], columns, indptr), shape=(len(pairs) * n_joint, len(outlook)))
-        return (rows @ outlook).reshape(len(pairs), model.n_robot_joint, *self._human_shape, -1)
-
     def _goal_ability(self, pairs: np.ndarray, expected: np.ndarray, pi_r: np.ndarray) -> np.ndarray:
         """(6) for all humans and goals, (batch, sum of goals)."""
-        batch, n_a_r = len(pairs), self.model.n_robot_joint
         marginals = [p[pairs] for p in self._pibar]
         columns = []
-        for h, goals in enumerate(self.goal_slices):
-            # (batch, goals, own actions, others' joint actions, robots' joint actions), as (6) reads it
-            outcome = np.moveaxis(expected[..., goals], (-1, 2 + h, 1), (1, 2, -1))
-            outcome = outcome.reshape(batch, goals.stop - goals.start, self._human_shape[h], -1, n_a_r)
-            others = _joint(marginals[:h] + marginals[h + 1 :]) if len(marginals) > 1 else np.ones((batch, 1))
+        for h in range(len(self.goal_slices)):
+            others = _joint(marginals[:h] + marginals[h + 1 :]) if len(marginals) > 1 else np.ones((len(pairs), 1))
             pi_h = self._pi_h[h][pairs]
-            columns.append(equations.goal_ability(outcome, pi_h, others[:, None], pi_r[:, None]))
+            columns.append(equations.goal_ability(self._outcome(expected, h), pi_h, others[:, None], pi_r[:, None]))
         return np.concatenate(columns, axis=1)
 
 

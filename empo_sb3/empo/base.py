@@ -13,10 +13,12 @@ from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+from gymnasium import spaces
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 
+from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.empo.checkpoint import read_checkpoint, restore_env, restore_random, write_checkpoint
 from empo_sb3.empo.storage import reading, replacing
@@ -24,6 +26,7 @@ from empo_sb3.networks import WorldSizes
 from empo_sb3.uncertainty import VisitCounts
 
 Self = TypeVar("Self", bound="WorldLearner")
+STARTS_INTERVAL = 50
 STARTS_POWER = 4
 
 
@@ -34,6 +37,7 @@ class WorldLearner(OffPolicyAlgorithm):
     It provides ``_setup_model``, ``_adopt_world``, ``_attach_world``, ``_sample_action``, ``train`` and ``live``.
     """
 
+    policy: EmpoPolicy
     replay_buffer: PairReplayBuffer
     sizes: WorldSizes
     visits: VisitCounts
@@ -65,6 +69,36 @@ class WorldLearner(OffPolicyAlgorithm):
     def _attach_world(self) -> None:
         """Show the world to the networks."""
         raise NotImplementedError
+
+    def _take_model(self, env: VecEnv) -> tuple[Any, Any]:
+        """
+        The environment's packed model, whose sizes are the networks', and its theory.
+
+        :raises ValueError: for an environment without, and for another world than the networks were made for
+        """
+        name = type(self).__name__
+        try:
+            model, theory = env.get_attr("model")[0], env.get_attr("theory")[0]
+        except AttributeError as e:
+            raise ValueError(f"{name} needs an environment over a world model (EMPO-Grid-v0 or another RobotEnv)") from e
+        sizes = WorldSizes.of(model)
+        if self.sizes is not None and sizes != self.sizes:
+            raise ValueError(f"this {name} was made for a world with {self.sizes}; the environment's has {sizes}")
+        self.sizes = sizes
+        self._observation_kind = observation_kind(model.world, self.observation_space)
+        return model, theory
+
+    def _show_world(self, model: Any) -> None:
+        """Show the policy all live pairs, none of them visited yet."""
+        t, s = np.divmod(self.live, model.n_states)
+        states = model.states[s] if isinstance(model.states, np.ndarray) else [model.states[i] for i in s]
+        kinds = self._observation_kind
+        if isinstance(kinds, dict):
+            seen: Any = {key: model.world.observe(states, t=t, kind=kind) for key, kind in kinds.items()}
+        else:
+            seen = model.world.observe(states, t=t, kind=kinds)
+        self.policy.attach(seen, self.live)
+        self.visits = VisitCounts(self.sizes.n_pairs)
 
     def _refresh_after_load(self) -> None:
         """Bring up to date what follows from the networks."""
@@ -146,6 +180,12 @@ class WorldLearner(OffPolicyAlgorithm):
         """Let a share of the episodes begin in any reachable pair."""
         t, s = np.divmod(self.live, self.sizes.n_states)
         self._envs.env_method("set_starts", s, t, share, self._start_weights)
+
+    def _move_starts(self, gradient_steps: int) -> None:
+        """After training steps, and only now and then, look again where visits are rare."""
+        if self._n_updates % STARTS_INTERVAL < gradient_steps:
+            self._prefer_rare_starts()
+            self._set_starts(self.config.exploring_starts)
 
     def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
         """Act and store, as in SB3; a checkpoint that was asked for in the middle of the step before is written now."""
@@ -275,3 +315,18 @@ class WorldLearner(OffPolicyAlgorithm):
         """Take over what :meth:`run_state` gave."""
         for name in self.run_parts:
             setattr(self, name, state[name])
+
+
+def observation_kind(world: Any, space: spaces.Space) -> Any:
+    """
+    Which of the world's observation kinds an environment shows; for a ``Dict`` of several, by key.
+
+    :raises ValueError: if the space holds more than the world's state and the time
+    """
+    if isinstance(space, spaces.Dict):
+        return {key: observation_kind(world, part) for key, part in space.items()}
+    kind = {1: "features", 3: "planes"}.get(len(space.shape or ()), "features")
+    seen = np.shape(world.observe([world.initial_state()], t=0, kind=kind))[1:]
+    if seen != space.shape:
+        raise ValueError(f"EMPO reads the world's {kind} of shape {seen}, but the environment shows {space.shape}")
+    return kind

@@ -35,11 +35,9 @@ from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolic
 from empo_sb3.sampled_targets import SampledTargets
 from empo_sb3.targets import ModelTargets, Values
 from empo_sb3.timeline import FULL_STAGE, RAMP_STAGE, Stage
-from empo_sb3.uncertainty import VisitCounts
 
 SelfEMPO = TypeVar("SelfEMPO", bound="EMPO")
 
-STARTS_INTERVAL = 50
 WATCH_INTERVAL = 100
 HUMAN_NAMES = ("gamma_h", "beta_h", "nu_h")
 POLICY_NUMBERS = ("dropout", "max_grad_norm", "weight_decay")
@@ -174,14 +172,7 @@ class EMPO(WorldLearner):
 
     def _adopt_world(self, env: VecEnv) -> None:
         """Take world and theory from the environment, and solve phase 1 for the theory as the keywords leave it."""
-        try:
-            model, env_theory = env.get_attr("model")[0], env.get_attr("theory")[0]
-        except AttributeError as e:
-            raise ValueError("EMPO needs an environment over a world model (EMPO-Grid-v0 or another RobotEnv)") from e
-        sizes = WorldSizes.of(model)
-        if self.sizes is not None and sizes != self.sizes:
-            raise ValueError(f"this EMPO was made for a world with {self.sizes}; the environment's has {sizes}")
-        self.sizes = sizes
+        model, env_theory = self._take_model(env)
         if self.theory is None:
             self.theory = replace(env_theory, **self.theory_overrides)
         differing = [n for n in HUMAN_NAMES if getattr(self.theory, n) != getattr(env_theory, n)]
@@ -192,22 +183,13 @@ class EMPO(WorldLearner):
         training = {**self.policy_class.training_defaults, **self.training_overrides, "beta_r": self.theory.beta_r}
         self.config = self.config or TrainingConfig(**training)
         kind = ModelTargets if self.config.use_model_based_targets else SampledTargets
-        self.targets = kind(model, solved(model, self.theory), self.theory)
+        prior = env.get_attr("prior")[0] if names == {"boltzmann"} and not differing else solved(model, self.theory)
+        self.targets = kind(model, prior, self.theory)
         self.live = self.targets.live
-        self._observation_kind = observation_kind(model.world, self.observation_space)
 
     def _attach_world(self) -> None:
         """Show the policy all pairs and take the first target copies."""
-        model, live = self.targets.model, self.targets.live
-        t, s = np.divmod(live, model.n_states)
-        states = model.states[s] if isinstance(model.states, np.ndarray) else [model.states[i] for i in s]
-        kinds = self._observation_kind
-        if isinstance(kinds, dict):
-            seen: Any = {key: model.world.observe(states, t=t, kind=kind) for key, kind in kinds.items()}
-        else:
-            seen = model.world.observe(states, t=t, kind=kinds)
-        self.policy.attach(seen, live)
-        self.visits = VisitCounts(self.sizes.n_pairs)
+        self._show_world(self.targets.model)
         self.values = self.targets.initial_values()
         self._refresh_targets(self.config.networks)
 
@@ -261,9 +243,7 @@ class EMPO(WorldLearner):
             self._n_updates += 1
             if self._n_updates % WATCH_INTERVAL == 0:
                 self._watch(pairs, targets)
-        if self._n_updates % STARTS_INTERVAL < gradient_steps:
-            self._prefer_rare_starts()
-            self._set_starts(self.config.exploring_starts)
+        self._move_starts(gradient_steps)
         report_training(self, losses, factor)
 
     def _watch(self, pairs: np.ndarray, targets: Values) -> None:
@@ -345,18 +325,3 @@ class EMPO(WorldLearner):
         """Take over what :meth:`run_state` gave."""
         super().restore_run(state)
         self.outlook = self.targets.outlook(self.values)
-
-
-def observation_kind(world: Any, space: spaces.Space) -> Any:
-    """
-    Which of the world's observation kinds an environment shows; for a ``Dict`` of several, by key.
-
-    :raises ValueError: if the space holds more than the world's state and the time
-    """
-    if isinstance(space, spaces.Dict):
-        return {key: observation_kind(world, part) for key, part in space.items()}
-    kind = {1: "features", 3: "planes"}.get(len(space.shape or ()), "features")
-    seen = np.shape(world.observe([world.initial_state()], t=0, kind=kind))[1:]
-    if seen != space.shape:
-        raise ValueError(f"EMPO reads the world's {kind} of shape {seen}, but the environment shows {space.shape}")
-    return kind

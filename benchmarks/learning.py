@@ -1,0 +1,203 @@
+"""How near learned solutions come to the exact ones, and what that costs.
+
+    python benchmarks/learning.py            # the full table: 6 worlds, 2 policies, 3 seeds; goes on where it was stopped
+    python benchmarks/learning.py --quick    # two worlds, one seed, at most 10 minutes
+    python benchmarks/learning.py --report   # only print the table of the runs that are finished, and draw the figure
+
+A world counts only where a robot that does not care (beta_r = 0) is far from exact. Beside the learned errors stand this
+robot's. The bars: V_r in the initial state, root mean square error of V_h^e, mean total variation of pi_r (over reachable
+pairs).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch as th
+
+from empo_gym.env import RobotEnv
+from empo_gym.planning import solve_robot
+from empo_gym.solution import EmpoSolution
+from empo_sb3 import EMPO
+from empo_sb3.callbacks import ExactGap
+
+RESULTS = Path(__file__).parent / "results"
+MEASURES = {"v_r": "V_r(s0)", "v_h_e": "RMSE V_h^e", "pi_r": "TV pi_r"}
+BARS = {"TablePolicy": {"v_r": 0.01, "v_h_e": 0.01, "pi_r": 0.02}, "MlpPolicy": {"v_r": 0.05, "v_h_e": 0.05, "pi_r": 0.05}}
+SHARES = {"TablePolicy": 0.1, "MlpPolicy": 0.25}
+"""The part of the careless robot's error that a learner may have at most."""
+WORLDS = {"unsteady_bridge": 1, "thicket": 1, "in_series": 1, "bystander": 1, "hedgerow": 2, "market": 2}
+"""By world, how many times the steps of a small one it gets."""
+STEPS = {"TablePolicy": 20_000, "MlpPolicy": 40_000}
+QUICK = ("unsteady_bridge", "bystander")
+
+
+def errors(found: EmpoSolution, exact: EmpoSolution) -> dict[str, float]:
+    """The three judged numbers."""
+    live = exact.model.reachable_pairs()[:-1]
+    squares = [((a - b)[:-1][live] ** 2).ravel() for a, b in zip(found.v_h_e, exact.v_h_e, strict=True)]
+    return {
+        "v_r": float(abs(found.v_r[0, 0] / exact.v_r[0, 0] - 1)),
+        "v_h_e": float(np.sqrt(np.concatenate(squares).mean())),
+        "pi_r": float(0.5 * np.abs(found.pi_r - exact.pi_r).sum(axis=-1)[live].mean()),
+    }
+
+
+def run(world: str, policy: str, seed: int, n_steps: int) -> dict[str, Any]:
+    """Train once, and say how near it came."""
+    model = EMPO(policy, RobotEnv(world=world), seed=seed)
+    targets = model.targets
+    exact = solve_robot(targets.model, targets.prior, model.theory)
+    careless = solve_robot(targets.model, targets.prior, replace(model.theory, beta_r=0.0))
+    gap = ExactGap(every=max(n_steps // 20, 1), exact=exact)
+    start = time.process_time()
+    model.learn(n_steps, gap)
+    seconds = time.process_time() - start
+    return {
+        "world": world,
+        "policy": policy,
+        "seed": seed,
+        "steps": n_steps,
+        "pairs": len(targets.live),
+        "robots": targets.model.n_robots,
+        "humans": targets.model.n_humans,
+        "beta_r": model.theory.beta_r,
+        "cpu_seconds": seconds,
+        "errors": errors(model.solution(), exact),
+        "careless": errors(careless, exact),
+        "curve": [
+            [row["step"], row["v_r_relative_at_start"], row["v_h_e_rmse"], row["pi_r_total_variation"]] for row in gap.history
+        ],
+        "commit": commit(),
+        "command": " ".join(sys.argv),
+    }
+
+
+def commit() -> str:
+    """The commit that is run, where there is one."""
+    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    return found.stdout.strip() or "unknown"
+
+
+def key(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What a finished run is known by."""
+    return tuple(row[name] for name in ("world", "policy", "seed", "steps"))
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Finished runs; a line that is cut off is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            print(f"{path}: a line that is cut off is left out", file=sys.stderr)
+    return rows
+
+
+def write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """All finished runs, or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    os.replace(unfinished, path)
+
+
+def passes(row: dict[str, Any]) -> bool:
+    """Whether a run is below its bars and its share of the careless robot's errors."""
+    bars, share = BARS[row["policy"]], SHARES[row["policy"]]
+    return all(row["errors"][m] <= min(bars[m], share * row["careless"][m]) for m in MEASURES)
+
+
+def report(rows: list[dict[str, Any]]) -> bool:
+    """Print the table: by world and policy the worst of the seeds; whether all pass."""
+    head = f"{'world':17}{'pairs':>7}{'R':>3}{'H':>3}{'beta_r':>7}  {'robot':13}"
+    print(head + f"{'seeds':>6}{'steps':>8}{'CPU s':>7}{'steps/s':>8}" + "".join(f"{name:>12}" for name in MEASURES.values()))
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["world"], row["policy"], row["steps"]), []).append(row)
+    shown = set()
+    for (world, policy, steps), runs in groups.items():
+        one = runs[0]
+        place = f"{world:17}{one['pairs']:>7}{one['robots']:>3}{one['humans']:>3}{one['beta_r']:>7g}  "
+        if world not in shown:
+            shown.add(world)
+            print(f"{place}{'careless':13}{'':29}" + "".join(f"{one['careless'][m]:>12.4f}" for m in MEASURES))
+        seconds = max(r["cpu_seconds"] for r in runs)
+        numbers = "".join(f"{max(r['errors'][m] for r in runs):>12.2g}" for m in MEASURES)
+        verdict = "" if all(map(passes, runs)) else "  above the bar"
+        print(f"{place}{policy:13}{len(runs):>6}{steps:>8}{seconds:>7.0f}{steps / seconds:>8.0f}{numbers}{verdict}")
+    return all(map(passes, rows))
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """The three errors over training steps, one line per run."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(len(BARS), len(MEASURES), figsize=(13, 7), sharex="row")
+    worlds = list(dict.fromkeys(row["world"] for row in rows))
+    for row in rows:
+        curve = np.array(row["curve"])
+        for column, _ in enumerate(MEASURES):
+            axis = axes[list(BARS).index(row["policy"]), column]
+            colour = f"C{worlds.index(row['world'])}"
+            axis.plot(curve[:, 0], np.maximum(curve[:, 1 + column], 1e-9), color=colour, lw=0.8)
+    for i, (policy, bars) in enumerate(BARS.items()):
+        for column, (measure, name) in enumerate(MEASURES.items()):
+            axes[i, column].axhline(bars[measure], color="k", ls=":", lw=1)
+            axes[i, column].set(yscale="log", title=f"{policy}: {name}", xlabel="training steps")
+    figure.legend([plt.Line2D([], [], color=f"C{k}") for k in range(len(worlds))], worlds, ncols=6, loc="lower center")
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    figure.savefig(path, dpi=110)
+    print(f"wrote {path}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="two worlds, one seed")
+    parser.add_argument("--report", action="store_true", help="run nothing")
+    parser.add_argument("--worlds", nargs="*", default=list(WORLDS), help="which worlds")
+    parser.add_argument("--policies", nargs="*", default=list(BARS), choices=list(BARS), help="which policies")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
+    parser.add_argument("--output", type=Path, default=RESULTS / "learning.jsonl", help="where finished runs are kept")
+    options = parser.parse_args()
+    worlds, n_seeds = (list(QUICK), 1) if options.quick else (options.worlds, options.seeds)
+
+    th.set_num_threads(1)
+    wanted = [
+        {"world": world, "policy": policy, "seed": seed, "steps": STEPS[policy] * WORLDS.get(world, 1)}
+        for seed in range(n_seeds)
+        for world in worlds
+        for policy in options.policies
+    ]
+    for plan in [] if options.report else wanted:
+        rows = read(options.output)
+        if key(plan) not in {key(row) for row in rows}:
+            row = run(plan["world"], plan["policy"], plan["seed"], plan["steps"])
+            write(options.output, [*rows, row])
+            print(f"{row['world']}, {row['policy']}, seed {row['seed']}: {row['cpu_seconds']:.0f} CPU s", flush=True)
+    asked = {key(plan) for plan in wanted}
+    finished = sorted(
+        (r for r in read(options.output) if key(r) in asked), key=lambda r: (worlds.index(r["world"]), r["policy"])
+    )
+    passed = report(finished)
+    if finished:
+        draw(finished, options.output.with_suffix(".png"))
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+"""Phase 1 learned: how humans who pursue a goal act, where solving it exactly would take too much memory or time.
+
+One network gives Q_h^m of (1) for every human, goal and own action in a (t, state) pair. Its targets come from the model, with
+the robots' worst case as the theory has it, so what is learned is what the planner solves, and the distance from it is the
+measure of success. As every pair teaches all goals at once, hindsight relabelling has nothing to add.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
+from stable_baselines3.common.vec_env import VecEnv
+
+from empo_gym.solution import HumanPrior
+from empo_gym.theory import Theory
+from empo_sb3.base_policy import EmpoPolicy
+from empo_sb3.buffers import PairReplayBuffer
+from empo_sb3.config import COOLED
+from empo_sb3.empo.base import WorldLearner
+from empo_sb3.human_targets import HumanTargets
+from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
+from empo_sb3.schedules import Constant, Piecewise
+from empo_sb3.schedules import Schedule as StepSchedule
+
+Q = "q_h_m"
+OFF_POLICY = {
+    *("learning_starts", "train_freq", "gradient_steps", "stats_window_size", "tensorboard_log", "verbose", "seed", "device"),
+}
+"""SB3's arguments that are passed on as they are."""
+
+
+@dataclass(frozen=True)
+class HumanTraining:
+    """
+    How phase 1 is learned; steps are training steps.
+
+    :param lr_q_h_m: learning rate
+    :param q_h_m_target_update_interval: steps after which targets see the new network
+    :param lr_cooldown_fraction: share of the run in which, at its end, the rate falls in a straight line to a hundredth
+    :param exploring_starts: share of the episodes that begin in a reachable (t, state) with few visits
+    :param goal_resample_prob: probability that a human of the environments changes its goal in a step; None leaves theirs
+    :param max_grad_norm: largest norm of the gradient; None for no limit
+    :param weight_decay: share of each weight that decays in a step, in units of the rate
+    :param dropout: probability with which a hidden unit is silent in training
+    :param total_steps: training steps of the whole run (``learn`` fills it in)
+    """
+
+    lr_q_h_m: float = 1e-3
+    q_h_m_target_update_interval: int = 100
+    lr_cooldown_fraction: float = 0.0
+    exploring_starts: float = 0.8
+    goal_resample_prob: float | None = None
+    max_grad_norm: float | None = None
+    weight_decay: float = 0.0
+    dropout: float = 0.0
+    total_steps: int = 0
+
+    @classmethod
+    def for_policy(cls, policy_class: type[EmpoPolicy], given: Mapping[str, Any]) -> "HumanTraining":
+        """What a policy class trains well with, as far as nothing else is given; as for V_h^e, which is of the same kind."""
+        known = policy_class.training_defaults
+        names = {"lr_v_h_e": "lr_q_h_m", "v_h_e_target_update_interval": "q_h_m_target_update_interval"}
+        names["lr_cooldown_fraction"] = "lr_cooldown_fraction"
+        return cls(**{**{ours: known[theirs] for theirs, ours in names.items() if theirs in known}, **given})
+
+    @cached_property
+    def rate(self) -> StepSchedule:
+        """The learning rate over training steps."""
+        if not self.lr_cooldown_fraction or not self.total_steps:
+            return Constant(self.lr_q_h_m)
+        begin = (1 - self.lr_cooldown_fraction) * self.total_steps
+        return Piecewise(((begin, self.lr_q_h_m), (self.total_steps, COOLED * self.lr_q_h_m)))
+
+
+class HumanDQN(WorldLearner):
+    """
+    Learn how humans act (phase 1), beside robots that act at random.
+
+    :param policy: ``"TablePolicy"``, ``"MlpPolicy"``, ``"CnnPolicy"``, ``"MultiInputPolicy"`` or a subclass of ``EmpoPolicy``
+    :param env: an ``EMPO-*`` environment; how its humans act matters only for where they lead. ``human_policy="heuristic"`` or
+        ``"uniform"`` keep it from solving what is to be learned
+    :param belief: what humans expect of the robots: ``"worst_case"``, ``"best_case"`` or ``"uniform"``
+    :param learning_rate: factor on ``lr_q_h_m``, or a schedule of SB3's progress
+    :param keywords: SB3's own arguments of an off-policy algorithm; numbers of ``Theory`` (they override the environment's)
+        and of ``HumanTraining``
+    :raises ValueError: for unknown keywords, and for environments that are not EMPO's
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "TablePolicy": TablePolicy,
+        "MlpPolicy": MlpPolicy,
+        "CnnPolicy": CnnPolicy,
+        "MultiInputPolicy": MultiInputPolicy,
+    }
+    run_parts: ClassVar[tuple[str, ...]] = (*WorldLearner.run_parts, "outlook")
+    not_saved: ClassVar[tuple[str, ...]] = (*WorldLearner.not_saved, "targets", "outlook")
+    policy_class: type[EmpoPolicy]
+    theory: Theory
+    targets: HumanTargets
+
+    def __init__(
+        self,
+        policy: str | type[EmpoPolicy],
+        env: GymEnv | str | None,
+        belief: str = "worst_case",
+        learning_rate: float | Schedule = 1.0,
+        buffer_size: int = 100_000,
+        batch_size: int = 64,
+        policy_kwargs: dict[str, Any] | None = None,
+        _init_setup_model: bool = True,
+        **keywords: Any,
+    ) -> None:
+        theory, training = {f.name for f in fields(Theory)}, {f.name for f in fields(HumanTraining)}
+        self.theory_overrides = {name: value for name, value in keywords.items() if name in theory}
+        self.training_overrides = {name: value for name, value in keywords.items() if name in training}
+        rest = {name: value for name, value in keywords.items() if name not in theory | training}
+        unknown = rest.keys() - OFF_POLICY
+        if unknown:
+            raise ValueError(f"HumanDQN does not know the keyword {min(unknown)!r}; see Theory and HumanTraining for names")
+        super().__init__(
+            policy,
+            env,  # type: ignore[arg-type]
+            learning_rate,
+            buffer_size,
+            batch_size=batch_size,
+            policy_kwargs=policy_kwargs,
+            **{"learning_starts": 0, "train_freq": 1, "gradient_steps": 1, **rest},
+            replay_buffer_class=PairReplayBuffer,
+            sde_support=False,
+            support_multi_env=True,
+            supported_action_spaces=(spaces.Discrete, spaces.MultiDiscrete),
+        )
+        self.belief = belief
+        self.theory = self.config = self.sizes = None  # type: ignore[assignment]
+        self._begin()
+        if _init_setup_model:
+            self._setup_model()
+
+    def _setup_model(self) -> None:
+        self._setup_lr_schedule()
+        self.set_random_seed(self.seed)
+        if self.env is not None:
+            self._adopt_world(self.env)
+        if self.sizes is None:
+            raise ValueError("HumanDQN needs an environment: its network is as large as the world's states and goals ask for")
+        if self.replay_buffer is None:
+            space = self.observation_space
+            self.replay_buffer = PairReplayBuffer(self.buffer_size, space, self.action_space, self.device, self.n_envs)
+        numbers = {name: getattr(self.config, name) for name in ("dropout", "max_grad_norm", "weight_decay")}
+        made = {"sizes": self.sizes, "networks": (Q,), **numbers, **self.policy_kwargs}
+        self.policy = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **made).to(self.device)
+        self._convert_train_freq()
+        if self.env is not None:
+            self._attach_world()
+
+    def _adopt_world(self, env: VecEnv) -> None:
+        model, env_theory = self._take_model(env)
+        if self.theory is None:
+            self.theory = replace(env_theory, **self.theory_overrides)
+        self.config = self.config or HumanTraining.for_policy(self.policy_class, self.training_overrides)
+        self.targets = HumanTargets(model, self.theory, self.belief)
+        self.live = self.targets.live
+
+    def _attach_world(self) -> None:
+        self._show_world(self.targets.model)
+        self._refresh_after_load()
+
+    def _refresh_after_load(self) -> None:
+        if self.env is not None:
+            self.outlook = self.targets.outlook(self.policy.evaluate(Q, self.live))
+
+    def _sample_action(self, learning_starts: int, action_noise: Any = None, n_envs: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Robots act at random: humans expect the worst of them whatever they do."""
+        self._mid_step = True
+        actions = self.policy.as_env_actions(np.random.randint(0, self.sizes.n_robot_joint, size=n_envs))
+        return actions, actions
+
+    def train(self, gradient_steps: int, batch_size: int) -> None:
+        """
+        Move the network towards its targets.
+
+        :param gradient_steps: training steps
+        :param batch_size: pairs per step
+        """
+        self.policy.set_training_mode(True)
+        factor = self.lr_schedule(self._current_progress_remaining)
+        losses: dict[str, float] = {}
+        for _ in range(gradient_steps):
+            # The target copy sees the network again where the interval is over
+            if self._n_updates % self.config.q_h_m_target_update_interval == 0:
+                self._refresh_after_load()
+            # Full expectations over successors and other humans, the worst over robots
+            pairs = self.replay_buffer.sample_pairs(batch_size)
+            targets = {Q: self.targets.of_batch(pairs, self.outlook)}
+            losses = self.policy.update(pairs, targets, {}, {Q: factor * self.config.rate(self._n_updates)})
+            self._n_updates += 1
+        self._move_starts(gradient_steps)
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("LearningRate/q_h_m", factor * self.config.rate(self._n_updates))
+        for name, loss in losses.items():
+            self.logger.record(f"train/{name}_loss", loss)
+
+    def prior(self) -> HumanPrior:
+        """
+        What was learned, in the planner's own type.
+
+        ``solve_robot`` takes it, and ``RobotEnv(human_policy=...)``, from which EMPO takes it.
+
+        :raises ValueError: without an environment
+        """
+        if self.env is None:
+            raise ValueError("the prior lives on the world's states; load the model with env=env")
+        return self.targets.as_prior(self.policy.evaluate(Q, self.live))
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Not available: what is learned are the humans' policies, see :meth:`prior`."""
+        raise NotImplementedError("HumanDQN learns what humans do, not what the robots should; use prior()")

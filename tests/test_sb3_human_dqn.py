@@ -1,0 +1,84 @@
+"""Does HumanDQN learn what solve_humans computes, and do environment and EMPO take it?"""
+
+import numpy as np
+import pytest
+from sb3_worlds import SHARP, SHORT, crowd_env, gate_env
+
+from empo_gym.chain import ChainWorld
+from empo_gym.env import RobotEnv
+from empo_gym.planning import solve_humans, solve_robot
+from empo_sb3 import EMPO, HumanDQN
+
+
+def open_env(**keywords):
+    """Gates that robots may shut: the worst case differs from the best."""
+    world = ChainWorld(length=4, horizon=5, starts=(0, 3), gates=(1, 2), gates_open=True, slip=0.2)
+    return RobotEnv(world, **{"human_policy": "uniform", "theory": {"beta_h": 5.0, "nu_h": 0.1, "gamma_h": 0.9}, **keywords})
+
+
+def gaps(learner, exact, measure=np.max):
+    """Differences of policies and values over live pairs, the worse of the humans."""
+    prior, live = learner.prior(), learner.live
+    flat = [[a.reshape(-1, *a.shape[2:])[live] for a in of] for of in (prior.pi_h, exact.pi_h, prior.v_h_m, exact.v_h_m)]
+    pi = max(measure(np.abs(a - b)) for a, b in zip(flat[0], flat[1], strict=True))
+    return pi, max(measure(np.abs(a - b)) for a, b in zip(flat[2], flat[3], strict=True))
+
+
+@pytest.mark.parametrize("belief", ["worst_case", "best_case", "uniform"])
+def test_a_table_learns_the_exact_prior(belief):
+    learner = HumanDQN("TablePolicy", open_env(), belief=belief, seed=0).learn(1500)
+    model, theory = learner.targets.model, learner.theory
+    pi, v = gaps(learner, solve_humans(model, theory, belief=belief))
+    assert pi < 1e-9 and v < 1e-9
+    if belief != "worst_case":
+        assert min(gaps(learner, solve_humans(model, theory))) > 1e-3, "the belief would not matter"
+
+
+def test_a_perceptron_comes_near():
+    learner = HumanDQN("MlpPolicy", gate_env(human_policy="uniform"), seed=0, policy_kwargs={"net_arch": [64]})
+    exact = solve_humans(learner.targets.model, learner.theory)
+    before = gaps(learner, exact, np.mean)
+    after = gaps(learner.learn(1500), exact, np.mean)
+    assert after[0] < 0.5 * before[0] and after[1] < 0.2 * before[1]
+
+
+def test_the_exact_prior_is_a_fixed_point():
+    learner = HumanDQN("TablePolicy", open_env())
+    targets = learner.targets
+    exact = solve_humans(targets.model, learner.theory)
+    values = np.concatenate([v.reshape(-1, v.shape[-1]) for v in exact.v_h_m], axis=1)
+    outlook = np.where(targets._achieved, 1.0, learner.theory.gamma_h * values)
+    q = targets.of_batch(targets.live, outlook)
+    for (pi, v), right_pi, right_v in zip(targets.policy_and_value(q, targets.live), exact.pi_h, exact.v_h_m, strict=True):
+        np.testing.assert_allclose(pi, right_pi.reshape(-1, *right_pi.shape[2:])[targets.live], atol=1e-12)
+        np.testing.assert_allclose(v, right_v.reshape(-1, right_v.shape[-1])[targets.live], atol=1e-12)
+
+
+def test_environment_and_empo_take_the_learned_prior():
+    prior = HumanDQN("TablePolicy", gate_env(human_policy="uniform"), seed=0).learn(1200).prior()
+    env = gate_env(human_policy=prior)
+    model = EMPO("TablePolicy", env, seed=1, **SHARP, **SHORT).learn(1600)
+    assert model.targets.prior is prior
+    right = solve_robot(env.model, prior, model.theory)
+    assert right.compare(model.solution())["pi_r"]["largest"] < 1e-5
+
+
+def test_a_saved_and_a_resumed_learner_go_on_as_they_were(tmp_path):
+    learner = HumanDQN("TablePolicy", crowd_env(), seed=2).learn(130)
+    learner.save(tmp_path / "m")
+    learner.save_checkpoint(tmp_path)
+    saved = learner.prior()
+    learner.learn(100, reset_num_timesteps=False)
+    loaded = HumanDQN.load(tmp_path / "m", env=crowd_env())
+    assert all(np.array_equal(a, b) for a, b in zip(saved.pi_h, loaded.prior().pi_h, strict=True))
+    resumed = HumanDQN.resume(tmp_path, crowd_env()).learn(100, reset_num_timesteps=False)
+    assert all(np.array_equal(a, b) for a, b in zip(learner.prior().pi_h, resumed.prior().pi_h, strict=True))
+
+
+def test_wrong_uses_are_one_sentence():
+    with pytest.raises(ValueError, match="'lr_q_r'"):
+        HumanDQN("TablePolicy", gate_env(), lr_q_r=0.1)
+    with pytest.raises(ValueError, match="HumanDQN needs an environment over a world model"):
+        HumanDQN("MlpPolicy", "CartPole-v1")
+    with pytest.raises(NotImplementedError, match="prior"):
+        HumanDQN("TablePolicy", gate_env()).predict(gate_env().reset()[0])
