@@ -16,6 +16,7 @@ from empo_sb3.schedules import Constant, InverseDecay, Linear, Piecewise, Schedu
 from empo_sb3.timeline import FULL_STAGE, QUANTITIES, RAMP_STAGE, Stage, make_timeline, stage_at
 
 COOLED = 0.01
+RND_BONUS = 3.0
 OPTIONAL_NETWORKS = ("x_h", "u_r", "v_r")
 """Quantities that may do without a network, because they follow from the others by one equation."""
 
@@ -45,6 +46,9 @@ class TrainingConfig:
     :param epsilon_h_start: the same for the humans, whose policies need no exploration to be known; likewise
         ``epsilon_h_end``, ``epsilon_h_decay_steps``
     :param exploring_starts: share of the episodes that begin in a reachable (t, state) with few visits
+    :param exploration_bonus: how much probability, in nats, the robot action gains whose successors are the least visited;
+        None for 0, or for 3 with ``use_rnd``
+    :param use_rnd: whether the error of random network distillation says how little known they are, instead of the visits
     :param goal_resample_prob: probability that a human of the environments changes its goal in a step; None leaves theirs
     :param training_steps_per_env_step: training steps for each environment step (a whole number, or one over one); sets SB3's
         ``train_freq`` and ``gradient_steps``, which hold where it is None
@@ -95,6 +99,8 @@ class TrainingConfig:
     epsilon_h_end: float = 0.0
     epsilon_h_decay_steps: int = 5000
     exploring_starts: float = 0.8
+    exploration_bonus: float | None = None
+    use_rnd: bool = False
     goal_resample_prob: float | None = None
     training_steps_per_env_step: float | None = None
     update_frequencies: Mapping[str, int] = field(default_factory=dict)
@@ -192,6 +198,11 @@ class TrainingConfig:
             discounts[name] = ramp(step)
         return discounts
 
+    @property
+    def curiosity_bonus(self) -> float:
+        """How much probability the most novel robot action gains, in nats."""
+        return (RND_BONUS if self.use_rnd else 0.0) if self.exploration_bonus is None else self.exploration_bonus
+
     def due_networks(self, step: int) -> tuple[str, ...]:
         """The networks of the present stage that are updated at a step, by their frequencies."""
         active = self.get_stage(step).networks
@@ -277,6 +288,7 @@ _SHARES = (
 _POSITIVE = (lambda value: value > 0), "above 0"
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "beta_r": ((lambda value: value >= 0), "at least 0"),
+    "exploration_bonus": ((lambda value: value >= 0), "at least 0"),
     "weight_decay": ((lambda value: value >= 0), "at least 0"),
     "dropout": ((lambda value: 0 <= value < 1), "in [0, 1)"),
     "max_grad_norm": _POSITIVE,

@@ -21,7 +21,7 @@ from empo_gym.theory import Theory
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.config import COOLED
-from empo_sb3.empo.base import WorldLearner
+from empo_sb3.empo.base import STARTS_INTERVAL, WorldLearner
 from empo_sb3.human_targets import HumanTargets
 from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
 from empo_sb3.schedules import Constant, Piecewise
@@ -199,7 +199,8 @@ class HumanDQN(WorldLearner):
             targets = {Q: self.targets.of_batch(pairs, self.outlook)}
             losses = self.policy.update(pairs, targets, {}, {Q: factor * self.config.rate(self._n_updates)})
             self._n_updates += 1
-        self._move_starts(gradient_steps)
+        if self._n_updates % STARTS_INTERVAL < gradient_steps:
+            self._move_starts()
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("LearningRate/q_h_m", factor * self.config.rate(self._n_updates))
         for name, loss in losses.items():

@@ -221,6 +221,16 @@ class ModelTargets(PairTargets):
         """What the targets are on average: here they carry no noise."""
         return self.of_batch(pairs, networks, values, outlook)
 
+    def robot_outlook(self, pairs: np.ndarray, worth: np.ndarray) -> np.ndarray:
+        """
+        What successors are worth after each joint robot action, the humans acting as expected.
+
+        :param worth: (n_all,) of each pair
+        :return: (batch, n_a_r)
+        """
+        expected = self._expected(pairs, worth[:, None]).reshape(len(pairs), self.model.n_robot_joint, -1)
+        return equations.robot_q(expected, _joint([p[pairs] for p in self._pibar]), 1.0)
+
     def power_of(self, v_h_e: np.ndarray) -> np.ndarray:
         """(7) for all humans: (batch, sum of goals) to (batch, humans)."""
         theory = self.theory

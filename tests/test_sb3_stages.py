@@ -1,6 +1,8 @@
 """Do the callbacks of stages and evaluation see, freeze and choose what they should?"""
 
 import re
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,3 +120,11 @@ def test_any_algorithm_on_an_empo_environment_is_evaluated(tmp_path):
     assert (tmp_path / "best_model.zip").exists()
     with pytest.raises(ValueError, match="every"):
         EmpoEvalCallback(gate_env(), every=0)
+
+
+def test_the_example_compares_ppo_paid_by_power_with_empo(capsys):
+    path = Path(__file__).parent.parent / "examples" / "ppo_on_power.py"
+    runpy.run_path(str(path))["main"](n_steps=500, n_episodes=20)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["random", "PPO", "EMPO"]
+    assert all(0.0 <= float(row[-2]) <= 1.0 and float(row[-1]) <= -1.0 for row in rows)

@@ -88,8 +88,8 @@ class WorldLearner(OffPolicyAlgorithm):
         self._observation_kind = observation_kind(model.world, self.observation_space)
         return model, theory
 
-    def _show_world(self, model: Any) -> None:
-        """Show the policy all live pairs, none of them visited yet."""
+    def _show_world(self, model: Any) -> Any:
+        """Show the policy all live pairs, none of them visited yet; returns what is seen of them."""
         t, s = np.divmod(self.live, model.n_states)
         states = model.states[s] if isinstance(model.states, np.ndarray) else [model.states[i] for i in s]
         kinds = self._observation_kind
@@ -99,6 +99,7 @@ class WorldLearner(OffPolicyAlgorithm):
             seen = model.world.observe(states, t=t, kind=kinds)
         self.policy.attach(seen, self.live)
         self.visits = VisitCounts(self.sizes.n_pairs)
+        return seen
 
     def _refresh_after_load(self) -> None:
         """Bring up to date what follows from the networks."""
@@ -181,11 +182,10 @@ class WorldLearner(OffPolicyAlgorithm):
         t, s = np.divmod(self.live, self.sizes.n_states)
         self._envs.env_method("set_starts", s, t, share, self._start_weights)
 
-    def _move_starts(self, gradient_steps: int) -> None:
-        """After training steps, and only now and then, look again where visits are rare."""
-        if self._n_updates % STARTS_INTERVAL < gradient_steps:
-            self._prefer_rare_starts()
-            self._set_starts(self.config.exploring_starts)
+    def _move_starts(self) -> None:
+        """Look again where visits are rare."""
+        self._prefer_rare_starts()
+        self._set_starts(self.config.exploring_starts)
 
     def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
         """Act and store, as in SB3; a checkpoint that was asked for in the middle of the step before is written now."""

@@ -27,18 +27,22 @@ from empo_gym.theory import Theory
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.config import TrainingConfig, split_keywords
-from empo_sb3.empo.base import WorldLearner
+from empo_sb3.empo.base import STARTS_INTERVAL, WorldLearner
+from empo_sb3.empo.curiosity import Curiosity
 from empo_sb3.empo.progress import StageProgressBar
 from empo_sb3.empo.report import report_stage, report_training
 from empo_sb3.networks import WorldSizes
 from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
-from empo_sb3.sampled_targets import SampledTargets
+from empo_sb3.sampled_targets import SampledTargets, draw
 from empo_sb3.targets import ModelTargets, Values
 from empo_sb3.timeline import FULL_STAGE, RAMP_STAGE, Stage
+from empo_sb3.uncertainty import RND
+from empo_sb3.uncertainty.states import as_tensor
 
 SelfEMPO = TypeVar("SelfEMPO", bound="EMPO")
 
 WATCH_INTERVAL = 100
+CURIOUS_BATCH = 256
 HUMAN_NAMES = ("gamma_h", "beta_h", "nu_h")
 POLICY_NUMBERS = ("dropout", "max_grad_norm", "weight_decay")
 
@@ -73,8 +77,8 @@ class EMPO(WorldLearner):
         "CnnPolicy": CnnPolicy,
         "MultiInputPolicy": MultiInputPolicy,
     }
-    run_parts: ClassVar[tuple[str, ...]] = (*WorldLearner.run_parts, "values")
-    not_saved: ClassVar[tuple[str, ...]] = (*WorldLearner.not_saved, "targets", "values", "outlook")
+    run_parts: ClassVar[tuple[str, ...]] = (*WorldLearner.run_parts, "values", "curiosity")
+    not_saved: ClassVar[tuple[str, ...]] = (*WorldLearner.not_saved, "targets", "values", "outlook", "curiosity", "_seen")
     policy: EmpoPolicy
     policy_class: type[EmpoPolicy]
     replay_buffer: PairReplayBuffer
@@ -83,6 +87,8 @@ class EMPO(WorldLearner):
     config: TrainingConfig
     """The numbers that define the training: the policy class's defaults, as the keywords leave them."""
     sizes: WorldSizes
+    curiosity: Curiosity | None
+    """What tilts the robots towards the unknown, if anything."""
     targets: ModelTargets
     """The world, phase 1 and the equations; only with an environment."""
 
@@ -189,8 +195,14 @@ class EMPO(WorldLearner):
 
     def _attach_world(self) -> None:
         """Show the policy all pairs and take the first target copies."""
-        self._show_world(self.targets.model)
+        seen = self._show_world(self.targets.model)
         self.values = self.targets.initial_values()
+        self.curiosity = None
+        if self.config.curiosity_bonus:
+            rnd = RND(lr=1e-3, seed=self.seed or 0) if self.config.use_rnd else None
+            self.curiosity = Curiosity(self.config.curiosity_bonus, rnd)
+            self._seen = as_tensor(seen).flatten(1).numpy()
+            self.curiosity.refresh(self.targets, self.visits, self._seen)
         self._refresh_targets(self.config.networks)
 
     # ---------------------------------------------------------------- collecting
@@ -206,8 +218,13 @@ class EMPO(WorldLearner):
         """pi_r on the present networks, with a probability of epsilon_r a uniformly random action instead."""
         self._mid_step = True
         epsilon = 1.0 if self.num_timesteps < learning_starts else self.config.epsilon_r_schedule(self._n_updates)
+        inputs = self.policy.inputs_of(self._pairs)
         with th.no_grad():
-            joint = self.policy.act(self.policy.inputs_of(self._pairs)).cpu().numpy()
+            if self.curiosity is None:
+                joint = self.policy.act(inputs).cpu().numpy()
+            else:
+                pi_r = self.policy.robot_policy(inputs).cpu().numpy()
+                joint = draw(self.curiosity.tilt(pi_r, self.targets, self._pairs))
         self._explore_humans(self.config.epsilon_h_schedule(self._n_updates))
         explore = np.random.random(n_envs) < epsilon
         joint = np.where(explore, np.random.randint(0, self.sizes.n_robot_joint, size=n_envs), joint)
@@ -243,8 +260,16 @@ class EMPO(WorldLearner):
             self._n_updates += 1
             if self._n_updates % WATCH_INTERVAL == 0:
                 self._watch(pairs, targets)
-        self._move_starts(gradient_steps)
+        if self._n_updates % STARTS_INTERVAL < gradient_steps:
+            self._look_around()
         report_training(self, losses, factor)
+
+    def _look_around(self) -> None:
+        """See anew which pairs are little known."""
+        self._move_starts()
+        if self.curiosity is not None:
+            self.curiosity.learn(self._seen[np.searchsorted(self.live, self.replay_buffer.sample_pairs(CURIOUS_BATCH))])
+            self.curiosity.refresh(self.targets, self.visits, self._seen)
 
     def _watch(self, pairs: np.ndarray, targets: Values) -> None:
         """Log what the last update saw, and how much of its losses no network could avoid."""

@@ -1,0 +1,58 @@
+"""Curiosity: robots prefer actions whose successors are little known.
+
+The model says where each joint robot action leads, so novelty is asked of the successors before anybody goes there:
+
+    p(a_r | s) ∝ pi_r(a_r | s) exp(bonus * n(s, a_r) / max_a n(s, a)),    n(s, a_r) = E_{a_H} E_{s'} novelty(s')
+
+Novelty is the rarity of visits, or the error of random network distillation. It changes where is learned, never what.
+"""
+
+import numpy as np
+
+from empo_sb3.targets import ModelTargets
+from empo_sb3.uncertainty import RND, VisitCounts
+
+
+class Curiosity:
+    """
+    How novel the successors of each robot action are.
+
+    :param bonus: how much probability the most novel action gains, in nats
+    :param rnd: what judges novelty from what is seen; None for the visits
+    """
+
+    def __init__(self, bonus: float, rnd: RND | None = None) -> None:
+        self.bonus, self.rnd = bonus, rnd
+        self.novelty = np.zeros(0)
+
+    def refresh(self, targets: ModelTargets, visits: VisitCounts, seen: np.ndarray) -> None:
+        """
+        Judge all pairs anew.
+
+        :param visits: of pairs
+        :param seen: (n_live, n) what is seen of the live pairs
+        """
+        model = targets.model
+        self.novelty = np.zeros(((model.horizon or 0) + 1) * model.n_states)
+        self.novelty[targets.live] = visits(targets.live) if self.rnd is None else self.rnd(seen)
+
+    def learn(self, seen: np.ndarray) -> None:
+        """
+        Get used to what was seen.
+
+        :param seen: (batch, n)
+        """
+        if self.rnd is not None:
+            self.rnd.update(seen)
+
+    def tilt(self, pi_r: np.ndarray, targets: ModelTargets, pairs: np.ndarray) -> np.ndarray:
+        """
+        The robots' policy, tilted towards the unknown.
+
+        :param pi_r: (n, n_a_r) probabilities
+        :param pairs: (n,) where the robots are
+        :return: (n, n_a_r) probabilities
+        """
+        novelty = targets.robot_outlook(pairs, self.novelty)
+        tilted = pi_r * np.exp(self.bonus * novelty / np.maximum(novelty.max(axis=1, keepdims=True), 1e-300))
+        return tilted / tilted.sum(axis=1, keepdims=True)

@@ -1,0 +1,62 @@
+"""Do curious robots see more, and learn the same?"""
+
+import numpy as np
+import pytest
+from sb3_worlds import SHARP, SHORT, errors, exact, gate_env
+from test_sb3_checkpoints import SaveAt, assert_same
+
+from empo_gym.chain import ChainWorld
+from empo_gym.env import RobotEnv
+from empo_sb3 import EMPO, TrainingConfig
+
+OWN_STEPS = {"exploring_starts": 0.0, "epsilon_r_start": 0.0, "epsilon_r_end": 0.0}
+
+
+def long_env():
+    """Five gates, of which a uniform robot seldom has all open."""
+    return RobotEnv(ChainWorld(length=7, horizon=7, starts=(3,), gates=(0, 1, 2, 4, 5, 6), gates_open=False))
+
+
+def n_visited(seed=0, **keywords):
+    model = EMPO("TablePolicy", long_env(), seed=seed, warmup_v_h_e_steps=10_000, **OWN_STEPS, **keywords).learn(1200)
+    return np.count_nonzero(model.visits.counts)
+
+
+def test_a_bonus_on_rare_successors_widens_what_is_seen():
+    plain, curious = n_visited(), n_visited(exploration_bonus=5.0)
+    assert curious > 1.05 * plain, (plain, curious)
+
+
+def test_random_network_distillation_is_a_source_of_novelty():
+    model = EMPO("TablePolicy", long_env(), seed=0, use_rnd=True, **OWN_STEPS)
+    first = model.curiosity.novelty[model.live]
+    assert (first > 0).all() and model.config.curiosity_bonus == 3.0
+    model.learn(800)
+    known, unknown = model.visits.counts[model.live] > 20, model.visits.counts[model.live] == 0
+    last = model.curiosity.novelty[model.live]
+    assert last[known].mean() < 0.8 * last[unknown].mean()
+
+
+def test_the_tilt_prefers_actions_that_lead_to_the_unknown():
+    model = EMPO("TablePolicy", gate_env(), seed=0, exploration_bonus=2.0)
+    targets, curiosity, pair = model.targets, model.curiosity, model.live[:1]
+    packed = targets.model
+    curiosity.novelty[:] = 0.0
+    successors = [{s for row in packed.successors(0)[a * 3 : a * 3 + 3] for _, s in row} for a in range(2)]
+    curiosity.novelty[packed.n_states + np.array(sorted(successors[1] - successors[0]))] = 1.0
+    tilted = curiosity.tilt(np.array([[0.5, 0.5]]), targets, pair)
+    assert tilted[0, 1] == pytest.approx(1 / (1 + np.exp(-2.0)))
+    np.testing.assert_allclose(curiosity.tilt(np.array([[1.0, 0.0]]), targets, pair), [[1.0, 0.0]])
+
+
+@pytest.mark.parametrize("keywords", [{"exploration_bonus": 4.0}, {"use_rnd": True}], ids=str)
+def test_curious_learners_learn_the_same_and_resume_bit_by_bit(keywords, tmp_path):
+    model = EMPO("TablePolicy", gate_env(), seed=1, **keywords, **SHARP, **SHORT).learn(1300, SaveAt(tmp_path, 720))
+    assert errors(model.solution(), exact(model))["v_h_e"] < 1e-5
+    assert_same(model, EMPO.resume(tmp_path, gate_env()).learn(1300))
+
+
+def test_without_a_bonus_nobody_is_curious():
+    assert TrainingConfig().curiosity_bonus == 0.0 and EMPO("TablePolicy", gate_env()).curiosity is None
+    with pytest.raises(ValueError, match="exploration_bonus"):
+        TrainingConfig(exploration_bonus=-1.0)
