@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from empo_gym.grid import GridWorld, list_worlds, load_world
     from empo_gym.model import TabularModel
     from empo_gym.parallel import parallel_env
-    from empo_gym.planning import solve_humans, solve_robot
+    from empo_gym.planning import solve, solve_humans, solve_robot
+    from empo_gym.policy import PlannerPolicy
     from empo_gym.solution import EmpoSolution, HumanPrior
     from empo_gym.theory import Theory
     from empo_gym.world import Agent, Successors, World
@@ -35,6 +36,7 @@ _HOME = {
     "GoalSet": "goals",
     "GridWorld": "grid",
     "HumanPrior": "solution",
+    "PlannerPolicy": "policy",
     "ReachCell": "goals",
     "ReachRect": "goals",
     "RobotEnv": "env",
@@ -47,6 +49,7 @@ _HOME = {
     "list_worlds": "grid",
     "load_world": "grid",
     "parallel_env": "parallel",
+    "solve": "planning",
     "solve_humans": "planning",
     "solve_robot": "planning",
 }
@@ -59,6 +62,7 @@ __all__ = [
     "GoalSet",
     "GridWorld",
     "HumanPrior",
+    "PlannerPolicy",
     "ReachCell",
     "ReachRect",
     "RobotEnv",
@@ -71,6 +75,7 @@ __all__ = [
     "list_worlds",
     "load_world",
     "parallel_env",
+    "solve",
     "solve_humans",
     "solve_robot",
 ]

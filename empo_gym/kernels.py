@@ -144,56 +144,64 @@ def _extreme(s, o, sign, indptr, indices, probs, bracket, joint_of, n_a_r, mean,
 
 
 @njit(**_LOOP)
-def _weighted(s, o, indptr, indices, probs, bracket, joint_of, belief, s_belief, folded):
-    """Write per own action and goal the mean bracket under the belief about the robots."""
-    n_a_h, n_other = joint_of.shape
-    n_a_r = belief.shape[1]
-    folded[:] = 0.0
-    for a in range(n_a_h):
-        for r in range(n_a_r):
-            row = (s * n_a_r + r) * n_a_h * n_other + joint_of[a, o]
-            for k in range(indptr[row], indptr[row + 1]):
-                p, i = belief[s_belief, r] * probs[k], indices[k]
-                for g in range(folded.shape[1]):
-                    folded[a, g] += p * bracket[i, g]
-
-
-@njit(inline="always")
-def _human_q(s, indptr, indices, probs, bracket, joint_of, kind, belief, mu, n_a_r, mean, folded, flat_folded, flat_q):
-    """Write (1) of one state into ``flat_q``, a view of (n_a_h, n_goals); ``mean`` (n_goals,) and ``folded`` are room."""
-    for o in range(joint_of.shape[1]):
-        weight = mu[s if mu.shape[0] > 1 else 0, o]
-        if kind == EXPECTED:
-            s_belief = s if belief.shape[0] > 1 else 0
-            _weighted(s, o, indptr, indices, probs, bracket, joint_of, belief, s_belief, folded)
-        else:
-            sign = 1.0 if kind == WORST else -1.0
+def _extreme_q(low, high, rows, bracket, joint_of, sign, mu, n_a_r, q):
+    """Write (1) of these states into ``q`` (n, n_a_h * n_goals) for humans who fear, or hope for, one robot action."""
+    indptr, indices, probs = rows  # here and not where they are read: taking a tuple apart costs more than a row
+    flat, mean = np.empty(q.shape[1]), np.empty(bracket.shape[1])
+    folded = flat.reshape((joint_of.shape[0], bracket.shape[1]))
+    for s in range(low, high):
+        for o in range(joint_of.shape[1]):
             _extreme(s, o, sign, indptr, indices, probs, bracket, joint_of, n_a_r, mean, folded)
-            weight *= sign
-        if o == 0:
-            for j in range(flat_q.shape[0]):
-                flat_q[j] = weight * flat_folded[j]
-        else:
-            for j in range(flat_q.shape[0]):
-                flat_q[j] += weight * flat_folded[j]
+            weight = sign * mu[s if mu.shape[0] > 1 else 0, o]
+            for j in range(flat.shape[0]):
+                q[s - low, j] = weight * flat[j] + (q[s - low, j] if o > 0 else 0.0)
 
 
 @njit(**_LOOP)
-def _exponents(q, beta_h, top, exponent):
-    """Write ``beta_h (q - max q)`` into the flat ``exponent``; 0 and -inf where ``beta_h`` is infinite."""
-    n_a_h, n_goals = q.shape
+def _expected_q(low, high, rows, bracket, joint_of, belief, mu, q):
+    """Write (1) of the states low .. high - 1 into ``q`` (n, n_a_h * n_goals) for humans who believe in a distribution."""
+    indptr, indices, probs = rows
+    (n_a_h, n_other), n_a_r, n_goals = joint_of.shape, belief.shape[1], bracket.shape[1]
+    q[:] = 0.0
+    for s in range(low, high):
+        s_mu, s_belief = s if mu.shape[0] > 1 else 0, s if belief.shape[0] > 1 else 0
+        for a in range(n_a_h):
+            for o in range(n_other):
+                for r in range(n_a_r):
+                    row = (s * n_a_r + r) * n_a_h * n_other + joint_of[a, o]
+                    for k in range(indptr[row], indptr[row + 1]):
+                        p, i = mu[s_mu, o] * belief[s_belief, r] * probs[k], indices[k]
+                        for g in range(n_goals):
+                            q[s - low, a * n_goals + g] += p * bracket[i, g]
+
+
+@njit(**_LOOP)
+def _human_q(low, high, rows, bracket, expects, n_a_r, q):
+    """Write (1) of the states low .. high - 1 into ``q`` (n, n_a_h * n_goals)."""
+    if expects.kind == EXPECTED:
+        _expected_q(low, high, rows, bracket, expects.joint_of, expects.belief, expects.mu, q)
+    else:
+        sign = 1.0 if expects.kind == WORST else -1.0
+        _extreme_q(low, high, rows, bracket, expects.joint_of, sign, expects.mu, n_a_r, q)
+
+
+@njit(**_LOOP)
+def _exponents(i, q, beta_h, top, exponent):
+    """Write ``beta_h (q - max q)`` of the i-th state into ``exponent``; 0 and -inf where ``beta_h`` is infinite."""
+    n_goals = top.shape[0]
+    n_a_h = q.shape[1] // n_goals
     for g in range(n_goals):
-        top[g] = q[0, g]
+        top[g] = q[i, g]
     for a in range(1, n_a_h):
         for g in range(n_goals):
-            top[g] = max(top[g], q[a, g])
+            top[g] = max(top[g], q[i, a * n_goals + g])
     for a in range(n_a_h):
         for g in range(n_goals):
-            exponent[a * n_goals + g] = beta_h * (q[a, g] - top[g])
+            exponent[a * n_goals + g] = beta_h * (q[i, a * n_goals + g] - top[g])
     if np.isinf(beta_h):
         for a in range(n_a_h):
             for g in range(n_goals):
-                is_best = q[a, g] >= top[g] - _TIE * max(1.0, abs(top[g]))
+                is_best = q[i, a * n_goals + g] >= top[g] - _TIE * max(1.0, abs(top[g]))
                 exponent[a * n_goals + g] = 0.0 if is_best else -np.inf
 
 
@@ -218,13 +226,14 @@ def _normalise(pi, nu_h, habit, s, total):
 
 
 @njit(**_LOOP)
-def _value(pi, q, value):
-    """Write (3) of one state into ``value`` (n_goals,)."""
-    for g in range(q.shape[1]):
-        value[g] = pi[0, g] * q[0, g]
-    for a in range(1, q.shape[0]):
-        for g in range(q.shape[1]):
-            value[g] += pi[a, g] * q[a, g]
+def _value(i, pi, q, value):
+    """Write (3) of the i-th state into ``value`` (n_goals,)."""
+    n_a_h, n_goals = pi.shape
+    for g in range(n_goals):
+        value[g] = pi[0, g] * q[i, g]
+    for a in range(1, n_a_h):
+        for g in range(n_goals):
+            value[g] += pi[a, g] * q[i, a * n_goals + g]
 
 
 @njit(**_FUSED)
@@ -236,20 +245,16 @@ def human_sweep(low, high, rows, achieved, bracket, expects, n_a_r, gamma_h, bet
     :param pi_h: (n, n_goals, n_a_h), ``v_h_m`` and ``bracket_now`` (n, n_goals): what is written
     """
     n_a_h, n_goals = expects.joint_of.shape[0], achieved.shape[1]
-    indptr, indices, probs = rows  # here and not where they are read: taking a tuple apart costs more than a row
-    joint_of, kind, belief, mu, habit, resting = expects
-    flat_q, flat_folded, mean = np.empty(n_a_h * n_goals), np.empty(n_a_h * n_goals), np.empty(n_goals)
-    q, folded = flat_q.reshape((n_a_h, n_goals)), flat_folded.reshape((n_a_h, n_goals))
-    top, value = np.empty(n_goals), np.empty(n_goals)
+    habit, resting = expects.habit, expects.resting
+    q, top, value = np.empty((high - low, n_a_h * n_goals)), np.empty(n_goals), np.empty(n_goals)
     exponent, shift, flat = np.empty(n_a_h * n_goals), np.empty(n_a_h * n_goals), np.empty(n_a_h * n_goals)
     shift_bits, flat_bits, pi = shift.view(np.int64), flat.view(np.int64), flat.reshape((n_a_h, n_goals))
-    for s in range(low, high):
-        i = s - low
-        _human_q(s, indptr, indices, probs, bracket, joint_of, kind, belief, mu, n_a_r, mean, folded, flat_folded, flat_q)
-        _exponents(q, beta_h, top, exponent)
+    _human_q(low, high, rows, bracket, expects, n_a_r, q)
+    for i in range(high - low):
+        _exponents(i, q, beta_h, top, exponent)
         _exp(exponent, shift, shift_bits, flat, flat_bits)
-        _normalise(pi, nu_h, habit, s if habit.shape[0] > 1 else 0, top)
-        _value(pi, q, value)
+        _normalise(pi, nu_h, habit, low + i if habit.shape[0] > 1 else 0, top)
+        _value(i, pi, q, value)
         for g in range(n_goals):
             held = achieved[i, g]
             v_h_m[i, g] = 0.0 if held else value[g]
@@ -262,17 +267,13 @@ def human_sweep(low, high, rows, achieved, bracket, expects, n_a_r, gamma_h, bet
 def human_evaluation(low, high, rows, achieved, bracket, expects, n_a_r, gamma_h, pi_h, v_h_m, bracket_now):
     """Write (3) under given policies ``pi_h`` (n, n_goals, n_a_h); all else as in :func:`human_sweep`."""
     n_a_h, n_goals = expects.joint_of.shape[0], achieved.shape[1]
-    indptr, indices, probs = rows
-    joint_of, kind, belief, mu, _, _ = expects
-    flat_q, flat_folded, mean = np.empty(n_a_h * n_goals), np.empty(n_a_h * n_goals), np.empty(n_goals)
-    q, folded = flat_q.reshape((n_a_h, n_goals)), flat_folded.reshape((n_a_h, n_goals))
-    for s in range(low, high):
-        i = s - low
-        _human_q(s, indptr, indices, probs, bracket, joint_of, kind, belief, mu, n_a_r, mean, folded, flat_folded, flat_q)
+    q = np.empty((high - low, n_a_h * n_goals))
+    _human_q(low, high, rows, bracket, expects, n_a_r, q)
+    for i in range(high - low):
         for g in range(n_goals):
             value = 0.0
             for a in range(n_a_h):
-                value += pi_h[i, g, a] * q[a, g]
+                value += pi_h[i, g, a] * q[i, a * n_goals + g]
             v_h_m[i, g] = 0.0 if achieved[i, g] else value
             bracket_now[i, g] = 1.0 if achieved[i, g] else gamma_h * value
 

@@ -16,7 +16,7 @@ entries of a large world, and memory that is never touched costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from empo_gym.expectations import Belief, Habit, Mu
 from empo_gym.memory import require_memory
 from empo_gym.model import TabularModel
 from empo_gym.phases import HumanPhase, RobotPhase, for_pieces, powerless_sentence
-from empo_gym.recomputed import RecomputedHumans, RecomputedRobots
+from empo_gym.recomputed import DeferredHumans, RecomputedHumans, RecomputedRobots
 from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
 
@@ -136,6 +136,36 @@ def solve_robot(
         return stationary.robot(model, prior, theory, np.dtype(dtype), how)
     _require(_numbers_of_robot(model, keep), dtype, "Phase 2")
     return _RobotSweep(model, prior, theory, keep, np.dtype(dtype), threads).run(progress)
+
+
+def solve(
+    model: TabularModel,
+    theory: Theory,
+    *,
+    belief: Belief = "worst_case",
+    mu: Mu | None = None,
+    habit: Habit | None = None,
+    keep: str = "policy",
+    dtype: Any = np.float64,
+    threads: int = 1,
+    progress: Report | None = None,
+) -> EmpoSolution:
+    """Solve both phases in one pass over the layers of a finite world, when the robots' policy is what matters.
+
+    The humans' policies are used as soon as they are known and not kept, which saves most of the memory and some time. Of
+    ``solution.prior``, ``v_h_m`` has the layer t = 0, and ``pi_h`` is solved again should somebody read it.
+
+    :param model: a packed world with a horizon
+    :param keep: of the robots' phase, as in :func:`solve_robot`; all else as there and in :func:`solve_humans`
+    :raises ValueError: as there
+    :raises NotEnoughMemory: before anything is computed
+    """
+    check_choices(keep, dtype, threads)
+    mode_of(model, "finite")
+    n_goals = sum(goals for goals, _ in _sizes(model))
+    _require(_numbers_of_robot(model, keep) + 3 * n_goals * model.n_states, dtype, "Solving both phases at once")
+    phases = [HumanPhase(model, theory, h, belief, mu, habit, _horizon(model)) for h in range(model.n_humans)]
+    return _JointSweep(model, phases, theory, keep, np.dtype(dtype), threads).run(progress)
 
 
 def check_choices(keep: str, dtype: Any, threads: int) -> None:
@@ -286,17 +316,17 @@ class _RobotSweep:
 
     def _fill(self, t: int, v_r_next: Floats, brackets: list[Floats], brackets_now: list[Floats]) -> Floats:
         """Fill one layer; return its ``v_r``, to be read until the next layer is filled."""
-        n, prior = self.model.n_within(t), self.prior
+        n = self.model.n_within(t)
         layers = (self.q_r, self.pi_r, self.x_h, self.u_r, self.v_r)
         q_r, pi_r, x_h, u_r, v_r = (quantity.at(t) for quantity in layers)
         v_h_e = [quantity.at(t) for quantity in self.v_h_e]
         if v_r is v_r_next:  # one room for all layers: read the old one while the new one is written
             v_r_next = v_r_next.copy()
-        prepare(prior.pi_h, t)
+        self._begin(t)
 
         def sweep(low: int, high: int) -> None:
             here = slice(low, high)
-            pi_h = [np.ascontiguousarray(policy[t, here]) for policy in prior.pi_h]
+            pi_h = self._humans(t, low, high)
             pibar = self.phase.marginals(pi_h)
             self.phase.decide(low, high, pibar, v_r_next, q_r[here], pi_r[here])
             values, written = [v[here] for v in v_h_e], [bracket[here] for bracket in brackets_now]
@@ -306,6 +336,16 @@ class _RobotSweep:
         self._count_powerless(t, x_h[:n])
         self.phase.reward(x_h[:n], q_r[:n], pi_r[:n], u_r[:n], v_r[:n])
         return v_r
+
+    def _begin(self, t: int) -> None:
+        """Compute what all threads will read of policies that are not kept."""
+        for policy in self.prior.pi_h:
+            if isinstance(policy, RecomputedHumans):
+                policy.prepare(t)
+
+    def _humans(self, t: int, low: int, high: int) -> list[Floats]:
+        """Return the humans' policies in the states low .. high - 1."""
+        return [np.ascontiguousarray(policy[t, low:high]) for policy in self.prior.pi_h]
 
     def _count_powerless(self, t: int, x_h: Floats) -> None:
         """Count floored entries; without a floor, refuse a visitable state in which a human can reach nothing."""
@@ -322,9 +362,33 @@ class _RobotSweep:
         x_h[powerless] = np.nan  # never visited at this time, so nobody reads it
 
 
-def prepare(policies: Sequence[Any], t: int) -> None:
-    """Compute what all threads will read of policies that are not kept."""
-    for policy in policies:
-        if isinstance(policy, RecomputedHumans):
-            policy.bracket(t)
-            policy[t, 0]
+class _JointSweep(_RobotSweep):
+    """Both phases in one loop: the humans' policies of a piece are used while it is in the cache."""
+
+    def __init__(
+        self, model: TabularModel, phases: list[HumanPhase], theory: Theory, keep: str, dtype: Any, threads: int
+    ) -> None:
+        self.phases, self.dtype = phases, dtype
+        self.v_h_m = [np.zeros((1, *phase.achieved.shape), dtype=dtype) for phase in phases]
+        self.now = [phase.bracket(v[0]) for phase, v in zip(phases, self.v_h_m, strict=True)]
+        self.next = [np.zeros_like(bracket) for bracket in self.now]
+        pi_h: Any = tuple(self._deferred(phase, _horizon(model)) for phase in phases)
+        super().__init__(model, HumanPrior(model, theory, pi_h, tuple(self.v_h_m)), theory, keep, dtype, threads)
+
+    def _deferred(self, phase: HumanPhase, horizon: int) -> DeferredHumans:
+        shape = (horizon, *phase.achieved.shape, phase.n_a_h)
+        return DeferredHumans(shape, self.dtype, lambda: _solve_human(phase, "values", self.dtype, self.threads, None)[0])
+
+    def _begin(self, t: int) -> None:
+        self.now, self.next = self.next, self.now
+        for phase in self.phases:
+            phase.expects(t)
+
+    def _humans(self, t: int, low: int, high: int) -> list[Floats]:
+        policies = []
+        for phase, v_h_m, now, following in zip(self.phases, self.v_h_m, self.now, self.next, strict=True):
+            pi_h = np.empty((high - low, phase.n_goals, phase.n_a_h), dtype=self.dtype)
+            values = v_h_m[0, low:high] if t == 0 else np.empty_like(v_h_m[0, low:high])
+            phase.sweep(t, low, high, following, pi_h, values, now[low:high])
+            policies.append(pi_h)
+        return policies

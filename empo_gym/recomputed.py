@@ -7,7 +7,8 @@ kept, these objects stand in its place and answer the same indices, one layer or
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,11 +82,39 @@ class RecomputedHumans(Recomputed):
         self._phase.sweep(t, low, low + seen, self.bracket(t), pi_h[:seen], *room)
         return pi_h
 
+    def prepare(self, t: int) -> None:
+        """Compute what every state of a layer needs, before several threads ask for it."""
+        self._phase.expects(t)
+        self.bracket(t)
+
     def bracket(self, t: int) -> Floats:
         """Return what entering each state at time ``t + 1`` is worth; the last one is remembered."""
         if self._bracket is None or self._bracket[0] != t:
             self._bracket = t, self._phase.bracket(self._v_h_m[t + 1])
         return self._bracket[1]
+
+
+class DeferredHumans(Recomputed):
+    """``pi_h`` of one human that nobody has asked for yet: phase 1 is solved when somebody does.
+
+    :param shape: of the whole
+    :param solve: solves phase 1 of this human, keeping its values
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, solve: Callable[[], Recomputed]) -> None:
+        super().__init__(shape, dtype)
+        self._solve, self._solved = solve, cast("Recomputed | None", None)
+
+    def _state(self, t: int, s: int) -> Floats:
+        return self._policies()[t, s]
+
+    def _range(self, t: int, low: int, high: int) -> Floats:
+        return self._policies()[t, low:high]
+
+    def _policies(self) -> Recomputed:
+        if self._solved is None:
+            self._solved = self._solve()
+        return self._solved
 
 
 class RecomputedRobots(Recomputed):

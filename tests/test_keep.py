@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from tables import random_world
 
-from empo_gym import ChainWorld, EmpoSolution, TabularModel, Theory, kernels, memory, phases, solve_humans, solve_robot
+from empo_gym import (
+    ChainWorld,
+    EmpoSolution,
+    TabularModel,
+    Theory,
+    kernels,
+    memory,
+    phases,
+    planning,
+    solve_humans,
+    solve_robot,
+)
 from empo_gym.memory import NotEnoughMemory
 from empo_gym.recomputed import RecomputedHumans
 
@@ -45,6 +56,30 @@ def test_what_is_kept_has_the_same_bits_and_what_is_not_is_computed_again(world,
         assert kept.shape == all_of_it.shape and np.asarray(kept).tobytes() == all_of_it.tobytes()
     assert part.n_floored == whole.n_floored
     assert all(value <= 1e-14 for distances in whole.compare(part).values() for value in distances.values())
+
+
+@pytest.mark.parametrize("keep", ["policy", "values", "all"])
+@pytest.mark.parametrize("world", WORLDS, ids=["chain", "random"])
+def test_both_phases_in_one_pass_give_the_same_bits(monkeypatch, world, keep):
+    monkeypatch.setattr(phases, "_PIECE_NUMBERS", 60)
+    model = TabularModel.pack(world)
+    habit = [np.full((1, len(goals), n), 1.0 / n) for goals, n in zip(model.goal_sets, model.human_action_shape, strict=True)]
+    settings = {"belief": "best_case", "habit": habit}
+    whole = solve_robot(model, solve_humans(model, THEORY, **settings), THEORY, keep=keep)
+    joint = planning.solve(model, THEORY, keep=keep, threads=2, **settings)
+    for name in VALUES:
+        assert getattr(joint, name).tobytes() == getattr(whole, name).tobytes()
+    assert np.asarray(joint.pi_r).tobytes() == np.asarray(whole.pi_r).tobytes() and joint.n_floored == whole.n_floored
+    for h in range(model.n_humans):
+        assert joint.v_h_e[h].tobytes() == whole.v_h_e[h].tobytes()
+        assert joint.prior.v_h_m[h].tobytes() == whole.prior.v_h_m[h][:1].tobytes()
+        np.testing.assert_array_equal(joint.prior.pi_h[h][0, 0], whole.prior.pi_h[h][0, 0])
+        assert np.asarray(joint.prior.pi_h[h]).tobytes() == whole.prior.pi_h[h].tobytes()
+
+
+def test_both_phases_in_one_pass_need_a_horizon():
+    with pytest.raises(ValueError, match="needs a world with a horizon"):
+        planning.solve(TabularModel.pack(ChainWorld(horizon=None)), THEORY)
 
 
 def test_a_policy_that_is_not_kept_answers_the_same_questions():
