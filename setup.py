@@ -16,9 +16,12 @@ DEV = [
     "ruff>=0.9",
     "mypy>=1.11",
     "types-PyYAML",
+    "pandas",
     "tensorboard",
     "setuptools>=71",
 ]
+# What the planner's tests compare it with; Storm's licence (GPL) keeps it out of everything else.
+ORACLES = ["quantecon>=0.7", "stormpy>=2"]
 
 setup(
     name="empo",
@@ -50,7 +53,15 @@ setup(
         "tqdm",
         "rich",
     ],
-    extras_require={"zoo": ZOO, "plots": PLOTS, "pettingzoo": PETTINGZOO, "franka": FRANKA, "optim": OPTIM, "dev": DEV},
+    extras_require={
+        "zoo": ZOO,
+        "plots": PLOTS,
+        "pettingzoo": PETTINGZOO,
+        "franka": FRANKA,
+        "optim": OPTIM,
+        "oracles": ORACLES,
+        "dev": DEV,
+    },
     entry_points={"console_scripts": ["empo = empo_gym.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",
