@@ -46,6 +46,8 @@ class TrainingConfig:
     :param epsilon_h_start: the same for the humans, whose policies need no exploration to be known; likewise
         ``epsilon_h_end``, ``epsilon_h_decay_steps``
     :param exploring_starts: share of the episodes that begin in a reachable (t, state) with few visits
+    :param exploring_pairs: share of each batch that is drawn from all reachable pairs instead of from replay, as if an episode
+        began there and ended at once
     :param exploration_bonus: how much probability, in nats, the robot action gains whose successors are the least visited;
         None for 0, or for 3 with ``use_rnd``
     :param use_rnd: whether the error of random network distillation says how little known they are, instead of the visits
@@ -99,6 +101,7 @@ class TrainingConfig:
     epsilon_h_end: float = 0.0
     epsilon_h_decay_steps: int = 5000
     exploring_starts: float = 0.8
+    exploring_pairs: float = 0.5
     exploration_bonus: float | None = None
     use_rnd: bool = False
     goal_resample_prob: float | None = None
@@ -281,6 +284,7 @@ _SHARES = (
     "lr_constant_fraction",
     "lr_cooldown_fraction",
     "exploring_starts",
+    "exploring_pairs",
     "goal_resample_prob",
     "gamma_h_start",
     "gamma_r_start",

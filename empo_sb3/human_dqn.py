@@ -43,6 +43,7 @@ class HumanTraining:
     :param q_h_m_target_update_interval: steps after which targets see the new network
     :param lr_cooldown_fraction: share of the run in which, at its end, the rate falls in a straight line to a hundredth
     :param exploring_starts: share of the episodes that begin in a reachable (t, state) with few visits
+    :param exploring_pairs: share of each batch that is drawn from all reachable pairs instead of from replay
     :param goal_resample_prob: probability that a human of the environments changes its goal in a step; None leaves theirs
     :param max_grad_norm: largest norm of the gradient; None for no limit
     :param weight_decay: share of each weight that decays in a step, in units of the rate
@@ -54,6 +55,7 @@ class HumanTraining:
     q_h_m_target_update_interval: int = 100
     lr_cooldown_fraction: float = 0.0
     exploring_starts: float = 0.8
+    exploring_pairs: float = 0.5
     goal_resample_prob: float | None = None
     max_grad_norm: float | None = None
     weight_decay: float = 0.0
@@ -195,7 +197,7 @@ class HumanDQN(WorldLearner):
             if self._n_updates % self.config.q_h_m_target_update_interval == 0:
                 self._refresh_after_load()
             # Full expectations over successors and other humans, the worst over robots
-            pairs = self.replay_buffer.sample_pairs(batch_size)
+            pairs = self._draw_pairs(batch_size)
             targets = {Q: self.targets.of_batch(pairs, self.outlook)}
             losses = self.policy.update(pairs, targets, {}, {Q: factor * self.config.rate(self._n_updates)})
             self._n_updates += 1

@@ -49,11 +49,13 @@ def test_the_tilt_prefers_actions_that_lead_to_the_unknown():
     np.testing.assert_allclose(curiosity.tilt(np.array([[1.0, 0.0]]), targets, pair), [[1.0, 0.0]])
 
 
-@pytest.mark.parametrize("keywords", [{"exploration_bonus": 4.0}, {"use_rnd": True}], ids=str)
+@pytest.mark.parametrize(
+    "keywords", [{"use_rnd": True}, pytest.param({"exploration_bonus": 4.0}, marks=pytest.mark.slow)], ids=str
+)
 def test_curious_learners_learn_the_same_and_resume_bit_by_bit(keywords, tmp_path):
-    model = EMPO("TablePolicy", gate_env(), seed=1, **keywords, **SHARP, **SHORT).learn(1300, SaveAt(tmp_path, 720))
+    model = EMPO("TablePolicy", gate_env(), seed=1, **keywords, **SHARP, **SHORT).learn(1000, SaveAt(tmp_path, 720))
     assert errors(model.solution(), exact(model))["v_h_e"] < 1e-5
-    assert_same(model, EMPO.resume(tmp_path, gate_env()).learn(1300))
+    assert_same(model, EMPO.resume(tmp_path, gate_env()).learn(1000))
 
 
 def test_without_a_bonus_nobody_is_curious():

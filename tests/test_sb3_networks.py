@@ -25,13 +25,16 @@ def door_env(observation="planes"):
 
 @pytest.mark.parametrize(
     ("policy", "make_env"),
-    [("CnnPolicy", door_env), ("MultiInputPolicy", lambda: MultiView(door_env("features")))],
+    [
+        ("CnnPolicy", door_env),
+        pytest.param("MultiInputPolicy", lambda: MultiView(door_env("features")), marks=pytest.mark.slow),
+    ],
     ids=["planes", "planes and features"],
 )
 def test_planes_are_learned_from_saved_and_acted_on(policy, make_env, tmp_path):
     model = EMPO(policy, make_env(), seed=0, policy_kwargs={**SMALL, "channels": [8]}, **QUICK)
     far = errors(model.solution(), exact(model))
-    near = errors(model.learn(400).solution(), exact(model))
+    near = errors(model.learn(300).solution(), exact(model))
     assert near["v_h_e"] < 0.5 * far["v_h_e"], (near, far)
     model.save(tmp_path / "m")
     loaded, obs = EMPO.load(tmp_path / "m", env=make_env()), make_env().reset()[0]
@@ -69,11 +72,15 @@ def test_planes_of_category_numbers_become_planes_of_categories():
     assert (coded[0, :5].sum(dim=0) == 2).all()
 
 
-@pytest.mark.parametrize("kwargs", [{"share_encoder": True}, {"goals_as_inputs": True}, {"time_code": False}], ids=str)
+@pytest.mark.parametrize(
+    "kwargs",
+    [{"share_encoder": True}, {"goals_as_inputs": True}, pytest.param({"time_code": False}, marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_variants_of_the_perceptron_learn_too(kwargs, tmp_path):
     model = EMPO("MlpPolicy", crowd_env(), seed=0, policy_kwargs={**SMALL, **kwargs}, beta_r=30.0, **QUICK)
     far = errors(model.solution(), exact(model))
-    near = errors(model.learn(800).solution(), exact(model))
+    near = errors(model.learn(500).solution(), exact(model))
     assert near["v_h_e"] < 0.7 * far["v_h_e"] and near["v_r"] < 0.5 * far["v_r"], (near, far)
     model.policy.save(tmp_path / "p.pt")
     alone = type(model.policy).load(tmp_path / "p.pt")
@@ -111,7 +118,7 @@ def test_in_z_space_targets_lie_in_the_unit_interval_and_are_checked():
     z = transform.apply(q_r)
     assert 0.0 < z.min() < 0.6 and z.max() <= 1.0 + 1e-12
     kwargs = {"policy_kwargs": {**SMALL, "transforms": {"q_r": transform}}}
-    model = EMPO("MlpPolicy", crowd_env(theory=theory), seed=0, **kwargs, **QUICK).learn(800)
+    model = EMPO("MlpPolicy", crowd_env(theory=theory), seed=0, **kwargs, **QUICK).learn(500)
     assert errors(model.solution(), exact(model))["v_r"] < 0.2
     wrong = {"policy_kwargs": {**SMALL, "transforms": {"q_r": PowerMean(1.2, 50.0)}}}
     with pytest.raises(ValueError, match=r"must lie in \(0, 1\]"):

@@ -110,6 +110,7 @@ def test_sampled_targets_are_right_on_average():
         assert samples[q].std(axis=0).max() > 0.05, "no noise, no samples"
 
 
+@pytest.mark.slow
 def test_learning_from_samples_comes_near_and_says_how_much_noise_it_saw():
     pace = {**SHORT, "use_model_based_targets": False, **{f"lr_{q}": 0.05 for q in ("v_h_e", "x_h", "q_r")}}
     model, rows = run(1800, **pace)

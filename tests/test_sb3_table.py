@@ -36,6 +36,14 @@ def test_several_environments_at_once_learn_the_same():
     assert all(near[q] < 1e-6 for q in near), near
 
 
+def test_a_share_of_each_batch_comes_from_everywhere():
+    model = EMPO("TablePolicy", gate_env(), seed=0, exploring_pairs=0.25)
+    model.replay_buffer.add_pairs(np.array([model.live[0]]))
+    drawn = model._draw_pairs(64)
+    assert (drawn[:48] == model.live[0]).all() and len(drawn) == 64
+    assert len(set(drawn[48:].tolist())) > 8 and set(drawn.tolist()) <= set(model.live.tolist())
+
+
 def test_every_reachable_pair_is_visited_because_of_exploring_starts():
     def n_visited(share):
         model = EMPO("TablePolicy", gate_env(), seed=0, exploring_starts=share, **SHARP, **SHORT).learn(1000)

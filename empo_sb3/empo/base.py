@@ -161,6 +161,12 @@ class WorldLearner(OffPolicyAlgorithm):
         """Let exploring starts be more probable in pairs with fewer visits."""
         self._start_weights = self.visits(self.live) ** STARTS_POWER
 
+    def _draw_pairs(self, batch_size: int) -> np.ndarray:
+        """A batch from replay, and for a share of it from everywhere."""
+        n_anywhere = round(self.config.exploring_pairs * batch_size)
+        anywhere = self.live[np.random.randint(len(self.live), size=n_anywhere)]
+        return np.concatenate([self.replay_buffer.sample_pairs(batch_size - n_anywhere), anywhere])
+
     def _set_humans(self) -> None:
         """Let the environments' humans change goals as often as the configuration says, if it does."""
         if self.config.goal_resample_prob is not None:

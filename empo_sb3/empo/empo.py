@@ -250,7 +250,7 @@ class EMPO(WorldLearner):
             self._refresh_targets([q for q in stage.networks if self._n_updates % self.config.target_update_interval(q) == 0])
             due = self.config.due_networks(self._n_updates)
             # Where to learn
-            pairs = self.replay_buffer.sample_pairs(batch_size)
+            pairs = self._draw_pairs(batch_size)
             # Full expectations over successors, humans and robots, unless samples are asked for
             targets = self.targets.of_batch(pairs, due, self.values, self.outlook)
             # One step before the horizon all Q_r are known to be equal
