@@ -42,6 +42,9 @@ class Humans(Protocol):
     ) -> Numbers:
         """Return the chosen action of the same human in n environments: as :meth:`act`, with (n,) arrays and n states."""
 
+    def policies(self, states: Any, t: Numbers, human: int) -> NDArray[np.float64]:
+        """Return (n, n_goals, n_actions) with which probability a human does what for each goal, in n states at n times."""
+
 
 def draw(probabilities: np.ndarray, rng: np.random.Generator) -> int:
     """Return an index drawn with the given probabilities (which may sum to 1 only nearly)."""
@@ -81,6 +84,7 @@ class BoltzmannHumans:
     """
 
     def __init__(self, prior: HumanPrior) -> None:
+        self._model = prior.model
         self._pi_h = prior.pi_h
         self._layers = [policy.shape[0] for policy in prior.pi_h]
 
@@ -95,6 +99,16 @@ class BoltzmannHumans:
         """Draw from each environment's row of ``pi_h``."""
         return _draw_from_prior(self._pi_h[human], t, s, goals, rng.random(len(s)))
 
+    def policies(self, states: Any, t: Numbers, human: int) -> NDArray[np.float64]:
+        """Return what the prior says.
+
+        :raises ValueError: for a state that it does not know
+        """
+        numbers = self._model.index_all(states)
+        if (numbers < 0).any():
+            raise ValueError("The humans' prior lacks a state that was met; is it of this world?")
+        return np.asarray(self._pi_h[human][np.minimum(t, self._layers[human] - 1), numbers], dtype=np.float64)
+
 
 class UniformHumans:
     """Humans who pick any action with equal probability.
@@ -104,6 +118,7 @@ class UniformHumans:
 
     def __init__(self, world: WorldModel) -> None:
         self._n_actions = [agent.n_actions for agent in world.agents if agent.role == "human"]
+        self._world = world
 
     def act(self, s: int, state: Callable[[], Any], t: int, human: int, goal: int, rng: np.random.Generator) -> int:
         """Draw uniformly."""
@@ -115,16 +130,22 @@ class UniformHumans:
         """Draw uniformly in every environment."""
         return rng.integers(self._n_actions[human], size=len(s))
 
+    def policies(self, states: Any, t: Numbers, human: int) -> NDArray[np.float64]:
+        """Return equal probabilities."""
+        n_actions = self._n_actions[human]
+        return np.full((len(t), len(self._world.goal_sets[human]), n_actions), 1.0 / n_actions)
+
 
 class CallableHumans:
     """Humans who follow somebody's function ``(state, t, human, goal, rng) -> action or probabilities``.
 
-    :param function: the function
+    :param function: the function; where it has a method ``policies`` as :class:`Humans`, that answers for many states at once
     :param world: whose agents say which actions exist
     """
 
     def __init__(self, function: HumanPolicy, world: WorldModel) -> None:
         self._function = function
+        self._world = world
         self._n_actions = [agent.n_actions for agent in world.agents if agent.role == "human"]
 
     def act(self, s: int, state: Callable[[], Any], t: int, human: int, goal: int, rng: np.random.Generator) -> int:
@@ -151,6 +172,23 @@ class CallableHumans:
         """
         every = zip(as_states(states()), t.tolist(), goals.tolist(), strict=True)
         return np.array([self.act(-1, partial(_same, state), time, human, goal, rng) for state, time, goal in every])
+
+    def policies(self, states: Any, t: Numbers, human: int) -> NDArray[np.float64]:
+        """Ask the function once per state and goal, or once for all if it has an answer to that.
+
+        :raises ValueError: if it returns actions, of which nobody knows the probability
+        """
+        many = getattr(self._function, "policies", None)
+        if many is not None:
+            return many(states, t, human)
+        goals, rng = range(len(self._world.goal_sets[human])), np.random.default_rng(0)
+        every = list(zip(as_states(states), t.tolist(), strict=True))
+        answers = [[np.asarray(self._function(state, time, human, goal, rng)) for goal in goals] for state, time in every]
+        if any(answer.shape != (self._n_actions[human],) for row in answers for answer in row):
+            raise ValueError(
+                f"A human policy to learn beside must return {self._n_actions[human]} probabilities for human {human}, no action."
+            )
+        return np.array(answers, dtype=np.float64)
 
 
 def _same(state: Any) -> Any:

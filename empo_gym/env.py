@@ -104,7 +104,7 @@ class RobotEnv(gym.Env):
         self._main: Stage | None = None
         self._stage: Stage | None = None
         self._stages: Recent[Stage] = Recent(16)
-        self.starts: tuple[np.ndarray, np.ndarray, float, np.ndarray] | None = None
+        self.starts: tuple[Any, np.ndarray, float, np.ndarray] | None = None
 
     # ------------------------------------------------------------------------------------------------ what it stands on
     @property
@@ -115,6 +115,16 @@ class RobotEnv(gym.Env):
         if self._given_policy is None:
             return "boltzmann" if self._packed() is not None else "heuristic"
         return "boltzmann" if isinstance(self._given_policy, HumanPrior) else "custom"
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the world is packed: it has at most 50,000 states, or its humans plan in all of them."""
+        return self._packed() is not None
+
+    @property
+    def humans(self) -> Humans:
+        """How the humans act; the exact prior is solved now if need be."""
+        return self.main_stage().humans
 
     @property
     def model(self) -> TabularModel:
@@ -219,23 +229,24 @@ class RobotEnv(gym.Env):
             self._stage.enter(saved["state"])
         self.np_random.bit_generator.state = saved["rng"]
 
-    def set_starts(self, states: np.ndarray, times: np.ndarray, share: float, weights: np.ndarray | None = None) -> None:
+    def set_starts(self, states: Any, times: np.ndarray, share: float, weights: np.ndarray | None = None) -> None:
         """Let a share of the resets begin elsewhere (exploring starts).
 
-        :param states: (n,) numbers of states of :attr:`model`
+        :param states: (n,) numbers of states of :attr:`model`, or the states themselves as rows of an array or as a list
         :param times: (n,) steps since the start, at least the state's depth and below the horizon
         :param share: probability that a reset without options draws from these
         :param weights: (n,) relative probabilities, equal by default
         :raises ValueError: for a pair that cannot occur
         """
-        states, times = np.asarray(states, dtype=np.int64), np.asarray(times, dtype=np.int64)
+        times = np.asarray(times, dtype=np.int64)
         given = np.ones(len(states)) if weights is None else np.asarray(weights, dtype=np.float64)
         if not len(states) == len(times) == len(given) > 0 or not 0.0 <= share <= 1.0:
             raise ValueError("set_starts needs equally many states, times and weights, at least one, and a share in [0, 1].")
-        if states.min() < 0 or states.max() >= self.model.n_states:
+        numbered = isinstance(states, np.ndarray) and states.ndim == 1
+        if numbered and (states.min() < 0 or states.max() >= self.model.n_states):
             raise ValueError(f"set_starts: state numbers go from 0 to {self.model.n_states - 1}.")
         horizon = np.inf if self.world.horizon is None else self.world.horizon
-        wrong = np.flatnonzero((times < self.model.depth[states]) | (times >= horizon))
+        wrong = np.flatnonzero((times < (self.model.depth[states] if numbered else 0)) | (times >= horizon))
         if wrong.size:
             raise ValueError(f"set_starts: nobody acts in state {states[wrong[0]]} at time {times[wrong[0]]}.")
         self.starts = (states, times, float(share), given / given.sum())
@@ -275,13 +286,18 @@ class RobotEnv(gym.Env):
         if self.starts is not None and not options and self.np_random.random() < self.starts[2]:
             states, times, _, weights = self.starts
             k = draw(weights, self.np_random)
-            self.t, state = int(times[k]), self.model.state(int(states[k]))
+            self.t, state = int(times[k]), self._start(states[k])
         self._stage = self._stage_for(state, self.t)
         self._stage.enter(state)
         drawn = dict(enumerate(self._draw_goal(human) for human in range(len(self._human_shape))))
         self.goals = tuple((drawn | self.given_goals(options.get("goals", {}))).values())
         self._succeeded = (False,) * len(self.goals)
         return self._observation(), self._info({})
+
+    def _start(self, given: Any) -> Any:
+        if isinstance(given, np.integer):
+            return self.model.state(int(given))
+        return tuple(given.tolist()) if isinstance(given, np.ndarray) else given
 
     def beginning(self, options: Mapping[str, Any]) -> tuple[int, Any]:
         """Return the time and the state in which options let an episode begin.

@@ -311,6 +311,7 @@ class PathHumans:
     def __init__(self, world: Any, theory: Theory) -> None:
         if not hasattr(world, "map"):
             raise ValueError('Only on a map can humans look for paths; give human_policy="uniform" or a function.')
+        self._world = world
         self._planners = [Planner(world, human, theory) for human in range(world.n_humans)]
 
     def act(self, s: int, state: Callable[[], Any], t: int, human: int, goal: int, rng: np.random.Generator) -> int:
@@ -323,6 +324,12 @@ class PathHumans:
     ) -> Numbers:
         """Draw from every environment's policy."""
         return draw_many(self._planners[human].policies(np.asarray(states()), goals), rng.random(len(goals)))
+
+    def policies(self, states: Any, t: Numbers, human: int) -> Floats:
+        """Return (n, n_goals, n_actions) probabilities; the time is of no effect."""
+        vectors, n_goals = np.asarray(states, dtype=np.int32), len(self._world.goal_sets[human])
+        chosen = self._planners[human].policies(np.repeat(vectors, n_goals, axis=0), np.tile(np.arange(n_goals), len(vectors)))
+        return chosen.reshape(len(vectors), n_goals, -1)
 
     def policy(self, state: Any, human: int, goal: int) -> Floats:
         """Return the (n_actions,) probabilities with which a human acts in a state."""

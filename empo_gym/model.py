@@ -110,13 +110,24 @@ def _check_rows(world: Any, states: Any, indptr: NDArray[np.int64], probs: NDArr
         raise ValueError(f"State {state}: joint action {actions} has probabilities {given}, not positive with sum 1.")
 
 
+def expand(world: Any, states: Any) -> tuple[NDArray[np.int64], Any, NDArray[np.float64]]:
+    """Return indptr, successor states and probabilities of all joint actions of some states.
+
+    :param states: (n, n_components) integers where the world expands such in one call, else a list
+    :raises ValueError: if the world's answer is no distribution
+    """
+    indptr, successors, probs = _expand_vectors(world, states) if is_batched(world) else _expand_objects(world, states)
+    indptr, probs = np.ascontiguousarray(indptr, dtype=np.int64), np.ascontiguousarray(probs, dtype=np.float64)
+    _check_rows(world, states, indptr, probs)
+    return indptr, successors, probs
+
+
 def _explore(
     world: Any, start: Any, horizon: int | None, max_states: int, progress: Progress | None, rows: _RowStore | None
 ) -> tuple[StateIndex, list[int]]:
     """Walk the states layer by layer; return their index and the layers' ends; ``rows`` receives theirs."""
     batched = is_batched(world)
     index: StateIndex = VectorIndex(world.radices) if batched else ObjectIndex()
-    expand = _expand_vectors if batched else _expand_objects
     index.add(np.array([start], dtype=np.int32) if batched else [start])
     chunk = max(1, _CHUNK_ROWS // math.prod(action_shape(world.agents)))
     ends, first = [1], 0
@@ -125,10 +136,7 @@ def _explore(
         if rows is not None:
             rows.require_room(last - first, math.prod(action_shape(world.agents)), len(ends), 128)
         for low in range(first, last, chunk):
-            states = index.states[low : min(low + chunk, last)]
-            indptr, successors, probs = expand(world, states)
-            indptr, probs = np.ascontiguousarray(indptr, dtype=np.int64), np.ascontiguousarray(probs, dtype=np.float64)
-            _check_rows(world, states, indptr, probs)
+            indptr, successors, probs = expand(world, index.states[low : min(low + chunk, last)])
             numbers = index.add(successors)
             if len(index) > max_states:
                 raise TooManyStates(f"More than {max_states} states are reachable; raise max_states or shorten the horizon.")
