@@ -17,6 +17,7 @@ from empo_sb3.evaluation import EmpoEvalCallback
 from empo_sb3.kl_monitor import KLMonitor
 from empo_sb3.rates.kl import KLAdaptiveLR
 from empo_sb3.rates.layers import PerLayerLR, TwoTimescale
+from empo_sb3.rates.scale import KLBoundedScale
 from empo_sb3.rates.schedule import LearningRateSchedule
 from empo_sb3.rates.uncertain import EnsembleAdaptiveLR, MCDropoutAdaptiveLR, RNDAdaptiveLR
 from empo_sb3.stages import WarmupMonitor, WarmupStages
@@ -28,6 +29,7 @@ __all__ = [
     "EnsembleAdaptiveLR",
     "ExactGap",
     "KLAdaptiveLR",
+    "KLBoundedScale",
     "KLMonitor",
     "LearningRateSchedule",
     "MCDropoutAdaptiveLR",

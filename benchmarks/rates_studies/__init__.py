@@ -1,0 +1,1 @@
+"""The studies behind ``benchmarks/rates.py``, one module for each kind."""
