@@ -1,63 +1,79 @@
-"""How fast do environments step? Each claim is a ratio to Minigrid, or a number of megabytes, measured in this one run.
+"""What the suite of environments is worth: speed beside Minigrid and beside plain Python, memory, checks that all ids pass.
 
-Run ``python benchmarks/envs.py [--quick] [--repeat N]``. Times are CPU seconds of this process on one thread; of each side the
-median over repetitions after a warm-up, the two sides taking turns, so that a busy machine disturbs both alike. Robots act at
-random, the humans inside follow their exact prior, observations are features. A vector that does not move would be fast, too:
-the share of states that change is asserted.
+    python benchmarks/envs.py [--quick] [--repeat N]     # goes on where it was stopped
+    python benchmarks/envs.py --fresh                    # measures everything again
+
+Times are CPU seconds of this process on one thread; of each side the median over repetitions after a warm-up, the two sides
+taking turns, so that a busy machine disturbs both alike. Robots act at random, the humans inside follow their exact prior (in
+the crowd of 17, whom nobody can plan for, they act at random), observations are features. A vector that does not move would be
+fast, too: the share of states that change is asserted. A finished measurement is a row in ``benchmarks/results/envs.jsonl``.
+The exit status is 1 if a claim does not hold.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 import statistics
+import subprocess
 import sys
 import time
 import tracemalloc
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 # Before numpy and torch are loaded: one thread, so that processor time means the same on both sides.
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"))
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import gymnasium as gym  # noqa: E402
 import minigrid  # noqa: E402, F401
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+import transitions  # noqa: E402
+from gymnasium.utils.env_checker import check_env  # noqa: E402
 from stable_baselines3 import PPO  # noqa: E402
+from stable_baselines3.common.env_checker import check_env as check_env_of_sb3  # noqa: E402
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor  # noqa: E402
 
 from empo_gym import load_world  # noqa: E402
+from empo_gym.registration import env_ids  # noqa: E402
 from empo_sb3.vec_env import VecEnvAdapter  # noqa: E402
 
 ID, MINIGRID = "EMPO-Grid-v0", "MiniGrid-Empty-8x8-v0"
 NUM_ENVS = 4096
+RESULTS = ROOT / "benchmarks" / "results" / "envs.jsonl"
 PPO_SETTINGS = {"batch_size": 2048, "n_epochs": 4, "seed": 0, "device": "cpu"}
 FRAMES = 256 * 64
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A number that was measured and the bound it must keep."""
+    """A number that was measured and the bound it must keep; without a bound it is only told."""
 
     what: str
     value: float
     unit: str
-    bound: float
+    bound: float | None = None
     at_least: bool = True
 
     @property
     def holds(self) -> bool:
+        if self.bound is None:
+            return True
         return self.value >= self.bound if self.at_least else self.value <= self.bound
 
     def __str__(self) -> str:
-        sign = ">=" if self.at_least else "<="
-        return f"{self.what:<66}{self.value:>9,.1f} {self.unit:<3}{sign:>4} {self.bound:g}  {'yes' if self.holds else 'NO'}"
+        told = f"{self.what:<78}{self.value:>9,.1f} {self.unit:<3}"
+        if self.bound is None:
+            return told
+        return f"{told}{'>=' if self.at_least else '<=':>4} {self.bound:<5g}{'yes' if self.holds else 'NO'}"
 
 
 def rate(task: Callable[[], int]) -> float:
@@ -166,19 +182,94 @@ def measure_memory(quick: bool, repeat: int) -> list[Claim]:
     return [Claim(f"memory of a vector of {NUM_ENVS:,}", peak / (1 << 20), "MB", 200.0, at_least=False)]
 
 
-# Further claims about the grid's own kernels go here, as functions of the same shape.
-MEASUREMENTS = (measure_stepping, measure_memory, measure_learning)
+def measure_rules(quick: bool, repeat: int) -> list[Claim]:
+    """The grid's rules beside the same rules in plain Python, ``tests/naive_grid.py``."""
+    found = transitions.measured(30 if quick else 200, repeat)
+    crowd = "28 x 16 cells, 17 agents"
+    return [
+        Claim("transition_probabilities of one (state, joint action) / plain Python", found["one transition"], "x", 10.0),
+        Claim("joint transitions, 3 agents, 4,096 states at once", found["transitions per second"] / 1e6, "M/s", 5.0),
+        Claim("cost per transition, 4,096 states at once / fewer", found["growth"], "x", 1.3, at_least=False),
+        Claim(f"{crowd}: steps of 1,024 states at once / plain Python", found["crowd, many states"], "x", 50.0),
+        Claim(f"{crowd}: a step of a single state / plain Python", found["crowd, one state"], "x"),
+        Claim(f"{crowd}: vector of 1,024 environments / one in plain Python", found["crowd, vector"], "x"),
+        Claim(f"{crowd}: one environment / one in plain Python", found["crowd, one environment"], "x"),
+    ]
+
+
+def measure_checks(quick: bool, repeat: int) -> list[Claim]:
+    """How many ids fail a ``check_env`` (Gymnasium's or Stable-Baselines3's) or are warned of."""
+    identifiers = [*env_ids(), "EMPO-Random-v0"][:: 10 if quick else 1]
+    failing = 0
+    for identifier in identifiers:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                # What Stable-Baselines3 says of every array of three axes that is no picture of at least 36 x 36 pixels.
+                warnings.filterwarnings("ignore", "It seems that your observation|The minimal resolution for an image")
+                check_env(gym.make(identifier, render_mode="rgb_array").unwrapped)
+                check_env_of_sb3(gym.make(identifier).unwrapped)
+        except Exception as problem:
+            failing += 1
+            print(f"{identifier}: {problem}")
+    print(f"{len(identifiers)} ids put through both checks")
+    return [Claim(f"ids of {len(identifiers)} that fail one of both check_env", failing, "", 0.0, at_least=False)]
+
+
+def measure_properties(quick: bool, repeat: int) -> list[Claim]:
+    """Random worlds, walks and files: how many of these tests fail."""
+    files = ["tests/test_grid_random.py", "tests/test_grid_minigrid.py"]
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "0", *files], cwd=ROOT, capture_output=True, text=True)
+    summary = done.stdout.strip().splitlines()[-1]
+    print(f"random worlds, action sequences and files: {summary}")
+    found = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error)", summary)}
+    assert found.get("passed"), done.stdout
+    return [Claim("tests of random worlds, walks and files that fail", done.returncode, "", 0.0, at_least=False)]
+
+
+MEASUREMENTS = (measure_stepping, measure_memory, measure_learning, measure_rules, measure_checks, measure_properties)
+
+
+def finished(name: str, quick: bool) -> list[Claim] | None:
+    """What an earlier run with the same settings has measured, if any."""
+    for line in RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []:
+        row = json.loads(line)
+        if (row["measurement"], row["quick"]) == (name, quick):
+            print(f"{name}: measured before, at {row['commit']} by {row['command']}")
+            return [Claim(**claim) for claim in row["claims"]]
+    return None
+
+
+def keep(name: str, quick: bool, claims: list[Claim]) -> None:
+    """Write a row, in place of one of the same name and settings."""
+    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    others = [row for row in map(json.loads, lines) if (row["measurement"], row["quick"]) != (name, quick)]
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    origin = {"commit": commit or "unknown", "command": " ".join(["python", "benchmarks/envs.py", *sys.argv[1:]])}
+    row = {"measurement": name, "quick": quick, "claims": [asdict(claim) for claim in claims], **origin}
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = RESULTS.with_suffix(".part")
+    unfinished.write_text("".join(json.dumps(other) + "\n" for other in [*others, row]), encoding="utf-8")
+    os.replace(unfinished, RESULTS)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer steps and repetitions")
+    parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
     parser.add_argument("--repeat", type=int, help="repetitions after the warm-up (default 5, quick 3)")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     repeat = arguments.repeat or (3 if arguments.quick else 5)
-    claims = [claim for measure in MEASUREMENTS for claim in measure(arguments.quick, repeat)]
+    claims: list[Claim] = []
+    for measure in MEASUREMENTS:
+        name = measure.__name__.removeprefix("measure_")
+        found = None if arguments.fresh else finished(name, arguments.quick)
+        if found is None:
+            found = measure(arguments.quick, repeat)
+            keep(name, arguments.quick, found)
+        claims += found
     print("\n".join(["", *map(str, claims)]))
     if not all(claim.holds for claim in claims):
         sys.exit("a claim does not hold")

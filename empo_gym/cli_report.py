@@ -60,12 +60,15 @@ def _count(n: int | str, noun: str) -> str:
     return f"{n} {noun}" if str(n) == "1" else f"{n} {noun}s"
 
 
-def states_counted(world: Any, at_most: int = 50_000) -> str:
-    """Number of reachable states; ``"> 50,000"`` where there are more than is worth counting.
+MAX_ROWS = 10_000_000
+
+
+def states_counted(world: Any, at_most: int = 20_000) -> str:
+    """Number of reachable states; ``"> 20,000"`` where there are more than is worth counting.
 
     In a world with very many joint actions the cap is lower, since each state is left in as many ways.
     """
-    cap = min(at_most, 200_000_000 // world.n_joint)
+    cap = min(at_most, MAX_ROWS // world.n_joint // 100 * 100)
     if cap < 100:
         return "not counted"
     try:

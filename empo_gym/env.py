@@ -385,7 +385,7 @@ class RobotEnv(gym.Env):
             )
         stage.advance((*robots, *humans), self.np_random)
         self.t += 1
-        attained = tuple(int(stage.holds(human, goal)) for human, goal in enumerate(self.goals))
+        attained = stage.attained(self.goals)
         reward = self.reward_kind.pay(attained, self._entered)
         self._succeeded = tuple(bool(was or now) for was, now in zip(self._succeeded, attained, strict=True))
         self._change_goals(attained)
@@ -430,11 +430,11 @@ class RobotEnv(gym.Env):
         key = (self.t, stage.s)
         seen = stage.seen.get(key) if stage.s >= 0 else None
         if seen is None:
-            seen = self.view.look(self.world, [stage.state], self.t)[0]
+            seen = self.view.look(self.world, stage.batch(), self.t)[0]
             if stage.s >= 0 and len(stage.seen) < self._max_seen:
                 stage.seen[key] = seen
         if self.observe_goals:
-            return self.view.add_goals(seen[None], self.world, [stage.state], np.array([self.goals]))[0]
+            return self.view.add_goals(seen[None], self.world, stage.batch(), np.array([self.goals]))[0]
         return seen.copy()
 
     def _info(self, step: dict[str, Any]) -> dict[str, Any]:

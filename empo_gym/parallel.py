@@ -102,7 +102,7 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
                 raise ValueError(f"{name} needs an action in {self.action_spaces[name]}, not {actions.get(name)!r}.")
         self._stage.advance([int(actions[name]) for name in self.possible_agents], self._rng)
         self.t += 1
-        attained = tuple(int(self._stage.holds(h, goal)) for h, goal in enumerate(self.goals))
+        attained = self._stage.attained(self.goals)
         p = self.goal_resample_prob
         self.goals = tuple(
             self._drawn(h) if attained[h] or (p > 0.0 and self._rng.random() < p) else goal

@@ -19,6 +19,9 @@ FRANKA_ENTRY_POINTS = {  # these alone need the extra `franka`, and only when th
     "FR3VisualReach-v0": "empo_gym.franka:FR3VisualReach",
     "FR3VisualPush-v0": "empo_gym.franka:FR3VisualPush",
 }
+THEMES = {  # what ids of a folder of envs/ add to RobotEnv's defaults
+    "memory": {"observation": "partial", "human_policy": "heuristic"},  # humans who go where a wish leads them give it away
+}
 VECTOR_ENTRY_POINT = "empo_gym.vector:VectorRobotEnv"
 
 
@@ -54,11 +57,14 @@ def env_ids() -> dict[str, str]:
 
 def register_envs() -> None:
     """Register every id that is not registered yet."""
+    files = world_files()
     for identifier, name in env_ids().items():
         if identifier not in gym.registry:
-            gym.register(id=identifier, entry_point=ENTRY_POINT, vector_entry_point=VECTOR_ENTRY_POINT, kwargs={"world": name})
+            kwargs = {"world": name} | THEMES.get(files[name].parent.name, {})
+            gym.register(id=identifier, entry_point=ENTRY_POINT, vector_entry_point=VECTOR_ENTRY_POINT, kwargs=kwargs)
     if RANDOM_ID not in gym.registry:
-        gym.register(id=RANDOM_ID, entry_point="empo_gym.random_env:RandomEnv")
+        vector = "empo_gym.random_env:VectorRandomEnv"
+        gym.register(id=RANDOM_ID, entry_point="empo_gym.random_env:RandomEnv", vector_entry_point=vector)
     for identifier, entry_point in FRANKA_ENTRY_POINTS.items():
         if identifier not in gym.registry:
             gym.register(id=identifier, entry_point=entry_point)

@@ -1,7 +1,7 @@
 """Where an episode plays: the current state, and the one transition function it moves by.
 
-On a packed model a step reads one row of the transition matrix; a world too large to pack is asked for the successors. Both
-draw from the same distributions.
+On a packed model a step reads one row of the transition matrix; a world too large to pack draws the successor itself, or is
+asked for the distribution. All of them follow the same distributions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from empo_gym.behaviour import Humans, draw
+from empo_gym.attaining import Attaining
+from empo_gym.behaviour import Humans, as_states, draw
 from empo_gym.model import TabularModel
 
 
@@ -26,14 +27,17 @@ class Stage(Protocol):
     def state(self) -> Any:
         """The current state."""
 
+    def batch(self) -> Any:
+        """Return the current state as a batch of one, in the world's own form."""
+
     def enter(self, state: Any) -> None:
         """Make ``state`` the current one."""
 
     def advance(self, actions: Sequence[int], rng: np.random.Generator) -> None:
         """Draw the next state under a joint action, robots first."""
 
-    def holds(self, human: int, goal: int) -> bool:
-        """Whether the human's goal holds in the current state."""
+    def attained(self, goals: Sequence[int]) -> tuple[int, ...]:
+        """Return for each human whether its goal holds in the current state, 1 or 0."""
 
     def is_over(self) -> bool:
         """Whether nobody can act any more."""
@@ -61,6 +65,10 @@ class PackedStage:
         """The current state."""
         return self.model.state(self.s)
 
+    def batch(self) -> Any:
+        """Return the current state as a batch of one, in the world's own form."""
+        return [self.state]
+
     def enter(self, state: Any) -> None:
         """Make ``state`` the current one."""
         self.s = self.model.index(state)
@@ -75,9 +83,9 @@ class PackedStage:
         k = 0 if last - first == 1 else draw(self.model.probs[first:last], rng)
         self.s = int(self.model.indices[first + k])
 
-    def holds(self, human: int, goal: int) -> bool:
-        """Whether the human's goal holds in the current state."""
-        return bool(self.model.achieved[human][self.s, goal])
+    def attained(self, goals: Sequence[int]) -> tuple[int, ...]:
+        """Return for each human whether its goal holds in the current state, 1 or 0."""
+        return tuple(int(achieved[self.s, goal]) for achieved, goal in zip(self.model.achieved, goals, strict=True))
 
     def is_over(self) -> bool:
         """Whether nobody can act any more; asked once per state."""
@@ -93,7 +101,7 @@ class PackedStage:
 class OpenStage:
     """A stage on a world that is not packed.
 
-    :param world: the world
+    :param world: the world; one with ``draw_successors`` need not list a step's outcomes
     :param humans: who do without state numbers
     """
 
@@ -101,25 +109,39 @@ class OpenStage:
         self.humans = humans
         self.s = -1
         self.seen: dict[tuple[int, int], np.ndarray] = {}
-        self.state: Any = None
         self._world = world
+        self._draws = hasattr(world, "draw_successors")
+        self._attaining = Attaining(world)
+        self._now: Any = None  # a batch of one state: an array where the world draws, else a list
+
+    @property
+    def state(self) -> Any:
+        """The current state."""
+        return None if self._now is None else as_states(self._now)[0]
+
+    def batch(self) -> Any:
+        """Return the current state as a batch of one, in the world's own form."""
+        return self._now
 
     def enter(self, state: Any) -> None:
         """Make ``state`` the current one."""
-        self.state = state
+        self._now = np.array([state], dtype=np.int32) if self._draws else [state]
 
     def advance(self, actions: Sequence[int], rng: np.random.Generator) -> None:
-        """Draw the next state from the world's own answer."""
+        """Draw the next state: the world itself does if it can, else from its distribution."""
+        if self._draws:
+            self._now = self._world.draw_successors(self._now, np.array([actions], dtype=np.int32), rng.random(1))
+            return
         outcomes = self._world.transition_probabilities(self.state, tuple(actions))
-        self.state = outcomes[draw(np.array([p for p, _ in outcomes]), rng)][1]
+        self._now = [outcomes[draw(np.array([p for p, _ in outcomes]), rng)][1]]
 
-    def holds(self, human: int, goal: int) -> bool:
-        """Whether the human's goal holds in the current state."""
-        return bool(self._world.goal_sets[human].goals[goal].holds(self._world, [self.state], human)[0])
+    def attained(self, goals: Sequence[int]) -> tuple[int, ...]:
+        """Return for each human whether its goal holds in the current state, 1 or 0."""
+        return self._attaining.one(self._now, goals)
 
     def is_over(self) -> bool:
         """Whether nobody can act any more."""
-        return bool(nobody_is_awake(self._world, [self.state])[0])
+        return bool(nobody_is_awake(self._world, self._now)[0])
 
 
 def awake(world: Any, states: Any) -> np.ndarray:

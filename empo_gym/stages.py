@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from empo_gym.attaining import Attaining
 from empo_gym.behaviour import Humans, as_states, draw
 from empo_gym.model import TabularModel, is_batched
 from empo_gym.stage import nobody_is_awake
@@ -37,8 +38,8 @@ class Stages(Protocol):
     def advance(self, actions: Numbers, rng: np.random.Generator) -> None:
         """Draw the next states under (n, n_agents) actions, robots first."""
 
-    def holds(self, human: int, goals: Numbers) -> NDArray[np.bool_]:
-        """Whether the human's goal holds in each current state."""
+    def attained(self, goals: Numbers) -> NDArray[np.bool_]:
+        """Return (n, n_humans) bool: whether the goals of these numbers hold in the current states."""
 
     def is_over(self) -> NDArray[np.bool_]:
         """Whether nobody can act any more in each current state."""
@@ -98,9 +99,9 @@ class PackedStages:
             rows = rows * n_actions + actions[:, agent]
         self.s = _draw_rows(self.model.indptr, self.model.indices, self.model.probs, rows, rng.random(len(rows)))
 
-    def holds(self, human: int, goals: Numbers) -> NDArray[np.bool_]:
-        """Whether the human's goal holds in each current state."""
-        return self.model.achieved[human][self.s, goals]
+    def attained(self, goals: Numbers) -> NDArray[np.bool_]:
+        """Return (n, n_humans) bool: whether the goals of these numbers hold in the current states."""
+        return np.stack([achieved[self.s, goals[:, h]] for h, achieved in enumerate(self.model.achieved)], axis=1)
 
     def is_over(self) -> NDArray[np.bool_]:
         """Whether nobody can act any more in each current state."""
@@ -139,6 +140,7 @@ class OpenStages:
         self.humans = humans
         self.s: Numbers = np.full(n, -1, dtype=np.int64)
         self._world = world
+        self._attaining = Attaining(world)
         self._draws_many = hasattr(world, "draw_successors")
         start = world.initial_state()
         self._states: Any = np.array([start] * n, dtype=np.int32) if is_batched(world) else [start] * n
@@ -166,13 +168,9 @@ class OpenStages:
             after.append(outcomes[draw(np.array([p for p, _ in outcomes]), rng)][1])
         self._states = np.array(after, dtype=np.int32) if isinstance(self._states, np.ndarray) else after
 
-    def holds(self, human: int, goals: Numbers) -> NDArray[np.bool_]:
-        """Whether the human's goal holds in each current state."""
-        holding = np.zeros(len(goals), dtype=np.bool_)
-        for goal in np.unique(goals).tolist():
-            where = np.flatnonzero(goals == goal)
-            holding[where] = self._world.goal_sets[human].goals[goal].holds(self._world, self.states(where), human)
-        return holding
+    def attained(self, goals: Numbers) -> NDArray[np.bool_]:
+        """Return (n, n_humans) bool: whether the goals of these numbers hold in the current states."""
+        return self._attaining.many(self._states, goals)
 
     def is_over(self) -> NDArray[np.bool_]:
         """Whether nobody can act any more in each current state."""

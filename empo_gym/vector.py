@@ -175,7 +175,7 @@ class VectorRobotEnv(VectorEnv):
         stages.advance(joint, rng)
         self.t += 1
         self._steps += 1
-        attained = np.stack([stages.holds(human, self.goals[:, human]) for human in range(self._n_humans)], axis=1)
+        attained = stages.attained(self.goals)
         rewards = self.one.reward_kind.pay_all(attained, self._entered)
         self._succeeded |= attained
         self._change_goals(attained)

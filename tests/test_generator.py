@@ -219,6 +219,27 @@ def test_many_random_environments_make_one_vector():
     envs.close()
 
 
+def test_the_vector_entry_point_gives_every_copy_a_world_of_its_own_and_resets_in_the_same_step():
+    keywords = {"human_policy": "uniform", "generator": {"max_steps": 4}, "new_world": "reset"}
+    envs = gym.make_vec("EMPO-Random-v0", num_envs=3, vectorization_mode="vector_entry_point", **keywords)
+    assert envs.metadata["autoreset_mode"] == gym.vector.AutoresetMode.SAME_STEP
+    assert len({env.world for env in envs.envs}) == 3
+    seen, _ = envs.reset(seed=1)
+    worlds = [env.world for env in envs.envs]
+    for _ in range(4):
+        seen, _, _, truncated, info = envs.step(np.zeros(3, dtype=int))
+    assert truncated.all() and all(last in envs.single_observation_space for last in info["final_obs"])
+    assert seen in envs.observation_space and not {env.world for env in envs.envs} & set(worlds)
+
+
+def test_stable_baselines3_learns_in_a_vector_of_random_worlds():
+    empo_sb3 = pytest.importorskip("empo_sb3")
+    from stable_baselines3 import PPO
+
+    envs = gym.make_vec("EMPO-Random-v0", num_envs=2, vectorization_mode="vector_entry_point", generator={"max_steps": 5})
+    PPO("MlpPolicy", empo_sb3.VecEnvAdapter(envs), n_steps=8, batch_size=16, n_epochs=1, device="cpu").learn(16)
+
+
 def test_what_the_random_environment_does_not_know_is_one_sentence():
     with pytest.raises(ValueError, match="new_world must be one of"):
         random_env(new_world="always")

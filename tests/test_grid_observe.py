@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 
+from empo_gym import RobotEnv
 from empo_gym.grid import WorldError, load_world
 from empo_gym.grid.observe import COLOUR_NUMBERS, OBJECT_NUMBERS
 
@@ -90,6 +91,14 @@ def test_agents_are_seen_where_they_are():
     assert planes[0, :, 3].tolist() == [0, 0, 4] and planes[0, :, 4].tolist() == [2, 0, 0]
     features = world.observe([world.initial_state()])[0]
     assert features.tolist() == [0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 1, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["rgb", "partial"])
+def test_a_world_shows_itself_in_every_view_that_environments_have(kind):
+    world = load_world("key_door")
+    seen = world.observe([world.initial_state()] * 2, t=3, kind=kind)
+    assert seen.shape[0] == 2 and seen[0] in world.observation_space_of(kind)
+    assert np.array_equal(seen[1], RobotEnv(world, observation=kind).reset(options={"t": 3})[0])
 
 
 def test_an_unknown_kind_of_observation_is_an_error():

@@ -269,7 +269,7 @@ def test_any_world_model_will_do_not_only_grids():
     assert seen in envs.observation_space
     opened = OpenStages(ChainWorld(length=4, horizon=3, slip=0.2), None, 5)
     opened.advance(np.zeros((5, 2), dtype=int), np.random.default_rng(0))
-    assert len(opened.states()) == 5 and opened.holds(0, np.zeros(5, dtype=int)).shape == (5,)
+    assert len(opened.states()) == 5 and opened.attained(np.zeros((5, 1), dtype=int)).shape == (5, 1)
 
 
 def test_pictures_of_all_environments_are_rendered():

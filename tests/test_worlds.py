@@ -8,6 +8,7 @@ matters: one step before the horizon the theory leaves the robot to chance.
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 
 from empo_gym import RobotEnv, TabularModel, Theory, check_world, list_worlds, load_world, solve_humans, solve_robot
 from empo_gym.model import TooManyStates
-from empo_gym.registration import DEFAULT_WORLD, world_files
+from empo_gym.registration import DEFAULT_WORLD, env_id, world_files
 
 GOLDEN = Path(__file__).parent / "golden"
 BASIC = ("chain", "empty", "lava", "unsteady_bridge", "block", "rock_corridor", "key_door", "two_humans")
@@ -133,6 +134,11 @@ def carries(agent, kind):
     return lambda d: (d["agents"][agent]["carrying"] or {}).get("type") == kind
 
 
+def key_is_west_of(x):
+    """The key lies west of a column, or is in the hands of agent 0."""
+    return lambda d: any(o.get("carried_by") == 0 or o.get("x", x) < x for o in d["objects"] if o["type"] == "key")
+
+
 def dead(agent):
     """The agent is dead."""
     return lambda d: not d["agents"][agent]["alive"]
@@ -176,6 +182,10 @@ CLAIMS = [
         "double_doors", "has the key behind the first door", both(carries(1, "key"), lambda d: place(d, 1)[0] > 3), 0.8, 0.05
     ),
     Claim("fetch_key", "has opened the door", door_open(4), 0.6, 0.01),
+    Claim("hand_over", "has brought the key to the human's side", key_is_west_of(4), 0.65, 0.01),
+    Claim("hand_over", "the human has the key", carries(0, "key"), 0.35, 0.001),
+    Claim("own_door", "is in the alcove", at(1, (2, 2)), 0.99, 0.4),
+    Claim("own_door", "is in the doorway", at(1, (3, 1)), 0.0, 0.015),
     Claim("rows", "has pushed both rocks to the end", lying("rock", (5, 1), (6, 1)), 0.9, 0.35),
     Claim("sideways", "has pushed the rock into the corner", lying("rock", (2, 1)), 0.95, 0.25),
     Claim("all_the_way", "has pushed the rock into the corner", lying("rock", (1, 2)), 0.95, 0.35),
@@ -203,6 +213,7 @@ CLAIMS = [
     Claim("no_way_through", "is at the far end", at(1, (5, 3)), 0.8, 0.3),
     Claim("three_humans", "has pushed the rock into the niche", lying("rock", (3, 1)), 0.95, 0.6),
     Claim("three_humans", "is on the crossing", at(2, (3, 2)), 0.02, 0.2),
+    Claim("rendezvous", "is in the bay", at(1, (3, 2)), 0.99, 0.4),
     Claim("market", "has cleared both lanes", lying("rock", (3, 1), (3, 5)), 0.95, 0.4),
     Claim("harm_none", "a human is dead", dead(2), 0.01, 0.3),
     Claim("bystander", "the bystander is dead", dead(2), 0.01, 0.2),
@@ -234,6 +245,9 @@ FIRST = {
     "ball_in_the_way": "pickup",
     "double_doors": "pickup",
     "fetch_key": "forward",
+    "hand_over": "pickup",
+    "own_door": "forward",
+    "rendezvous": "south",
     "hedge": "east",
     "hedgerow": "east",
     "magic_gate": "east",
@@ -272,6 +286,19 @@ def test_a_world_says_what_it_is_and_has_somebody_to_empower_and_to_empower_them
 def test_every_world_has_a_name_and_a_map_of_its_own():
     worlds = [load_world(name) for name in list_worlds()]
     assert len({world.metadata["name"] for world in worlds}) == len({world.mapping["map"] for world in worlds}) == len(worlds)
+
+
+def test_the_readmes_table_has_every_world_with_its_id_and_no_other():
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `(EMPO-\w+-v0)` \| \S", text, flags=re.MULTILINE)
+    assert dict(rows) == {name: env_id(name) for name in list_worlds()} and len(rows) == len(list_worlds())
+
+
+def test_some_worlds_have_goals_about_things_and_others_and_not_only_about_ones_own_cell():
+    kinds = {
+        type(goal).__name__ for name in ("hand_over", "own_door", "rendezvous") for goal in load_world(name).goal_sets[0].goals
+    }
+    assert {"Holds", "FixtureIs", "All"} <= kinds
 
 
 @pytest.mark.parametrize("name", list_worlds())

@@ -35,12 +35,13 @@ from empo_gym.grid.layout import (
 )
 from empo_gym.grid.reading import Reading
 from empo_gym.grid.registers import kernel
-from empo_gym.grid.tiles import Tile, WorldError, nearest
+from empo_gym.grid.tiles import Tile, WorldError
 
 if TYPE_CHECKING:
     from empo_gym.grid.world import GridWorld
 
 KINDS = ("features", "planes")
+_OF_PICTURES = ("rgb", "partial")
 # Minigrid's numbers of objects, colours and door states; our own objects continue behind them.
 OBJECT_NUMBERS = {"empty": 1, "wall": 2, "door": 4, "key": 5, "ball": 6, "box": 7, "goal": 8, "lava": 9}
 _OWN = ("block", "rock", "floor_switch", "unsteady_ground", "bush", "magic_wall", "kill_button", "pause_switch")
@@ -50,16 +51,16 @@ COLOUR_NUMBERS = {"red": 0, "green": 1, "blue": 2, "purple": 3, "yellow": 4, "gr
 
 @dataclass(frozen=True)
 class FeatureCode:
-    """How each state component becomes features: value v of component i becomes row ``first[i] + v`` of ``codes``.
+    """How states become features: value v of component i sets the features in row ``first[i] + v`` of ``ones`` to 1.
 
-    :param codes: (n_values, widest code) float32
+    :param ones: (n_values, most) int64, numbers of features, -1 for none
     :param first: (n_slots,) first row of each component
-    :param column: (n_slots + 1,) first feature of each component, and the number of features
+    :param n_features: number of features
     """
 
-    codes: NDArray[np.float32]
+    ones: NDArray[np.int64]
     first: NDArray[np.int64]
-    column: NDArray[np.int64]
+    n_features: int
 
 
 def feature_code(layout: Layout) -> FeatureCode:
@@ -67,12 +68,14 @@ def feature_code(layout: Layout) -> FeatureCode:
     tables = [
         _code_of(layout, int(register), int(radix)) for register, radix in zip(layout.codec.slot, layout.radices, strict=True)
     ]
-    widths = [table.shape[1] for table in tables]
-    codes = np.zeros((sum(map(len, tables)), max(widths)), dtype=np.float32)
     first = np.cumsum([0, *map(len, tables)])
-    for row, table in zip(first, tables, strict=False):
-        codes[row : row + len(table), : table.shape[1]] = table
-    return FeatureCode(codes, first[:-1].astype(np.int64), np.cumsum([0, *widths]).astype(np.int64))
+    column = np.cumsum([0, *(table.shape[1] for table in tables)])
+    ones = np.full((first[-1], max(int(table.sum(axis=1).max()) for table in tables)), -1, dtype=np.int64)
+    for row, start, table in zip(first.tolist(), column.tolist(), tables, strict=False):
+        for value, code in enumerate(table):
+            set_ones = np.flatnonzero(code)
+            ones[row + value, : len(set_ones)] = start + set_ones
+    return FeatureCode(ones, first[:-1].astype(np.int64), int(column[-1]))
 
 
 def _code_of(layout: Layout, register: int, radix: int) -> NDArray[np.float32]:
@@ -99,17 +102,21 @@ def _location_code(layout: Layout, radix: int) -> NDArray[np.float32]:
 
 
 @kernel
-def encode(states, codes, first, column, features):
-    """Write the features of states."""
+def encode(states, ones, first, features):
+    """Set the features of states in an array of zeros."""
     for n in range(states.shape[0]):
         for i in range(first.size):
             row = first[i] + states[n, i]
-            for k in range(column[i + 1] - column[i]):
-                features[n, column[i] + k] = codes[row, k]
+            for k in range(ones.shape[1]):
+                if ones[row, k] < 0:
+                    break
+                features[n, ones[row, k]] = 1.0
 
 
-def observe(world: GridWorld, states: NDArray[np.int32], t: Any, kind: str) -> NDArray[np.float32]:
+def observe(world: GridWorld, states: NDArray[np.int32], t: Any, kind: str) -> NDArray[Any]:
     """Return the observations of n states, see :meth:`empo_gym.grid.world.GridWorld.observe`."""
+    if kind in _OF_PICTURES:
+        return _picture_module().VIEWS[kind](world, states, t)
     _check_kind(kind)
     elapsed = np.zeros(len(states), dtype=np.float32)
     if world.horizon is not None and t is not None:
@@ -119,9 +126,11 @@ def observe(world: GridWorld, states: NDArray[np.int32], t: Any, kind: str) -> N
 
 def space(world: GridWorld, kind: str) -> gym.spaces.Box:
     """Return the space of one observation; planes are float32, so that nobody takes them for a picture."""
+    if kind in _OF_PICTURES:
+        return _picture_module().SPACES[kind](world)
     _check_kind(kind)
     if kind == "features":
-        return gym.spaces.Box(0.0, 1.0, (int(world.feature_code.column[-1]) + (world.horizon is not None),), np.float32)
+        return gym.spaces.Box(0.0, 1.0, (world.feature_code.n_features + (world.horizon is not None),), np.float32)
     high = max(255, (1 + world.n_robots * len(world.spec.actions)) * (1 + world.n_robots))
     n_planes = 3 + sum(_agent_planes(world)) * len(world.agents) + (world.horizon is not None)
     return gym.spaces.Box(0.0, float(high), (world.height, world.width, n_planes), np.float32)
@@ -129,14 +138,22 @@ def space(world: GridWorld, kind: str) -> gym.spaces.Box:
 
 def _check_kind(kind: str) -> None:
     if kind not in KINDS:
-        raise WorldError(f"A grid world has no observation {kind!r}; did you mean {nearest(kind, KINDS)!r}?")
+        known = ", ".join(map(repr, (*KINDS, *_OF_PICTURES)))
+        raise WorldError(f"A grid world has no observation {kind!r}, only {known}.")
+
+
+def _picture_module() -> Any:
+    """Return the module of the views that need pictures or planes already made; few runs want any."""
+    from empo_gym.grid import partial
+
+    return partial
 
 
 def _features(world: GridWorld, states: NDArray[np.int32], elapsed: NDArray[np.float32]) -> NDArray[np.float32]:
     code = world.feature_code
     timed = world.horizon is not None
-    features = np.empty((len(states), int(code.column[-1]) + timed), dtype=np.float32)
-    encode(states, code.codes, code.first, code.column, features)
+    features = np.zeros((len(states), code.n_features + timed), dtype=np.float32)
+    encode(states, code.ones, code.first, features)
     if timed:
         features[:, -1] = elapsed
     return features

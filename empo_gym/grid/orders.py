@@ -55,7 +55,17 @@ from empo_gym.grid.scratch import (
 
 @inlined
 def begin(t, codec, w, x, state):
-    """Fill the registers from a state, consume forced actions, and remember how the step begins."""
+    """Begin a step in a state, and remember how."""
+    open_step(t, codec, w, x.seat, state)
+    for s in range(codec.slot.size):
+        x.base[s] = w.reg[codec.slot[s]]
+        x.sure[0, s] = x.base[s]
+    x.counter[STAMP] += 1
+
+
+@inlined
+def open_step(t, codec, w, seat, state):
+    """Fill the registers from a state and consume forced actions."""
     d = t.dims
     for s in range(codec.slot.size):
         w.reg[codec.slot[s]] = state[s]
@@ -63,12 +73,8 @@ def begin(t, codec, w, x, state):
         w.reg[d[FLAG] + PAUSED] = w.reg[d[STATE] + d[ONLY_PAUSE]]
     occupy(t, w, 1)
     if d[FIRST_BUTTON] >= 0:
-        consume_forced(t, w, x)
-    for s in range(codec.slot.size):
-        x.base[s] = w.reg[codec.slot[s]]
-        x.sure[0, s] = x.base[s]
+        consume_forced(t, w, seat)
     w.log[TOP, 0] = 0
-    x.counter[STAMP] += 1
 
 
 @kernel
@@ -88,14 +94,14 @@ def occupy(t, w, present):
 
 
 @kernel
-def consume_forced(t, w, x):
+def consume_forced(t, w, seat):
     """Take the forced actions of robots that are not paused, and remember which robots the buttons wait for."""
     d = t.dims
     n = d[N_AGENTS]
     for i in range(n):
-        x.seat[i, FORCED] = -1
+        seat[i, FORCED] = -1
         if t.table[i, IS_ROBOT] and not w.reg[d[FLAG] + PAUSED]:
-            x.seat[i, FORCED] = w.reg[4 * n + i] - 1
+            seat[i, FORCED] = w.reg[4 * n + i] - 1
             w.reg[4 * n + i] = 0
     button = d[FIRST_BUTTON]
     while button >= 0:

@@ -213,3 +213,8 @@ def _lit_upwards(opaque: NDArray[np.bool_]) -> NDArray[np.bool_]:
             above[:, 1:] |= shining[:, :-1]
             above[:, :-1] |= shining[:, 1:]
     return lit
+
+
+# Per name of a view: what n states look like at the time or times t, and the space of one of them.
+VIEWS = {"rgb": pictures, "partial": partial_views}
+SPACES = {"rgb": picture_space, "partial": partial_space}

@@ -1,72 +1,90 @@
-"""One successor of each of many states, every state under a joint action of its own: what a vectorised environment asks for.
+"""One successor of each of many states, every state under a joint action of its own: what environments ask for.
 
-Independent agents and groups of agents that meet (:mod:`empo_gym.grid.orders`) are drawn one after another, so that a crowd on
-unsteady ground costs a draw per agent, not the product of all their chances. One number u in [0, 1) decides everything: it
-falls into the share of one outcome, and where it lies within that share is the next number.
+Nothing is enumerated: the agents get their turns in a random order and each chance is drawn when it comes, so a crowd costs a
+turn per agent, not the product of all their orders and chances. One number u in [0, 1) decides everything: it falls into the
+share of one choice, and where it lies within that share is the next number. When so many choices have used up its digits, it
+goes on with new ones, which a fixed scrambling of u gives (Steele, Lea and Flood, "Fast splittable pseudorandom number
+generators", 2014).
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.grid.dynamics import MAX_OUTCOMES
-from empo_gym.grid.groups import walk_groups
-from empo_gym.grid.layout import N_AGENTS, Layout
-from empo_gym.grid.orders import begin, join, occupy, try_all
-from empo_gym.grid.registers import ZERO, inlined, kernel
+from empo_gym.grid.layout import FIRST_BUTTON, N_AGENTS, Layout
+from empo_gym.grid.orders import occupy, open_step
+from empo_gym.grid.registers import TOP, ZERO, inlined, kernel, undo
 from empo_gym.grid.rows import sort_equals
-from empo_gym.grid.scratch import CHOSEN, FIRST, FORCED, GROUP_OF, KIND_OF_STEP, MEETING, MEMBERS, OUTCOMES, new_work
+from empo_gym.grid.rules import N_BRANCHES, finish, turn
+from empo_gym.grid.scratch import ACTION, FORCED, new_work
+
+# A share of u below this has too few digits left to be divided further.
+SMALLEST_SHARE = 2.0**-33
+BELOW_ONE = 1.0 - 2.0**-53
 
 
 @inlined
-def draw_row(probs, first, last, u):
-    """Return the row of a distribution that u falls into, and where it lies within that row's share."""
-    k = first
-    rest = u
-    while k + 1 < last and rest >= probs[k]:
-        rest -= probs[k]
-        k += 1
-    return k, min(rest / probs[k], 0.9999999999999999)
+def scrambled(seed, k):
+    """Return the k-th number in [0, 1) that belongs to a seed."""
+    z = np.uint64(seed) + np.uint64(k) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return np.float64(z >> np.uint64(11)) * 2.0**-53
 
 
 @kernel
-def draw_changes(t, x, independent, u, successor):
-    """Add to a state what the chosen actions of agents that are alone and of groups change by chance."""
-    for i in range(t.dims[N_AGENTS]):
-        a = x.seat[i, CHOSEN]
-        if independent or (x.seat[i, GROUP_OF] == i and x.seat[i, MEMBERS] == 1):
-            k = ZERO
-            if x.solo_count[i, a, 0] > 1:
-                k, u = draw_row(x.solo_prob[i, a], ZERO, x.solo_count[i, a, 0], u)
-            for s in range(successor.size):
-                successor[s] += x.solo[i, a, k, s]
-        elif x.seat[i, GROUP_OF] == i:
-            k, u = draw_row(x.pool_prob, x.seat[i, FIRST], x.seat[i, FIRST] + x.seat[i, OUTCOMES], u)
-            for s in range(successor.size):
-                successor[s] += x.pool[k, s]
-
-
-@kernel
-def sample(t, codec, w, x, states, actions, u, first, successors):
-    """Draw the successors of states from number ``first`` on; return the number of the first whose outcomes did not fit."""
+def take_turns(t, w, seat, actions, u):
+    """Let all agents act in an order and with chances that ``u`` decides; what they do stays in the registers and the log."""
     n = t.dims[N_AGENTS]
-    for s in range(first, states.shape[0]):
-        begin(t, codec, w, x, states[s])
-        try_all(t, codec, w, x, actions[s], actions[s])
+    seed, renewed, share = u * 2.0**53, 0, 1.0
+    for i in range(n):
+        seat[i, ACTION] = i
+    for k in range(n):
+        choices = n - k
+        place = np.int64(u * choices)
+        u = u * choices - place
+        share /= choices
+        i = seat[k + place, ACTION]
+        seat[k + place, ACTION] = seat[k, ACTION]
+        action = seat[i, FORCED] if t.dims[FIRST_BUTTON] >= 0 and seat[i, FORCED] >= 0 else np.int64(actions[i])
+        top = w.log[TOP, 0]
+        rest = 1.0
+        branch = ZERO
+        while branch < N_BRANCHES:
+            prob = turn(t, w, i, action, branch)
+            # What rounding left over falls to the last branch that can happen.
+            if prob > 0.0 and (u < prob or rest - prob <= 1e-14):
+                u = min(u / prob, BELOW_ONE)
+                share *= prob
+                break
+            undo(w, top)
+            u -= prob
+            rest -= prob
+            branch += 1
+        if share < SMALLEST_SHARE:
+            renewed += 1
+            u, share = scrambled(seed, renewed), 1.0
+    if t.dims[FIRST_BUTTON] >= 0:
         for i in range(n):
-            join(x, i, x.seat[i, FORCED] if x.seat[i, FORCED] >= 0 else np.int64(actions[s, i]))
-        kind = x.seat[n, KIND_OF_STEP]
-        fits = kind != MEETING or walk_groups(t, codec, w, x)
-        occupy(t, w, ZERO)
-        if not fits:
-            return s
+            finish(t, w, i)
+
+
+@kernel
+def sample(t, codec, w, seat, radices, states, actions, u, successors):
+    """Draw the successors of states; return the number of the first with a component out of range, else how many."""
+    for s in range(states.shape[0]):
         for c in range(states.shape[1]):
-            successors[s, c] = x.base[c]
-        draw_changes(t, x, kind != MEETING, u[s], successors[s])
+            if states[s, c] < 0 or states[s, c] >= radices[c]:
+                return s
+        open_step(t, codec, w, seat, states[s])
+        take_turns(t, w, seat, actions[s], u[s])
+        for c in range(states.shape[1]):
+            successors[s, c] = w.reg[codec.slot[c]]
         sort_equals(codec.groups, successors[s])
+        undo(w, ZERO)
+        occupy(t, w, ZERO)
     return states.shape[0]
 
 
@@ -78,24 +96,18 @@ class Sampler:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._work, self._scratch = new_work(layout)
+        self._work, scratch = new_work(layout, 0)
+        self._seat = scratch.seat
 
-    def __call__(self, states: NDArray[np.int32], actions: NDArray[np.int32], u: NDArray[np.float64]) -> NDArray[np.int32]:
-        """Return a successor of each state.
+    def __call__(
+        self, states: NDArray[np.int32], actions: NDArray[np.int32], u: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int32], int]:
+        """Return a successor of each state, and the number of the first that has a component out of range (n if none has).
 
         :param states: (n, n_components) int32
         :param actions: (n, n_agents) int32, robots first
         :param u: (n,) numbers in [0, 1), uniformly distributed
-        :raises ValueError: if agents that meet have more than ``MAX_OUTCOMES`` outcomes
         """
-        successors, done = np.empty_like(states), 0
-        while (done := self._sample(states, actions, u, done, successors)) < len(states):
-            size = len(self._scratch.pool_prob)
-            if size >= MAX_OUTCOMES:
-                raise ValueError(f"A joint action has more than {MAX_OUTCOMES} outcomes; have fewer agents meet.")
-            self._work, self._scratch = new_work(self._layout, 4 * size)
-        return successors
-
-    def _sample(self, states: Any, actions: Any, u: Any, done: int, successors: Any) -> int:
-        tables, codec = self._layout.tables, self._layout.codec
-        return int(sample(tables, codec, self._work, self._scratch, states, actions, u, done, successors))
+        layout, successors = self._layout, np.empty_like(states)
+        done = sample(layout.tables, layout.codec, self._work, self._seat, layout.radices, states, actions, u, successors)
+        return successors, int(done)

@@ -151,7 +151,15 @@ class GridWorld(World):
         :param actions: (n, n_agents) int32 action numbers of every state's own joint action, robots first
         :param u: (n,) uniformly distributed numbers in [0, 1) that decide
         """
-        return self._sampler(self._vectors(states), np.ascontiguousarray(actions, dtype=np.int32), u)
+        vectors = self._shaped(states)
+        actions = np.ascontiguousarray(actions, dtype=np.int32)
+        if actions.shape != (len(vectors), len(self.agents)) or len(u) != len(vectors):
+            shape = (len(vectors), len(self.agents))
+            raise WorldError(f"{len(vectors)} states need as many numbers u and actions {shape}, not {actions.shape}.")
+        successors, done = self._sampler(vectors, actions, u)
+        if done < len(vectors):
+            raise self._out_of_range()
+        return successors
 
     def positions(self, states: Any, human: int) -> NDArray[np.int32]:
         """Return the (n, 2) cells (x, y) of a human in n states."""
@@ -175,11 +183,22 @@ class GridWorld(World):
         able = np.ones((len(vectors), len(self.agents)), dtype=np.bool_)
         if self.layout.all_always_able:
             return able
-        reading = Reading(self.layout, vectors)
-        awake = ~reading.paused()
-        for i in range(len(self.agents)):
-            able[:, i] = reading.alive(i) & awake if i < self.n_robots else reading.alive(i)
+        mortal, components = self._lives
+        able[:, mortal] = vectors[:, components] == 1
+        able[:, : self.n_robots] &= ~Reading(self.layout, vectors).paused()[:, None]
         return able
+
+    @cached_property
+    def _lives(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The agents that can die, and the components that say whether they live."""
+        n, component_of = len(self.agents), self.layout.component_of
+        mortal = [agent for agent in range(n) if 2 * n + agent in component_of]
+        return np.array(mortal, dtype=np.intp), np.array([component_of[2 * n + agent] for agent in mortal], dtype=np.intp)
+
+    @cached_property
+    def n_robots(self) -> int:
+        """Number of robots."""
+        return sum(agent.role == "robot" for agent in self.agents)
 
     # Descriptions and observations
 
@@ -194,12 +213,14 @@ class GridWorld(World):
         """
         return undescribe.state_of(self, description)
 
-    def observe(self, states: Any, t: Any = None, kind: str = "features") -> NDArray[np.float32]:
+    def observe(self, states: Any, t: Any = None, kind: str = "features") -> NDArray[Any]:
         """Return what a network sees of n states.
 
         :param states: (n, n_components) integers
         :param t: step number of each state or of all, 0 by default; seen as t/T where there is a horizon
-        :param kind: ``"features"`` (n, n_features) or ``"planes"`` (n, height, width, n_planes)
+        :param kind: ``"features"`` (n, n_features), ``"planes"`` (n, height, width, n_planes), ``"rgb"`` (n, height, width, 3)
+            pixels, or ``"partial"`` (n, size, size, n_planes), what the only robot sees
+        :raises WorldError: for another kind, naming these, and for ``"partial"`` where there is not one robot
         """
         return observe.observe(self, self._vectors(states), t, kind)
 
@@ -208,16 +229,23 @@ class GridWorld(World):
         return observe.space(self, kind)
 
     def _vectors(self, states: Any) -> NDArray[np.int32]:
+        vectors = self._shaped(states)
+        # Seen as unsigned numbers, negative components are above every radix, too.
+        if not (vectors.view(np.uint32) < self._unsigned_radices).all():
+            raise self._out_of_range()
+        return vectors
+
+    def _shaped(self, states: Any) -> NDArray[np.int32]:
         vectors = np.ascontiguousarray(states, dtype=np.int32)
         if vectors.ndim == 1 and vectors.size == 0:
             vectors = vectors.reshape(0, len(self.radices))
         if vectors.ndim != 2 or vectors.shape[1] != len(self.radices):
             shape = f"(n, {len(self.radices)})"
             raise WorldError(f"States of {self.name!r} form an array of shape {shape}, not {vectors.shape}.")
-        # Seen as unsigned numbers, negative components are above every radix, too.
-        if not (vectors.view(np.uint32) < self._unsigned_radices).all():
-            raise WorldError(f"A state of {self.name!r} has a component outside its range; component i lies below radices[i].")
         return vectors
+
+    def _out_of_range(self) -> WorldError:
+        return WorldError(f"A state of {self.name!r} has a component outside its range; component i lies below radices[i].")
 
     def _vector(self, state: Sequence[int]) -> NDArray[np.int32]:
         return self._vectors([state])[0]
