@@ -174,6 +174,23 @@ class RobotPhase:
         kernels.reward_sweep(x_h, self.theory.xi, self.theory.eta, q_r, pi_r, u_r, v_r)
 
 
+def refuse_overflow(model: TabularModel, theory: Theory, v_r: Floats, counts: Any, when: str = "") -> None:
+    """Refuse values of the robots that no float64 can hold.
+
+    :param v_r: (n,) of the first states
+    :param counts: function that returns (n,) bool, which of them matter
+    :raises ValueError: naming a state and the parameters that led there
+    """
+    beyond = np.isinf(v_r)
+    if beyond.any() and (beyond := beyond & counts()).any():
+        state = model.state(int(np.flatnonzero(beyond)[0]))
+        raise ValueError(
+            f"The robots' value of state {state}{when} is below -1.8e308, which no float64 can hold: xi = {theory.xi:g} and "
+            f"eta = {theory.eta:g} make much of the least power, and x_h_min = {theory.x_h_min:g} lets it be that small; "
+            "lower xi or eta, or raise x_h_min."
+        )
+
+
 def powerless_sentence(model: TabularModel, s: int, h: int, when: str = "") -> str:
     """Say that human ``h`` can reach nothing from state ``s``."""
     name, goals = model.agents[model.n_robots + h].name, "; ".join(model.goal_sets[h].names)

@@ -26,8 +26,9 @@ from empo_gym import stationary
 from empo_gym.expectations import Belief, Habit, Mu
 from empo_gym.memory import require_memory
 from empo_gym.model import TabularModel
-from empo_gym.phases import HumanPhase, RobotPhase, for_pieces, powerless_sentence
+from empo_gym.phases import HumanPhase, RobotPhase, for_pieces, powerless_sentence, refuse_overflow
 from empo_gym.recomputed import DeferredHumans, RecomputedHumans, RecomputedRobots
+from empo_gym.search import Method, check_whole
 from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
 
@@ -77,11 +78,11 @@ def solve_humans(
     :raises NotEnoughMemory: before anything is computed
     :raises NotConverged: in stationary mode, with the residual and what to try
     """
-    check_choices(keep, dtype, threads)
+    check_choices(model, theory, keep, dtype, threads)
     if mode_of(model, mode) == "stationary":
         numbers = model.n_states * sum(4 * n * (a + 2) for n, a in _sizes(model))
         _require(numbers, dtype, "The stationary mode of phase 1", mode="stationary")
-        how = stationary.Method(threads=threads, tol=tol, max_sweeps=max_sweeps, progress=progress)
+        how = Method(threads=threads, tol=tol, max_sweeps=max_sweeps, progress=progress)
         return stationary.humans(model, theory, belief, mu, habit, np.dtype(dtype), how)
     _require(_numbers_of_humans(model, keep), dtype, "Phase 1")
     phases = [HumanPhase(model, theory, h, belief, mu, habit, _horizon(model)) for h in range(model.n_humans)]
@@ -122,7 +123,9 @@ def solve_robot(
     :raises NotEnoughMemory: before anything is computed
     :raises NotConverged: in stationary mode, with the residual and what to try
     """
-    check_choices(keep, dtype, threads)
+    check_choices(model, theory, keep, dtype, threads)
+    if not isinstance(prior, HumanPrior):
+        raise ValueError(f"solve_robot needs the humans' policies, prior = solve_humans(model, theory), not {prior!r:.40}.")
     mode = mode_of(model, mode)
     n_layers = 1 if mode == "stationary" else _horizon(model)
     if len(prior.pi_h) != model.n_humans or any(pi_h.shape[1] != model.n_states for pi_h in prior.pi_h):
@@ -132,7 +135,7 @@ def solve_robot(
     if mode == "stationary":
         numbers = model.n_states * (sum(5 * n for n, _ in _sizes(model)) + 6 * model.n_robot_joint + 12)
         _require(numbers, dtype, "The stationary mode of phase 2", mode)
-        how = stationary.Method(threads=threads, tol=tol, max_sweeps=max_sweeps, starts=starts, progress=progress)
+        how = Method(threads=threads, tol=tol, max_sweeps=max_sweeps, starts=starts, progress=progress)
         return stationary.robot(model, prior, theory, np.dtype(dtype), how)
     _require(_numbers_of_robot(model, keep), dtype, "Phase 2")
     return _RobotSweep(model, prior, theory, keep, np.dtype(dtype), threads).run(progress)
@@ -160,7 +163,7 @@ def solve(
     :raises ValueError: as there
     :raises NotEnoughMemory: before anything is computed
     """
-    check_choices(keep, dtype, threads)
+    check_choices(model, theory, keep, dtype, threads)
     mode_of(model, "finite")
     n_goals = sum(goals for goals, _ in _sizes(model))
     _require(_numbers_of_robot(model, keep) + 3 * n_goals * model.n_states, dtype, "Solving both phases at once")
@@ -168,17 +171,24 @@ def solve(
     return _JointSweep(model, phases, theory, keep, np.dtype(dtype), threads).run(progress)
 
 
-def check_choices(keep: str, dtype: Any, threads: int) -> None:
+def check_choices(model: Any, theory: Any, keep: str, dtype: Any, threads: int) -> None:
     """Refuse what the planner does not know.
 
-    :raises ValueError: naming the possible values
+    :raises ValueError: naming what is possible
     """
+    if not isinstance(model, TabularModel):
+        raise ValueError(f"The planner needs a packed world, model = TabularModel.pack(world), not {model!r:.40}.")
+    if not isinstance(theory, Theory):
+        raise ValueError(f"theory must be a Theory, such as Theory(beta_r=5.0), not {theory!r:.40}.")
     if keep not in KEEP:
         raise ValueError(f"keep must be 'policy', 'values' or 'all', not {keep!r}.")
-    if np.dtype(dtype) not in (np.float64, np.float32):
-        raise ValueError(f"dtype must be float64 or float32, not {np.dtype(dtype)}.")
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise ValueError(f"threads must be a whole number from 1 on, not {threads!r}.")
+    try:
+        known = np.dtype(dtype) in (np.float64, np.float32)
+    except TypeError:
+        known = False
+    if not known or dtype is None:
+        raise ValueError(f"dtype must be float64 or float32, not {dtype!r}.")
+    check_whole("threads", threads)
 
 
 def mode_of(model: TabularModel, mode: str | None) -> str:
@@ -335,6 +345,7 @@ class _RobotSweep:
         for_pieces(n, self.phase.width, self.threads, sweep)
         self._count_powerless(t, x_h[:n])
         self.phase.reward(x_h[:n], q_r[:n], pi_r[:n], u_r[:n], v_r[:n])
+        refuse_overflow(self.model, self.theory, v_r[:n], lambda: self.model.reachable(t)[:n], f" at t = {t}")
         return v_r
 
     def _begin(self, t: int) -> None:

@@ -11,8 +11,12 @@ ends in the same place. Three things are added.
 * **Continuation.** The coupled map is no contraction for large ``beta_r``. If it does not settle, ``beta_r`` grows from 0,
   where the map is one, and each solution is the next one's beginning.
 
-A solution is accepted by the residual of a full, undamped sweep. Several beginnings are tried, since there may be several
-fixed points; where each led is told in ``convergence``.
+A solution is accepted by the residual of a full, undamped sweep. It goes on falling below ``tol`` as far as rounding lets it,
+since a residual of r leaves an error of up to r / (1 - gamma). Several beginnings are tried, since there may be several fixed
+points; where each led is told in ``convergence``.
+
+From values at a horizon, nobody can reach a distant goal at first, and a robot that minds that will mind it for long. So power
+is floored higher than ``x_h_min`` at first, and the floor is lowered as long as somebody's power lies on it.
 """
 
 from __future__ import annotations
@@ -24,29 +28,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.convergence import Convergence, FixedPoint, NotConverged
+from empo_gym.convergence import Convergence, FixedPoint
 from empo_gym.expectations import Belief, Habit, Mu
 from empo_gym.model import TabularModel
-from empo_gym.phases import HumanPhase, RobotPhase, for_pieces, powerless_sentence
+from empo_gym.phases import HumanPhase, RobotPhase, for_pieces, powerless_sentence, refuse_overflow
+from empo_gym.search import Method, Search, goal_of, not_converged, relative_gap, tolerance_of
 from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
 
 Floats = NDArray[Any]
-_SETTLED = 1e-2
-_PATIENCE = 60
-_MIN_STEP = 1 / 64
-_LEAST_POWER = 1e-12
-
-
-@dataclass(frozen=True)
-class Method:
-    """How to search: see :func:`empo_gym.solve_robot`."""
-
-    threads: int = 1
-    tol: float = 1e-10
-    max_sweeps: int = 20_000
-    starts: int = 3
-    progress: Callable[[int, float], None] | None = None
+_FIRST_FLOOR, _LAST_FLOOR = 1e-12, 1e-300
 
 
 def check_stationary(model: TabularModel, theory: Theory, gamma: str) -> None:
@@ -61,57 +52,6 @@ def check_stationary(model: TabularModel, theory: Theory, gamma: str) -> None:
         )
     if getattr(theory, gamma) >= 1.0:
         raise ValueError(f"The stationary mode needs {gamma} below 1: without discounting, values need not stay finite.")
-
-
-def relative_gap(new: Floats, old: Floats) -> float:
-    """Return the largest difference, relative to the old value where that exceeds 1."""
-    return float(np.max(np.abs(new - old) / np.maximum(np.abs(old), 1.0), initial=0.0))
-
-
-@dataclass
-class _Search:
-    """The residuals of one search, and the size of its steps."""
-
-    method: Method
-    gamma: float
-    step: float = 1.0
-    n_inner: int = 0
-    inner_from: int = 0
-
-    def __post_init__(self) -> None:
-        self.residuals: list[float] = []
-        self._since = 0
-
-    def record(self, residual: float) -> None:
-        """Note a full sweep."""
-        self.residuals.append(residual)
-        if self.method.progress is not None:
-            self.method.progress(len(self.residuals), residual)
-
-    def is_done(self, goal: float) -> bool:
-        """Whether the residual is as small as aimed at; or small enough, and rounding keeps it from falling further."""
-        last = self.residuals[-1]
-        stuck = len(self.residuals) > 20 and last >= min(self.residuals[-20:-10])
-        return last <= goal or (last <= self.method.tol and stuck)
-
-    def adapt(self) -> bool:
-        """Halve the step where the residual does not fall as it should; return False when there is nothing left to halve."""
-        age = len(self.residuals) - self._since
-        if age < _PATIENCE or age % _PATIENCE:
-            return True
-        before, after = min(self.residuals[self._since : -_PATIENCE // 2]), min(self.residuals[-_PATIENCE // 2 :])
-        expected = (1.0 - self.step * (1.0 - self.gamma)) ** (_PATIENCE / 2)
-        if after <= 0.5 * (1.0 + expected) * before:
-            return True
-        self.step, self._since = 0.5 * self.step, len(self.residuals)
-        return self.step >= _MIN_STEP
-
-    def may_evaluate(self, moved: float) -> bool:
-        """Whether inner sweeps may help: policies have settled, and the last inner sweeps did no harm."""
-        n = len(self.residuals)
-        if self.n_inner and n > 1 and self.residuals[-1] > 2.0 * self.residuals[-2]:
-            self.inner_from = n + _PATIENCE
-        return self.step == 1.0 and moved < _SETTLED and n >= self.inner_from
 
 
 # ------------------------------------------------------------------------------------------------------------- phase 1
@@ -151,9 +91,9 @@ class HumanMap:
         return new
 
 
-def _search_human(mapping: HumanMap, v_h_m: Floats, method: Method) -> tuple[Floats, _Search]:
+def _search_human(mapping: HumanMap, v_h_m: Floats, method: Method) -> tuple[Floats, Search]:
     """Iterate from a beginning; return the last values and the search."""
-    search, goal = _Search(method, mapping.phase.theory.gamma_h), _goal(method.tol, v_h_m.dtype)
+    search, goal = Search(method, mapping.phase.theory.gamma_h), goal_of(method.tol, v_h_m.dtype)
     while len(search.residuals) < method.max_sweeps:
         new = mapping.sweep(v_h_m)
         search.record(relative_gap(new, v_h_m))
@@ -175,7 +115,7 @@ def humans(
 ) -> HumanPrior:
     """Solve (1)-(3) for one layer that stands for all times."""
     check_stationary(model, theory, "gamma_h")
-    method = replace(method, tol=_tolerance(method.tol, dtype))
+    method = replace(method, tol=tolerance_of(method.tol, dtype))
     solved = []
     for h in range(model.n_humans):
         phase = HumanPhase(model, theory, h, belief, mu, habit, 1)
@@ -185,12 +125,12 @@ def humans(
 
 
 def _solve_human(mapping: HumanMap, shape: Any, dtype: Any, method: Method) -> tuple[Floats, Floats, Convergence]:
-    found: list[tuple[Floats, Floats, _Search]] = []
+    found: list[tuple[Floats, Floats, Search]] = []
     tried: list[FixedPoint] = []
     for start, value in (("no goal within reach", 0.0), ("every goal within reach", 1.0))[: method.starts]:
         v_h_m, search = _search_human(mapping, np.full(shape, value, dtype=dtype), method)
-        if not found and search.residuals[-1] > method.tol:
-            raise _not_converged(f"Phase 1 of human {mapping.phase.h}", "beta_h or gamma_h", search)
+        if not found and search.residual > method.tol:
+            raise not_converged(f"Phase 1 of human {mapping.phase.h}", "beta_h or gamma_h", [(start, search)])
         found = found or [(mapping.pi_h.copy(), v_h_m, search)]
         distance = relative_gap(v_h_m, found[0][1])
         numbers = (search.residuals[-1], len(search.residuals), float(v_h_m[0].mean()))
@@ -231,14 +171,28 @@ class RobotMap:
         self.pi_r = np.full_like(self.q_r, 1.0 / model.n_robot_joint)
         self.x_h, self.u_r = np.empty((model.n_states, model.n_humans)), np.empty(model.n_states)
         self.moved = np.inf
-        self.at(theory.beta_r)
+        self.at(theory.beta_r, max(theory.x_h_min, _FIRST_FLOOR))
         self.pibar = self.phase.marginals(self.pi_h)
         self._weights: Floats | None = None
 
-    def at(self, beta_r: float) -> None:
-        """Change ``beta_r``."""
-        floor = max(self.theory.x_h_min, _LEAST_POWER)
+    def at(self, beta_r: float, floor: float) -> None:
+        """Change ``beta_r`` and the floor of ``x_h``."""
         self.phase = RobotPhase(self.model, replace(self.theory, beta_r=beta_r, x_h_min=floor))
+
+    def powerless(self) -> NDArray[np.bool_]:
+        """Return (n_states, n_humans): whose power lies on the floor."""
+        return self.x_h <= self.phase.theory.x_h_min
+
+    def lower(self, point: Point) -> bool:
+        """Lower the floor if it hides somebody's power; return whether it did."""
+        floor, least = self.phase.theory.x_h_min, max(self.theory.x_h_min, _LAST_FLOOR)
+        hidden = self.powerless()
+        if self.theory.x_h_min == 0.0:  # who can reach nothing will be refused, however low the floor
+            hidden &= np.stack([(v > 0.0).any(axis=1) for v in point.v_h_e], axis=1)
+        if floor <= least or not hidden.any():
+            return False
+        self.at(self.theory.beta_r, max(least, floor**2))
+        return True
 
     def beginning(self) -> Point:
         """Return the values at a horizon."""
@@ -258,6 +212,7 @@ class RobotMap:
         for_pieces(len(v_r), self.phase.width, self.threads, decide)
         v_h_e = self._empower(brackets, point)
         self.phase.reward(self.x_h, self.q_r, self.pi_r, self.u_r, v_r)
+        refuse_overflow(self.model, self.theory, v_r, lambda: np.True_)
         self.moved = max(moved)
         return Point(v_r, v_h_e)
 
@@ -306,9 +261,9 @@ class RobotMap:
         return new, relative_gap(new, v_r)
 
 
-def _search_robot(mapping: RobotMap, point: Point, method: Method, goal: float, max_sweeps: int) -> tuple[Point, _Search]:
+def _search_robot(mapping: RobotMap, point: Point, method: Method, goal: float, max_sweeps: int) -> tuple[Point, Search]:
     """Iterate from a beginning; return the last point and the search."""
-    search = _Search(method, mapping.theory.gamma_r)
+    search = Search(method, mapping.theory.gamma_r)
     while len(search.residuals) < max_sweeps:
         new = mapping.sweep(point)
         search.record(new.gap(point))
@@ -321,31 +276,41 @@ def _search_robot(mapping: RobotMap, point: Point, method: Method, goal: float, 
     return point, search
 
 
-def _beginnings(mapping: RobotMap, method: Method) -> Iterator[tuple[str, Callable[[], tuple[Point, _Search]]]]:
+def _settle(mapping: RobotMap, point: Point, method: Method) -> tuple[Point, Search]:
+    """Iterate from a beginning until the theory's own equations hold."""
+    theory, goal = mapping.theory, goal_of(method.tol, mapping.dtype)
+    mapping.at(theory.beta_r, max(theory.x_h_min, _FIRST_FLOOR))
+    point, search = _search_robot(mapping, point, method, goal, method.max_sweeps)
+    while search.residual <= method.tol and mapping.lower(point):
+        before = search
+        point, search = _search_robot(mapping, point, method, goal, method.max_sweeps)
+        search.residuals, search.n_inner = before.residuals + search.residuals, before.n_inner + search.n_inner
+    return point, search
+
+
+def _beginnings(mapping: RobotMap, method: Method) -> Iterator[tuple[str, Callable[[], tuple[Point, Search]]]]:
     """Yield a name and a search for each beginning."""
-    goal, beta_r = _goal(method.tol, mapping.dtype), mapping.theory.beta_r
 
-    def from_horizon() -> tuple[Point, _Search]:
-        return _search_robot(mapping, mapping.beginning(), method, goal, method.max_sweeps)
+    def from_horizon() -> tuple[Point, Search]:
+        return _settle(mapping, mapping.beginning(), method)
 
-    def by_continuation() -> tuple[Point, _Search]:
+    def by_continuation() -> tuple[Point, Search]:
         point, n_inner = mapping.beginning(), 0
         residuals: list[float] = []
-        for b in _ladder(beta_r):
-            mapping.at(b)
+        for b in _ladder(mapping.theory.beta_r):
+            mapping.at(b, max(mapping.theory.x_h_min, _FIRST_FLOOR))
             point, search = _search_robot(mapping, point, method, 1e-6, method.max_sweeps // 20)
             residuals, n_inner = residuals + search.residuals, n_inner + search.n_inner
-        mapping.at(beta_r)
-        point, search = _search_robot(mapping, point, method, goal, method.max_sweeps)
+        point, search = _settle(mapping, point, method)
         search.residuals, search.n_inner = residuals + search.residuals, n_inner + search.n_inner
         return point, search
 
-    def from_random(seed: int) -> Callable[[], tuple[Point, _Search]]:
-        def search() -> tuple[Point, _Search]:
+    def from_random(seed: int) -> Callable[[], tuple[Point, Search]]:
+        def search() -> tuple[Point, Search]:
             rng = np.random.default_rng(seed)
             mapping.pi_r[:] = rng.dirichlet(np.full(mapping.pi_r.shape[1], 0.3), len(mapping.pi_r))
             point, _ = mapping.evaluate(mapping.beginning(), 1e-3, 200, 2000)
-            return _search_robot(mapping, point, method, goal, method.max_sweeps)
+            return _settle(mapping, point, method)
 
         return search
 
@@ -368,14 +333,16 @@ def robot(model: TabularModel, prior: HumanPrior, theory: Theory, dtype: Any, me
     """
     for gamma in ("gamma_h", "gamma_r"):
         check_stationary(model, theory, gamma)
-    method = replace(method, tol=_tolerance(method.tol, dtype))
+    method = replace(method, tol=tolerance_of(method.tol, dtype))
     mapping = RobotMap(model, prior, theory, dtype, method.threads)
     found: tuple[EmpoSolution, Point] | None = None
     tried: list[FixedPoint] = []
+    searches: list[tuple[str, Search]] = []
     for k, (start, begin) in enumerate(_beginnings(mapping, method)):
         if k >= method.starts and found is not None:
             break
         point, search = begin()
+        searches.append((start, search))
         last, first = search.residuals[-1], None if found is None else found[1]
         numbers = (last, len(search.residuals), float(point.v_r[0]), mapping.pi_r[0].copy())
         tried.append(FixedPoint(start, *numbers, 0.0 if first is None else point.gap(first)))
@@ -383,7 +350,7 @@ def robot(model: TabularModel, prior: HumanPrior, theory: Theory, dtype: Any, me
             about = Convergence(method.tol, start, np.array(search.residuals), search.n_inner, ())
             found = _solution(mapping, prior, point, about), point
     if found is None:
-        raise _not_converged("Phase 2", "beta_r or gamma_r", search)
+        raise not_converged("Phase 2", "beta_r or gamma_r", searches)
     solution, point = found
     tried.sort(key=lambda one: one.start != solution.convergence.start)  # type: ignore[union-attr]
     about = replace(solution.convergence, tried=tuple(tried))  # type: ignore[type-var]
@@ -393,7 +360,7 @@ def robot(model: TabularModel, prior: HumanPrior, theory: Theory, dtype: Any, me
 def _solution(mapping: RobotMap, prior: HumanPrior, point: Point, about: Convergence) -> EmpoSolution:
     """Put what the map remembers of its last sweep into a solution."""
     model, theory = mapping.model, mapping.theory
-    powerless = mapping.x_h <= max(theory.x_h_min, _LEAST_POWER)
+    powerless = mapping.powerless()
     if theory.x_h_min == 0.0 and powerless.any():
         s, h = (int(i) for i in np.argwhere(powerless)[0])
         raise ValueError(powerless_sentence(model, s, h))
@@ -417,6 +384,7 @@ def expansion(solution: EmpoSolution, n_sweeps: int = 200, seed: int = 0) -> flo
     """
     rng, step = np.random.default_rng(seed), 1e-6
     mapping = RobotMap(solution.model, solution.prior, solution.theory, np.float64, 1)
+    mapping.at(solution.theory.beta_r, solution.theory.x_h_min)
     point = Point(solution.v_r[0], tuple(np.asarray(v[0], dtype=np.float64) for v in solution.v_h_e))
     here = _coordinates(mapping.sweep(point))
     direction, growth = rng.normal(size=len(here)), []
@@ -439,28 +407,3 @@ def _moved(point: Point, by: Floats) -> Point:
         v_h_e.append(v + by[first : first + v.size].reshape(v.shape))
         first += v.size
     return Point(point.v_r * np.exp(by[:n]), tuple(v_h_e))
-
-
-def _goal(tol: float, dtype: Any) -> float:
-    """Return what to aim at: much better than asked for, since a residual of r leaves an error of up to r / (1 - gamma)."""
-    return max(1e-4 * tol, float(np.finfo(dtype).eps) * 16)
-
-
-def _tolerance(tol: float, dtype: Any) -> float:
-    """Return the tolerance that numbers of this kind can meet.
-
-    :raises ValueError: if it is not a positive number
-    """
-    if not 0.0 < tol < 1.0:
-        raise ValueError(f"tol must lie in (0, 1), not {tol!r}.")
-    return max(tol, 64 * float(np.finfo(dtype).eps))
-
-
-def _not_converged(what: str, culprits: str, search: _Search) -> NotConverged:
-    residuals = np.array(search.residuals)
-    return NotConverged(
-        f"{what} found no fixed point: after {len(residuals)} sweeps a value still changes by {residuals[-1]:.2g} per sweep "
-        f"(at best {residuals.min():.2g}, wanted {search.method.tol:.2g}); lower {culprits}, raise max_sweeps, "
-        "or give the world a horizon.",
-        residuals,
-    )

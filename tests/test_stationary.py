@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from tables import AmongStates, TableWorld, random_world
 
-from empo_gym import ChainWorld, EmpoSolution, GoalSet, ReachCell, TabularModel, Theory, solve_humans, solve_robot
+from empo_gym import ChainWorld, EmpoSolution, GoalSet, ReachCell, TabularModel, Theory, load_world, solve_humans, solve_robot
 from empo_gym.convergence import NotConverged
+from empo_gym.search import Method, Search, not_converged
 from empo_gym.stationary import expansion
 from empo_gym.world import Agent
 
@@ -85,6 +86,34 @@ def test_it_is_what_two_thousand_layers_lead_to(beta_r):
         for h in range(2):
             np.testing.assert_allclose(stationary.v_h_e[h][0][same], layered.v_h_e[h][100], rtol=0.0, atol=1e-8)
             np.testing.assert_allclose(stationary.prior.v_h_m[h][0][same], layered.prior.v_h_m[h][100], rtol=0.0, atol=1e-8)
+
+
+def test_a_residual_that_inner_sweeps_raised_for_a_while_is_not_taken_for_the_end():
+    # In the default world, inner sweeps make the residual rise fivefold about every sixty sweeps.
+    world, theory = load_world("default"), replace(THEORY, beta_r=20.0)
+    model = TabularModel.pack(world, horizon=700)
+    layered = solve_robot(model, solve_humans(model, theory, keep="values"), theory, keep="values")
+    assert np.abs(np.diff(layered.v_r[20:70], axis=0)).max() < 1e-10  # and every state can be visited by then
+    found = solve(world, theory, starts=1)
+    same = found.model.index_all(model.states)
+    np.testing.assert_allclose(found.v_r[0][same], layered.v_r[20], rtol=0.0, atol=1e-8)
+    np.testing.assert_allclose(found.v_h_e[0][0][same], layered.v_h_e[0][20], rtol=0.0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("x_h_min", "zeta"), [(1e-20, 10.0), (1e-13, 10.0), (1e-3, 10.0), (0.0, 2.0), (0.0, 10.0)])
+def test_the_least_power_that_counts_is_the_theorys(x_h_min, zeta):
+    # X_h is gamma_h^(zeta k) times a chance of a few percent where the goal is k + 1 steps away: down to 1e-35.
+    theory = Theory(gamma_h=0.1, gamma_r=0.5, beta_r=0.0, zeta=zeta, x_h_min=x_h_min)
+    goals = [GoalSet([ReachCell(3, 0)])]
+    found = solve(ChainWorld(length=4, horizon=None, slip=0.2, goal_sets=goals), theory)
+    layered = replace(theory, x_h_min=x_h_min or 1e-200)
+    model = TabularModel.pack(ChainWorld(length=4, horizon=800, slip=0.2, goal_sets=goals))
+    finite = solve_robot(model, solve_humans(model, layered), layered)
+    same = found.model.index_all(model.states)
+    np.testing.assert_allclose(found.x_h[0][same], finite.x_h[10], rtol=1e-9)
+    np.testing.assert_allclose(found.u_r[0][same], finite.u_r[10], rtol=1e-9)
+    np.testing.assert_allclose(found.v_r[0][same], finite.v_r[10], rtol=1e-9)
+    assert found.n_floored == int((found.x_h[0] <= x_h_min).sum())
 
 
 def test_a_world_with_a_horizon_may_be_solved_as_if_it_had_none():
@@ -179,13 +208,52 @@ def test_several_fixed_points_are_found_and_reported():
 def test_a_search_that_fails_says_by_how_much_and_what_to_do():
     world = random_world(3, (3,), (3, 2), n_states=30)
     theory = Theory(gamma_h=0.95, gamma_r=0.95, beta_r=1000.0, xi=1.5, zeta=3.0)
-    with pytest.raises(
-        NotConverged, match=r"after \d+ sweeps a value still changes by .*; lower beta_r or gamma_r"
-    ) as failure:
+    reached = r"any of 3 beginnings: .* after 200 sweeps since max_sweeps = 200 .* raise max_sweeps, lower beta_r or gamma_r"
+    with pytest.raises(NotConverged, match=reached) as failure:
         solve(world, theory, max_sweeps=200)
-    assert failure.value.residuals[-1] > 1e-10
-    with pytest.raises(NotConverged, match=r"Phase 1 of human 0 .* lower beta_h or gamma_h"):
+    assert len(failure.value.residuals) >= 200 and failure.value.residuals[-1] > 1e-10
+    with pytest.raises(NotConverged, match=r"Phase 1 of human 0 .* its beginning: .* lower beta_h or gamma_h"):
         solve_humans(TabularModel.pack(CHAIN), THEORY, max_sweeps=2)
+
+
+def test_a_failed_search_tells_of_its_best_beginning_and_whether_more_sweeps_would_help():
+    def search(max_sweeps, step, *residuals):
+        tried = Search(Method(max_sweeps=max_sweeps), 0.95, step)
+        for residual in residuals:
+            tried.record(residual)
+        return tried
+
+    searches = [("a", search(9, 1.0, 1.0, 0.5)), ("b", search(9, 0.01, 1.0, 2e-3, 5e-3, 3e-3)), ("c", search(9, 1.0, 0.2))]
+    failure = not_converged("Phase 2", "beta_r", searches)
+    assert "from any of 3 beginnings: the best search, from b, ended after 4 sweeps since even its smallest" in str(failure)
+    assert "still changed by 0.003 per sweep (at best 0.002" in str(failure) and "max_sweeps" not in str(failure)
+    assert failure.residuals.tolist() == [1.0, 2e-3, 5e-3, 3e-3]
+    assert "raise max_sweeps" in str(not_converged("Phase 2", "beta_r", searches[:1]))
+
+
+@pytest.mark.parametrize(
+    ("search", "sentence"),
+    [
+        ({"starts": 0}, "starts must be a whole number from 1 on, not 0"),
+        ({"starts": 2.5}, "starts must be"),
+        ({"max_sweeps": 0}, "max_sweeps must be a whole number from 1 on"),
+        ({"max_sweeps": True}, "max_sweeps must be"),
+        ({"threads": -1}, "threads must be"),
+        ({"tol": "a"}, r"tol must lie in \(0, 1\), not 'a'"),
+        ({"tol": 1.0}, "tol must lie in"),
+        ({"tol": None}, "tol must lie in"),
+        ({"dtype": "foo"}, "dtype must be float64 or float32, not 'foo'"),
+        ({"dtype": "float16"}, "dtype must be float64 or float32, not 'float16'"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_in_a_sentence(search, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        solve(CHAIN, **search)
+
+
+def test_numbers_of_numpy_are_as_good_as_any(solution):
+    same = solve(CHAIN, threads=np.int64(1), starts=np.int32(1), max_sweeps=np.int64(500), tol=np.float64(1e-10))
+    assert same.v_r.tobytes() == solution.v_r.tobytes()
 
 
 def test_without_discounting_or_without_all_successors_there_is_no_stationary_solution():
