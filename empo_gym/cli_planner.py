@@ -61,6 +61,10 @@ def sweep(arguments: argparse.Namespace) -> None:
         if shows:
             print(f"\r  {n} of {total} solved", end="" if n < total else "\n", file=sys.stderr, flush=True)
 
-    n_new = run(task, path, arguments.processes or os.cpu_count() or 1, progress)
     n_all = len(task.tasks())
+    try:
+        n_new = run(task, path, arguments.processes or os.cpu_count() or 1, progress)
+    except KeyboardInterrupt:
+        print(f"\n{path} holds what was solved of the {n_all} rows; the same command goes on from there", file=sys.stderr)
+        raise
     print(f"wrote {path}: {n_all} rows" + (f", {n_all - n_new} of them were there already" if n_new < n_all else ""))

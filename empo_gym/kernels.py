@@ -3,7 +3,8 @@
 A layer is swept state by state, with everything from the expectation over successors to the policy and the values in one go:
 what a pass through memory costs is more than what is computed. Goals are the contiguous axis, nothing is kept per joint
 action, and every state is summed in one fixed order, so the result does not depend on how the states are cut into pieces or
-shared among threads. The equations are those of :mod:`empo_gym.equations`, which the tests compare with these loops.
+shared among threads. Inside, a block of states is one long axis of (state, goal), since short loops cost more than what they
+compute. The equations are those of :mod:`empo_gym.equations`, which the tests compare with these loops.
 
 Rows of the matrix are ordered by robots' joint action, then humans' joint action. From one human's view the humans' joint
 action splits into its own action and the joint action of the others (C order); ``joint_of[own, others]`` puts it together.
@@ -19,6 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 WORST, BEST, EXPECTED = 0, 1, 2
+_BLOCK = 128  # (state, goal) pairs that are swept together: long loops within the first cache
 _TIE = 1e-12
 _TINY, _HUGE = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
 _LOOP: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
@@ -85,17 +87,6 @@ def _exp(x, shift, shift_bits, result, result_bits):
 
 
 @njit(**_LOOP)
-def _power_of(base, exponent, n_factors):
-    """Return ``base ** exponent``; where the exponent is a small whole number, that is ``n_factors``, by multiplication."""
-    if n_factors == 0:
-        return base**exponent
-    result = base
-    for _ in range(1, n_factors):
-        result *= base
-    return result
-
-
-@njit(**_LOOP)
 def _product(marginals, i, shape, skipped, joint):
     """Write the C-order product of the marginals of all humans but one (-1: of all); ``marginals`` lie one after another."""
     joint[0] = 1.0
@@ -121,63 +112,85 @@ def _mean(begin, end, sign, indices, probs, bracket, mean):
 
 
 @njit(inline="always")
-def _extreme(s, o, sign, indptr, indices, probs, bracket, joint_of, n_a_r, mean, folded):
-    """Write per own action and goal the least (sign 1), or minus the largest (sign -1), mean bracket over robot actions."""
-    n_a_h, n_other = joint_of.shape
-    n_goals = folded.shape[1]
-    for a in range(n_a_h):
-        for r in range(n_a_r):
-            row = (s * n_a_r + r) * n_a_h * n_other + joint_of[a, o]
-            begin, end = indptr[row], indptr[row + 1]
+def _extreme(s, sign, indptr, indices, probs, bracket, n_a_r, mean, folded):
+    """Write per joint action of the humans (n_a_human, n_goals) the least (sign 1), or minus the largest (sign -1), mean
+    bracket over robot actions. Rows are read in the order in which they lie."""
+    n_a_human, n_goals = folded.shape
+    for r in range(n_a_r):
+        row = (s * n_a_r + r) * n_a_human
+        end = indptr[row]
+        for j in range(n_a_human):
+            begin, end = end, indptr[row + j + 1]
             if end - begin == 1:
                 p, i = sign * probs[begin], indices[begin]
                 if r == 0:
                     for g in range(n_goals):
-                        folded[a, g] = p * bracket[i, g]
+                        folded[j, g] = p * bracket[i, g]
                 else:
                     for g in range(n_goals):
-                        folded[a, g] = min(folded[a, g], p * bracket[i, g])
+                        folded[j, g] = min(folded[j, g], p * bracket[i, g])
             else:
                 _mean(begin, end, sign, indices, probs, bracket, mean)
                 for g in range(n_goals):
-                    folded[a, g] = mean[g] if r == 0 else min(folded[a, g], mean[g])
+                    folded[j, g] = mean[g] if r == 0 else min(folded[j, g], mean[g])
+
+
+@njit(inline="always")
+def _expected(s, weights, indptr, indices, probs, bracket, folded):
+    """Write per joint action of the humans (n_a_human, n_goals) the mean bracket under ``weights`` (n_a_r,) of the robots."""
+    n_a_human, n_goals = folded.shape
+    folded[:] = 0.0
+    for r in range(weights.shape[0]):
+        weight, row = weights[r], (s * weights.shape[0] + r) * n_a_human
+        if weight == 0.0:
+            continue
+        end = indptr[row]
+        for j in range(n_a_human):
+            begin, end = end, indptr[row + j + 1]
+            for k in range(begin, end):
+                p, i = weight * probs[k], indices[k]
+                for g in range(n_goals):
+                    folded[j, g] += p * bracket[i, g]
+
+
+@njit(**_LOOP)
+def _over_others(sign, others, joint_of, folded, by_action, first):
+    """Write per own action, into the columns of ``by_action`` from ``first`` on, ``sign`` times the mean of ``folded``
+    under the probabilities ``others`` (n_other,)."""
+    n_goals = folded.shape[1]
+    for a in range(joint_of.shape[0]):
+        line = by_action[a][first : first + n_goals]
+        for o in range(joint_of.shape[1]):
+            weight, j = sign * others[o], joint_of[a, o]
+            for g in range(n_goals):
+                line[g] = weight * folded[j, g] + (line[g] if o > 0 else 0.0)
 
 
 @njit(**_LOOP)
 def _extreme_q(low, high, rows, bracket, joint_of, sign, mu, n_a_r, q):
-    """Write (1) of these states into ``q`` (n, n_a_h * n_goals) for humans who fear, or hope for, one robot action."""
+    """Write (1) of these states into ``q`` for humans who fear, or hope for, one robot action."""
     indptr, indices, probs = rows  # here and not where they are read: taking a tuple apart costs more than a row
-    flat, mean = np.empty(q.shape[1]), np.empty(bracket.shape[1])
-    folded = flat.reshape((joint_of.shape[0], bracket.shape[1]))
+    n_goals = bracket.shape[1]
+    mean, folded = np.empty(n_goals), np.empty((joint_of.size, n_goals))
     for s in range(low, high):
-        for o in range(joint_of.shape[1]):
-            _extreme(s, o, sign, indptr, indices, probs, bracket, joint_of, n_a_r, mean, folded)
-            weight = sign * mu[s if mu.shape[0] > 1 else 0, o]
-            for j in range(flat.shape[0]):
-                q[s - low, j] = weight * flat[j] + (q[s - low, j] if o > 0 else 0.0)
+        _extreme(s, sign, indptr, indices, probs, bracket, n_a_r, mean, folded)
+        _over_others(sign, mu[s if mu.shape[0] > 1 else 0], joint_of, folded, q, (s - low) * n_goals)
 
 
 @njit(**_LOOP)
 def _expected_q(low, high, rows, bracket, joint_of, belief, mu, q):
-    """Write (1) of the states low .. high - 1 into ``q`` (n, n_a_h * n_goals) for humans who believe in a distribution."""
+    """Write (1) of these states into ``q`` for humans who believe in a distribution."""
     indptr, indices, probs = rows
-    (n_a_h, n_other), n_a_r, n_goals = joint_of.shape, belief.shape[1], bracket.shape[1]
-    q[:] = 0.0
+    n_goals = bracket.shape[1]
+    folded = np.empty((joint_of.size, n_goals))
     for s in range(low, high):
-        s_mu, s_belief = s if mu.shape[0] > 1 else 0, s if belief.shape[0] > 1 else 0
-        for a in range(n_a_h):
-            for o in range(n_other):
-                for r in range(n_a_r):
-                    row = (s * n_a_r + r) * n_a_h * n_other + joint_of[a, o]
-                    for k in range(indptr[row], indptr[row + 1]):
-                        p, i = mu[s_mu, o] * belief[s_belief, r] * probs[k], indices[k]
-                        for g in range(n_goals):
-                            q[s - low, a * n_goals + g] += p * bracket[i, g]
+        _expected(s, belief[s if belief.shape[0] > 1 else 0], indptr, indices, probs, bracket, folded)
+        _over_others(1.0, mu[s if mu.shape[0] > 1 else 0], joint_of, folded, q, (s - low) * n_goals)
 
 
 @njit(**_LOOP)
 def _human_q(low, high, rows, bracket, expects, n_a_r, q):
-    """Write (1) of the states low .. high - 1 into ``q`` (n, n_a_h * n_goals)."""
+    """Write (1) of the states low .. high - 1 into ``q`` (n_a_h, at least n * n_goals)."""
     if expects.kind == EXPECTED:
         _expected_q(low, high, rows, bracket, expects.joint_of, expects.belief, expects.mu, q)
     else:
@@ -186,54 +199,73 @@ def _human_q(low, high, rows, bracket, expects, n_a_r, q):
 
 
 @njit(**_LOOP)
-def _exponents(i, q, beta_h, top, exponent):
-    """Write ``beta_h (q - max q)`` of the i-th state into ``exponent``; 0 and -inf where ``beta_h`` is infinite."""
-    n_goals = top.shape[0]
-    n_a_h = q.shape[1] // n_goals
-    for g in range(n_goals):
-        top[g] = q[i, g]
-    for a in range(1, n_a_h):
-        for g in range(n_goals):
-            top[g] = max(top[g], q[i, a * n_goals + g])
-    for a in range(n_a_h):
-        for g in range(n_goals):
-            exponent[a * n_goals + g] = beta_h * (q[i, a * n_goals + g] - top[g])
+def _exponents(n, q, beta_h, top, exponent):
+    """Write ``beta_h (q - max q)`` of the first ``n`` columns into ``exponent``; 0 and -inf where ``beta_h`` is infinite."""
+    top[:n] = q[0, :n]
+    for a in range(1, q.shape[0]):
+        for j in range(n):
+            top[j] = max(top[j], q[a, j])
+    for a in range(q.shape[0]):
+        for j in range(n):
+            exponent[a, j] = beta_h * (q[a, j] - top[j])
     if np.isinf(beta_h):
-        for a in range(n_a_h):
-            for g in range(n_goals):
-                is_best = q[i, a * n_goals + g] >= top[g] - _TIE * max(1.0, abs(top[g]))
-                exponent[a * n_goals + g] = 0.0 if is_best else -np.inf
+        for a in range(q.shape[0]):
+            for j in range(n):
+                is_best = q[a, j] >= top[j] - _TIE * max(1.0, abs(top[j]))
+                exponent[a, j] = 0.0 if is_best else -np.inf
 
 
 @njit(**_LOOP)
-def _normalise(pi, nu_h, habit, s, total):
-    """Divide ``pi`` (n_a_h, n_goals) by its sums and mix it with the habit of state ``s``."""
-    n_a_h, n_goals = pi.shape
-    for g in range(n_goals):
-        total[g] = pi[0, g]
-    for a in range(1, n_a_h):
-        for g in range(n_goals):
-            total[g] += pi[a, g]
-    for g in range(n_goals):
-        total[g] = 1.0 / total[g]
-    for a in range(n_a_h):
-        for g in range(n_goals):
-            pi[a, g] *= total[g]
-    if nu_h > 0.0:
-        for a in range(n_a_h):
-            for g in range(n_goals):
-                pi[a, g] = nu_h * habit[s, g, a] + (1.0 - nu_h) * pi[a, g]
+def _normalise(n, pi, total):
+    """Divide the first ``n`` columns of ``pi`` by their sums."""
+    total[:n] = pi[0, :n]
+    for a in range(1, pi.shape[0]):
+        for j in range(n):
+            total[j] += pi[a, j]
+    for j in range(n):
+        total[j] = 1.0 / total[j]
+    for a in range(pi.shape[0]):
+        for j in range(n):
+            pi[a, j] *= total[j]
 
 
 @njit(**_LOOP)
-def _value(i, pi, q, value):
-    """Write (3) of the i-th state into ``value`` (n_goals,)."""
-    n_a_h, n_goals = pi.shape
-    for g in range(n_goals):
-        value[g] = pi[0, g] * q[i, g]
-    for a in range(1, n_a_h):
-        for g in range(n_goals):
-            value[g] += pi[a, g] * q[i, a * n_goals + g]
+def _mix(low, high, nu_h, habit, pi):
+    """Mix the policies of the states low .. high - 1 with their habits."""
+    n_goals = habit.shape[1]
+    for s in range(low, high):
+        for a in range(pi.shape[0]):
+            for g in range(n_goals):
+                j, usual = (s - low) * n_goals + g, habit[s if habit.shape[0] > 1 else 0, g, a]
+                pi[a, j] = nu_h * usual + (1.0 - nu_h) * pi[a, j]
+
+
+@njit(**_LOOP)
+def _value(n, held, pi, q, value):
+    """Write (3) of the first ``n`` columns into ``value``: 0 where the goal holds."""
+    for j in range(n):
+        value[j] = pi[0, j] * q[0, j]
+    for a in range(1, pi.shape[0]):
+        for j in range(n):
+            value[j] += pi[a, j] * q[a, j]
+    for j in range(n):
+        value[j] = 0.0 if held[j] else value[j]
+
+
+@njit(**_LOOP)
+def _write(n, held, value, gamma_h, values, following):
+    """Write the values and what entering these states is worth (n,): 1 where the goal holds."""
+    for j in range(n):
+        values[j] = value[j]
+        following[j] = 1.0 if held[j] else gamma_h * value[j]
+
+
+@njit(**_LOOP)
+def _write_policies(n, held, resting, pi, policies):
+    """Write ``policies`` (n, n_a_h), the transposed ``pi``: the human rests where the goal holds."""
+    for a in range(pi.shape[0]):
+        for j in range(n):
+            policies[j, a] = resting[a] if held[j] else pi[a, j]
 
 
 @njit(**_FUSED)
@@ -245,37 +277,43 @@ def human_sweep(low, high, rows, achieved, bracket, expects, n_a_r, gamma_h, bet
     :param pi_h: (n, n_goals, n_a_h), ``v_h_m`` and ``bracket_now`` (n, n_goals): what is written
     """
     n_a_h, n_goals = expects.joint_of.shape[0], achieved.shape[1]
-    habit, resting = expects.habit, expects.resting
-    q, top, value = np.empty((high - low, n_a_h * n_goals)), np.empty(n_goals), np.empty(n_goals)
-    exponent, shift, flat = np.empty(n_a_h * n_goals), np.empty(n_a_h * n_goals), np.empty(n_a_h * n_goals)
-    shift_bits, flat_bits, pi = shift.view(np.int64), flat.view(np.int64), flat.reshape((n_a_h, n_goals))
-    _human_q(low, high, rows, bracket, expects, n_a_r, q)
-    for i in range(high - low):
-        _exponents(i, q, beta_h, top, exponent)
-        _exp(exponent, shift, shift_bits, flat, flat_bits)
-        _normalise(pi, nu_h, habit, low + i if habit.shape[0] > 1 else 0, top)
-        _value(i, pi, q, value)
-        for g in range(n_goals):
-            held = achieved[i, g]
-            v_h_m[i, g] = 0.0 if held else value[g]
-            bracket_now[i, g] = 1.0 if held else gamma_h * value[g]
-            for a in range(n_a_h):
-                pi_h[i, g, a] = resting[a] if held else pi[a, g]
+    block = max(1, min(high - low, _BLOCK // n_goals))
+    top, value = np.empty(block * n_goals), np.empty(block * n_goals)
+    q, exponent = np.empty((n_a_h, block * n_goals)), np.zeros((n_a_h, block * n_goals))
+    shift, pi = np.empty_like(q), np.empty_like(q)
+    flat = (exponent.ravel(), shift.ravel(), shift.ravel().view(np.int64), pi.ravel(), pi.ravel().view(np.int64))
+    policies, values, following = pi_h.reshape((-1, n_a_h)), v_h_m.reshape(-1), bracket_now.reshape(-1)
+    resting, held = expects.resting, achieved.ravel()
+    for begin in range(low, high, block):
+        end = min(begin + block, high)
+        n, to = (end - begin) * n_goals, (begin - low) * n_goals
+        _human_q(begin, end, rows, bracket, expects, n_a_r, q)
+        _exponents(n, q, beta_h, top, exponent)
+        _exp(*flat)
+        _normalise(n, pi, top)
+        if nu_h > 0.0:
+            _mix(begin, end, nu_h, expects.habit, pi)
+        _value(n, held[to : to + n], pi, q, value)
+        _write(n, held[to : to + n], value, gamma_h, values[to : to + n], following[to : to + n])
+        _write_policies(n, held[to : to + n], resting, pi, policies[to : to + n])
 
 
 @njit(**_FUSED)
 def human_evaluation(low, high, rows, achieved, bracket, expects, n_a_r, gamma_h, pi_h, v_h_m, bracket_now):
     """Write (3) under given policies ``pi_h`` (n, n_goals, n_a_h); all else as in :func:`human_sweep`."""
     n_a_h, n_goals = expects.joint_of.shape[0], achieved.shape[1]
-    q = np.empty((high - low, n_a_h * n_goals))
-    _human_q(low, high, rows, bracket, expects, n_a_r, q)
-    for i in range(high - low):
-        for g in range(n_goals):
-            value = 0.0
-            for a in range(n_a_h):
-                value += pi_h[i, g, a] * q[i, a * n_goals + g]
-            v_h_m[i, g] = 0.0 if achieved[i, g] else value
-            bracket_now[i, g] = 1.0 if achieved[i, g] else gamma_h * value
+    block = max(1, min(high - low, _BLOCK // n_goals))
+    q = np.empty((n_a_h, block * n_goals))
+    for begin in range(low, high, block):
+        end = min(begin + block, high)
+        _human_q(begin, end, rows, bracket, expects, n_a_r, q)
+        for i in range(begin - low, end - low):
+            for g in range(n_goals):
+                value = 0.0
+                for a in range(n_a_h):
+                    value += pi_h[i, g, a] * q[a, (i + low - begin) * n_goals + g]
+                v_h_m[i, g] = 0.0 if achieved[i, g] else value
+                bracket_now[i, g] = 1.0 if achieved[i, g] else gamma_h * value
 
 
 @njit(**_FUSED)
@@ -290,23 +328,26 @@ def marginal_policy(pi_h, weights, first, pibar):
 
 
 # -------------------------------------------------------------------------------------------------------------- phase 2
-@njit(**_LOOP)
-def _power_law(i, q_r, beta_r, pi_r):
-    """Write (5) of the i-th state; both (n, n_a_r)."""
-    n, total, best = q_r.shape[1], 0.0, -np.inf
-    for r in range(n):
-        best = max(best, q_r[i, r])
-    slack = _TIE * max(1.0, abs(best))
-    least = np.log(min(max(-best, _TINY), _HUGE))
-    for r in range(n):
-        if np.isinf(beta_r):
-            weight = 1.0 if q_r[i, r] >= best - slack else 0.0
-        else:
-            weight = np.exp(-beta_r * (np.log(min(max(-q_r[i, r], _TINY), _HUGE)) - least))
-        pi_r[i, r] = weight
-        total += weight
-    for r in range(n):
-        pi_r[i, r] /= total
+@njit(**_FUSED)
+def power_law(q_r, beta_r, pi_r):
+    """Write (5); both (n, n_a_r)."""
+    exponent, shift, weights = np.empty_like(q_r), np.empty_like(q_r), pi_r.reshape(-1)
+    for i in range(q_r.shape[0]):
+        best = q_r[i].max()
+        slack = _TIE * max(1.0, abs(best))
+        least = np.log(min(max(-best, _TINY), _HUGE))
+        for r in range(q_r.shape[1]):
+            if np.isinf(beta_r):
+                exponent[i, r] = 0.0 if q_r[i, r] >= best - slack else -np.inf
+            else:
+                exponent[i, r] = -beta_r * (np.log(min(max(-q_r[i, r], _TINY), _HUGE)) - least)
+    _exp(exponent.ravel(), shift.ravel(), shift.ravel().view(np.int64), weights, weights.view(np.int64))
+    for i in range(q_r.shape[0]):
+        total = 0.0
+        for r in range(q_r.shape[1]):
+            total += pi_r[i, r]
+        for r in range(q_r.shape[1]):
+            pi_r[i, r] /= total
 
 
 @njit(**_FUSED)
@@ -323,16 +364,19 @@ def robot_sweep(low, high, rows, v_r_next, pibar, shape, gamma_r, beta_r, q_r, p
     for s in range(low, high):
         i = s - low
         _product(pibar, i, shape, -1, joint)
+        row = s * n_a_r * n_a_human
+        end = indptr[row]
         for r in range(n_a_r):
             total = 0.0
             for a in range(n_a_human):
-                row = (s * n_a_r + r) * n_a_human + a
+                row += 1
+                begin, end = end, indptr[row]
                 mean = 0.0
-                for k in range(indptr[row], indptr[row + 1]):
+                for k in range(begin, end):
                     mean += probs[k] * v_r_next[indices[k]]
                 total += joint[a] * mean
             q_r[i, r] = gamma_r * total
-        _power_law(i, q_r, beta_r, pi_r)
+    power_law(q_r, beta_r, pi_r)
 
 
 @njit(**_FUSED)
@@ -360,22 +404,34 @@ def robot_evaluation(low, high, n_joint, rows, weights, u_r, gamma_r, v_r, v_r_n
 
 
 @njit(**_LOOP)
-def _ability_by_action(s, indptr, indices, probs, bracket, joint_of, i, pi_r, others, by_action):
-    """Write per own action (n_a_h, n_goals) the expected bracket under everybody else's policy; ``i`` is the row of pi_r."""
-    n_a_h, n_other = joint_of.shape
-    n_a_r = pi_r.shape[1]
-    by_action[:] = 0.0
-    for r in range(n_a_r):
-        for o in range(n_other):
-            weight = pi_r[i, r] * others[o]
-            if weight == 0.0:
-                continue
-            for a in range(n_a_h):
-                row = (s * n_a_r + r) * n_a_h * n_other + joint_of[a, o]
-                for k in range(indptr[row], indptr[row + 1]):
-                    p, successor = weight * probs[k], indices[k]
-                    for g in range(by_action.shape[1]):
-                        by_action[a, g] += p * bracket[successor, g]
+def _ability(n, policies, by_action, ability):
+    """Write (6): the mean of ``by_action`` (n_a_h, at least n) over the human's own ``policies`` (n, n_a_h)."""
+    ability[:n] = 0.0
+    for a in range(by_action.shape[0]):
+        for j in range(n):
+            ability[j] += policies[j, a] * by_action[a, j]
+    for j in range(n):
+        ability[j] = min(ability[j], 1.0)  # rounding
+
+
+@njit(**_LOOP)
+def _aggregate(low, high, ability, goals, zeta, powers):
+    """Write (7) before flooring into ``powers[low:high]`` from ``ability`` (at least n * n_goals), which is lost."""
+    n_goals = goals.shape[0]
+    n, n_factors = (high - low) * n_goals, int(zeta) if zeta == np.floor(zeta) and zeta <= 16.0 else 0
+    if n_factors == 0:
+        for j in range(n):
+            ability[j] **= zeta
+    else:
+        for j in range(n):
+            base = ability[j]
+            for _ in range(1, n_factors):
+                ability[j] *= base
+    for i in range(low, high):
+        total = 0.0
+        for g in range(n_goals):
+            total += goals[g] * ability[(i - low) * n_goals + g]
+        powers[i] = total
 
 
 @njit(**_FUSED)
@@ -409,23 +465,24 @@ def ability_sweep(
     :param v_h_e: (n, n_goals) what is written, like column ``h`` of ``x_h`` (n, n_humans) and ``bracket_now`` (n, n_goals)
     """
     indptr, indices, probs = rows
-    n_goals = achieved.shape[1]
-    by_action, others = np.empty((joint_of.shape[0], n_goals)), np.empty(joint_of.shape[1])
-    n_factors = int(zeta) if zeta == np.floor(zeta) and zeta <= 16.0 else 0
-    for s in range(low, high):
-        i = s - low
-        _product(pibar, i, shape, h, others)
-        _ability_by_action(s, indptr, indices, probs, bracket, joint_of, i, pi_r, others, by_action)
-        total = 0.0
-        for g in range(n_goals):
-            ability = 0.0
-            for a in range(by_action.shape[0]):
-                ability += pi_h[i, g, a] * by_action[a, g]
-            ability = min(ability, 1.0)  # rounding
-            v_h_e[i, g] = ability
-            bracket_now[i, g] = 1.0 if achieved[i, g] else gamma_h * ability
-            total += goals[g] * _power_of(ability, zeta, n_factors)
-        x_h[i, h] = max(total, x_h_min)
+    n_a_h, n_goals = joint_of.shape[0], achieved.shape[1]
+    block = max(1, min(high - low, _BLOCK // n_goals))
+    by_action, others = np.empty((n_a_h, block * n_goals)), np.empty(joint_of.shape[1])
+    ability, powers, folded = np.empty(block * n_goals), np.empty(high - low), np.empty((joint_of.size, n_goals))
+    policies, values, following = pi_h.reshape((-1, n_a_h)), v_h_e.reshape(-1), bracket_now.reshape(-1)
+    held = achieved.ravel()
+    for begin in range(low, high, block):
+        end = min(begin + block, high)
+        n, to = (end - begin) * n_goals, (begin - low) * n_goals
+        for s in range(begin, end):
+            _product(pibar, s - low, shape, h, others)
+            _expected(s, pi_r[s - low], indptr, indices, probs, bracket, folded)
+            _over_others(1.0, others, joint_of, folded, by_action, (s - begin) * n_goals)
+        _ability(n, policies[to : to + n], by_action, ability)
+        _write(n, held[to : to + n], ability, gamma_h, values[to : to + n], following[to : to + n])
+        _aggregate(begin - low, end - low, ability, goals, zeta, powers)
+    for i in range(high - low):
+        x_h[i, h] = max(powers[i], x_h_min)
 
 
 @njit(**_FUSED)
@@ -440,27 +497,3 @@ def reward_sweep(x_h, xi, eta, q_r, pi_r, u_r, v_r):
         for r in range(q_r.shape[1]):
             total += pi_r[i, r] * q_r[i, r]
         v_r[i] = u_r[i] + total
-
-
-# ------------------------------------------------------------------------------------------------------------- packing
-@njit(cache=True, nogil=True)
-def first_bad_row(indptr, probs, tolerance):
-    """Return the first row whose probabilities are not positive or do not sum to 1, else -1."""
-    for row in range(indptr.shape[0] - 1):
-        total = 0.0
-        for k in range(indptr[row], indptr[row + 1]):
-            if not probs[k] > 0.0:
-                return row
-            total += probs[k]
-        if not abs(total - 1.0) <= tolerance:
-            return row
-    return -1
-
-
-@njit(cache=True, nogil=True)
-def mark_successors(here, indptr, indices, n_joint, there):
-    """Mark in ``there`` every successor of a marked state of ``here``."""
-    for s in range(here.shape[0]):
-        if here[s]:
-            for k in range(indptr[s * n_joint], indptr[(s + 1) * n_joint]):
-                there[indices[k]] = True

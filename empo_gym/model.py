@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from empo_gym import kernels
 from empo_gym.goals import GoalSet
 from empo_gym.memory import require_memory
 from empo_gym.state_index import ObjectIndex, StateIndex, VectorIndex
@@ -29,6 +29,7 @@ from empo_gym.world import Agent, action_shape
 
 MAX_STATES = 20_000_000
 _CHUNK_ROWS = 1 << 17
+_MANY = 1 << 24
 _TOLERANCE = 1e-9
 Progress = Callable[[int, int], None]
 
@@ -37,40 +38,79 @@ class TooManyStates(ValueError):
     """More states are reachable than the caller wants to pack."""
 
 
+class _Growing:
+    """An array that grows.
+
+    First touching a page costs more than computing what it holds. So room is taken generously, of which the system gives only
+    what is written to, and little is ever copied.
+    """
+
+    def __init__(self, dtype: Any) -> None:
+        self._room, self.n = np.empty(1 << 16, dtype=dtype), 0
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """What was appended."""
+        return self._room[: self.n]
+
+    def grow(self, n: int) -> NDArray[Any]:
+        """Return ``n`` further entries, to be written."""
+        if self.n + n > len(self._room):
+            factor = 16 if len(self._room) < _MANY else 2
+            larger = np.empty(max(factor * len(self._room), self.n + n), dtype=self._room.dtype)
+            larger[: self.n] = self.array
+            self._room = larger
+        self.n += n
+        return self._room[self.n - n : self.n]
+
+
 class _RowStore:
-    """The transition matrix while it grows. Arrays grow in place, so that no page of memory is ever copied."""
+    """The transition matrix while it grows."""
 
     def __init__(self) -> None:
-        self.indptr = np.zeros(1, dtype=np.int64)
-        self.indices = np.zeros(0, dtype=np.int32)
-        self.probs = np.zeros(0, dtype=np.float64)
+        self._indptr, self._indices, self._probs = _Growing(np.int64), _Growing(np.int32), _Growing(np.float64)
+        self._indptr.grow(1)[:] = 0
 
     def add(self, indptr: NDArray[np.int64], numbers: NDArray[np.int32], probs: NDArray[np.float64]) -> None:
         """Append rows."""
-        _append(self.indptr, indptr[1:])
-        self.indptr[-len(indptr) + 1 :] += len(self.indices)
-        _append(self.indices, numbers)
-        _append(self.probs, probs)
+        np.add(indptr[1:], self._indices.n, out=self._indptr.grow(len(indptr) - 1))
+        self._indices.grow(len(numbers))[:] = numbers
+        self._probs.grow(len(probs))[:] = probs
 
-    def finish(self, n_rows: int) -> NDArray[np.int64]:
-        """Return the row pointers; rows that were never added are empty."""
-        n = len(self.indptr)
-        self.indptr.resize(n_rows + 1, refcheck=False)
-        self.indptr[n:] = len(self.indices)
-        return self.indptr
+    def finish(self, n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
+        """Return row pointers, columns and probabilities; rows that were never added are empty."""
+        self._indptr.grow(n_rows + 1 - self._indptr.n)[:] = self._indices.n
+        return self._indptr.array, self._indices.array, self._probs.array
 
     def require_room(self, n_states: int, n_joint: int, depth: int, vector_bytes: int) -> None:
         """Refuse to expand states whose rows, and as many new states, will not fit into memory."""
-        per_row = len(self.indices) / (len(self.indptr) - 1) if len(self.indptr) > 1 else 1.0
+        per_row = self._indices.n / (self._indptr.n - 1) if self._indptr.n > 1 else 1.0
         needed = n_states * n_joint * (8 + 12 * per_row) + 2.0 * n_states * vector_bytes + _CHUNK_ROWS * 128
         if needed > 1e8:
             require_memory(needed, f"Packing {n_states} states at depth {depth}", "shorten the horizon or shrink the world")
 
 
-def _append(array: NDArray[Any], more: NDArray[Any]) -> None:
-    n = len(array)
-    array.resize(n + len(more), refcheck=False)
-    array[n:] = more
+@njit(cache=True, nogil=True)
+def first_bad_row(indptr, probs, tolerance):
+    """Return the first row whose probabilities are not positive or do not sum to 1, else -1."""
+    for row in range(indptr.shape[0] - 1):
+        total = 0.0
+        for k in range(indptr[row], indptr[row + 1]):
+            if not probs[k] > 0.0:
+                return row
+            total += probs[k]
+        if not abs(total - 1.0) <= tolerance:
+            return row
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def mark_successors(here, indptr, indices, n_joint, there):
+    """Mark in ``there`` every successor of a marked state of ``here``."""
+    for s in range(here.shape[0]):
+        if here[s]:
+            for k in range(indptr[s * n_joint], indptr[(s + 1) * n_joint]):
+                there[indices[k]] = True
 
 
 def is_batched(world: Any) -> bool:
@@ -101,7 +141,7 @@ def _check_rows(world: Any, states: Any, indptr: NDArray[np.int64], probs: NDArr
     n_rows = len(states) * math.prod(shape)
     if len(indptr) != n_rows + 1:
         raise ValueError(f"The world must return {n_rows + 1} row pointers for {len(states)} states, not {len(indptr)}.")
-    row = kernels.first_bad_row(indptr, probs, _TOLERANCE)
+    row = first_bad_row(indptr, probs, _TOLERANCE)
     if row >= 0:
         s, joint = divmod(row, math.prod(shape))
         actions = tuple(int(a) for a in np.unravel_index(joint, shape))
@@ -220,15 +260,16 @@ class TabularModel:
         index, ends = _explore(world, origin, steps, max_states, progress, rows)
         if isinstance(index, VectorIndex):
             index.compact()
+        indptr, indices, probs = rows.finish(len(index) * math.prod(shape))
         return cls(
             world=world,
             agents=tuple(world.agents),
             horizon=steps,
             goal_sets=tuple(world.goal_sets),
             achieved=tuple(goals.achieved(world, index.states, h) for h, goals in enumerate(world.goal_sets)),
-            indptr=rows.finish(len(index) * math.prod(shape)),
-            indices=rows.indices,
-            probs=rows.probs,
+            indptr=indptr,
+            indices=indices,
+            probs=probs,
             layer_ends=tuple(ends),
             state_index=index,
         )
@@ -324,7 +365,7 @@ class TabularModel:
         marks = np.zeros((self.horizon + 1, self.n_states), dtype=np.bool_)
         marks[0, 0] = True
         for t in range(self.horizon):
-            kernels.mark_successors(marks[t], self.indptr, self.indices, self.n_joint, marks[t + 1])
+            mark_successors(marks[t], self.indptr, self.indices, self.n_joint, marks[t + 1])
         marks.setflags(write=False)
         return marks
 

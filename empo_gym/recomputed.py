@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym import equations
+from empo_gym import kernels
 from empo_gym.phases import HumanPhase
 
 Floats = NDArray[Any]
@@ -130,5 +130,5 @@ class RecomputedRobots(Recomputed):
     def _range(self, t: int, low: int, high: int) -> Floats:
         pi_r = np.zeros((max(high - low, 0), self.shape[2]), dtype=self.dtype)
         seen = max(min(high, self._n_within[t]) - low, 0)
-        pi_r[:seen] = equations.robot_policy(self._q_r[t, low : low + seen], self._beta_r)
+        kernels.power_law(np.ascontiguousarray(self._q_r[t, low : low + seen]), self._beta_r, pi_r[:seen])
         return pi_r

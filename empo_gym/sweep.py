@@ -8,14 +8,15 @@ goes on where it was; a row that was cut off is written anew.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import itertools
-import math
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.model import TabularModel
-from empo_gym.planning import solve_humans, solve_robot
+from empo_gym.planning import mode_of, solve_humans, solve_robot
 from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
 
@@ -86,7 +87,7 @@ class Sweep:
     def columns(self) -> list[str]:
         """Return the names of a row's entries."""
         humans, actions = self._names()
-        about = ["world", "belief", "mode", *asdict(self.theory), "seed"]
+        about = ["world", "model", "belief", "mode", *asdict(self.theory), "seed", "episodes", "steps"]
         power = ["v_r", "u_r", "power", "inequality", *(f"x_h.{name}" for name in humans)]
         return [
             *about,
@@ -99,14 +100,30 @@ class Sweep:
         ]
 
     def key(self, theory: Theory, seed: int | None) -> Key:
-        """Return what tells a row from all others."""
+        """Return what tells a row from all others; ``model`` is a mark of everything that was packed."""
         world = getattr(self.model.world, "name", None) or type(self.model.world).__name__
         numbers = (repr(value) for value in asdict(theory).values())
-        return (str(world), self.belief, self.mode or "", *numbers, "" if seed is None else str(seed))
+        simulated = ("", "", "") if seed is None else (str(seed), str(self.episodes), str(self._n_steps))
+        return (str(world), self._mark, self.belief, mode_of(self.model, self.mode), *numbers, *simulated)
 
-    def row(self, theory: Theory, seed: int | None, prior: HumanPrior) -> Row:
+    @cached_property
+    def _mark(self) -> str:
+        model, mark = self.model, hashlib.blake2b(digest_size=4)
+        weights = [array for goals in model.goal_sets for array in (goals.weights, goals.pibar_weights)]
+        for array in (model.indptr, model.indices, model.probs, *model.achieved, *weights, np.array(model.layer_ends)):
+            mark.update(np.ascontiguousarray(array).tobytes())
+        return mark.hexdigest()
+
+    @property
+    def _n_steps(self) -> int:
+        return self.steps or self.model.horizon or 100
+
+    def solve(self, theory: Theory, prior: HumanPrior) -> EmpoSolution:
         """Solve one combination."""
-        solution = solve_robot(self.model, prior, theory, mode=self.mode, keep="all" if seed is not None else "policy")
+        return solve_robot(self.model, prior, theory, mode=self.mode, keep="policy")
+
+    def row(self, theory: Theory, seed: int | None, solution: EmpoSolution) -> Row:
+        """Say what a solution is about, and what happens in episodes where there is a seed."""
         x_h = np.asarray(solution.x_h[0, 0])
         about = solution.convergence
         numbers: list[Any] = [solution.v_r[0, 0], solution.u_r[0, 0], x_h.mean(), gini(x_h), *x_h, *solution.pi_r[0, 0]]
@@ -116,8 +133,7 @@ class Sweep:
         return dict(zip(self.columns(), words, strict=True))
 
     def _attained(self, solution: EmpoSolution, seed: int) -> float:
-        steps = self.steps or self.model.horizon or 100
-        return float(attained(solution, self.episodes, steps, np.random.default_rng(seed)).mean())
+        return float(attained(solution, self.episodes, self._n_steps, np.random.default_rng(seed)).mean())
 
     def _names(self) -> tuple[list[str], list[str]]:
         robots, humans = self.model.agents[: self.model.n_robots], self.model.agents[self.model.n_robots :]
@@ -170,15 +186,16 @@ def _successors(model: TabularModel, rows: NDArray[np.int64], rng: np.random.Gen
 
 # ------------------------------------------------------------------------------------------------------------ many solves
 class _Worker:
-    """One process's part: it remembers the humans it solved last."""
+    """One process's part: it remembers the humans and the robots it solved last."""
 
     sweep: Sweep | None = None
     last: tuple[Key, HumanPrior] | None = None
+    last_solution: EmpoSolution | None = None
 
     @classmethod
     def start(cls, sweep: Sweep) -> None:
         """Receive what all tasks share."""
-        cls.sweep, cls.last = sweep, None
+        cls.sweep, cls.last, cls.last_solution = sweep, None, None
 
     @classmethod
     def solve(cls, task: tuple[Theory, int | None]) -> Row:
@@ -187,8 +204,10 @@ class _Worker:
         assert sweep is not None
         key = tuple(repr(getattr(theory, name)) for name in HUMAN_PARAMETERS)
         if cls.last is None or cls.last[0] != key:
-            cls.last = key, solve_humans(sweep.model, theory, belief=sweep.belief, mode=sweep.mode)
-        return sweep.row(theory, seed, replace(cls.last[1], theory=theory))
+            cls.last = key, solve_humans(sweep.model, theory, belief=sweep.belief, mode=sweep.mode, keep="policy")
+        if cls.last_solution is None or cls.last_solution.theory != theory:
+            cls.last_solution = sweep.solve(theory, replace(cls.last[1], theory=theory))
+        return sweep.row(theory, seed, cls.last_solution)
 
 
 def run(sweep: Sweep, path: Path, processes: int = 1, progress: Callable[[int, int], None] | None = None) -> int:
@@ -222,10 +241,9 @@ def _solved(sweep: Sweep, tasks: list[tuple[Theory, int | None]], processes: int
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)  # a fork shares the packed world instead of copying it
-    size = math.ceil(len(tasks) / (4 * processes))
     pool = ProcessPoolExecutor(processes, context, _Worker.start, (sweep,))
     try:
-        yield from pool.map(_Worker.solve, tasks, chunksize=size)
+        yield from pool.map(_Worker.solve, tasks, chunksize=max(1, len(sweep.seeds)))  # the seeds of one solution together
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -78,6 +78,7 @@ class Theory:
         names = [field.name for field in fields(cls)]
         for name in overrides:
             if name not in names:
-                near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.0)
-                raise ValueError(f"Theory: there is no parameter {name!r}; did you mean {near[0]!r}?")
+                near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}."
+                raise ValueError(f"Theory: there is no parameter {name!r}; {hint}")
         return cls(**overrides)

@@ -45,7 +45,7 @@ def solve(world, keep_humans="all", keep_robot="all", **settings):
 @pytest.mark.parametrize("keep_robot", ["policy", "values"])
 def test_what_is_kept_has_the_same_bits_and_what_is_not_is_computed_again(world, keep_humans, keep_robot):
     whole, part = solve(world), solve(world, keep_humans, keep_robot)
-    np.testing.assert_allclose(np.asarray(part.pi_r), whole.pi_r, rtol=1e-14)
+    assert np.asarray(part.pi_r).tobytes() == whole.pi_r.tobytes()
     for name in VALUES:
         kept, all_of_it = getattr(part, name), getattr(whole, name)
         assert len(kept) == (len(all_of_it) if keep_robot == "values" else 1)
@@ -55,7 +55,7 @@ def test_what_is_kept_has_the_same_bits_and_what_is_not_is_computed_again(world,
     for kept, all_of_it in zip(part.prior.pi_h, whole.prior.pi_h, strict=True):
         assert kept.shape == all_of_it.shape and np.asarray(kept).tobytes() == all_of_it.tobytes()
     assert part.n_floored == whole.n_floored
-    assert all(value <= 1e-14 for distances in whole.compare(part).values() for value in distances.values())
+    assert all(value == 0.0 for distances in whole.compare(part).values() for value in distances.values())
 
 
 @pytest.mark.parametrize("keep", ["policy", "values", "all"])
@@ -101,7 +101,7 @@ def test_a_policy_that_is_not_kept_answers_the_same_questions():
     for key in where:
         np.testing.assert_array_equal(found[key], expected[key])
         robots = key[:3]
-        np.testing.assert_allclose(part.pi_r[robots], whole.pi_r[robots], rtol=1e-14)
+        np.testing.assert_array_equal(part.pi_r[robots], whole.pi_r[robots])
     with pytest.raises(IndexError):
         found[5]
     np.testing.assert_array_equal(part.prior.pibar[0], whole.prior.pibar[0])
@@ -190,13 +190,23 @@ def test_free_memory_is_a_number_of_bytes():
     ("settings", "sentence"),
     [
         ({"keep": "nothing"}, "keep must be 'policy', 'values' or 'all', not 'nothing'"),
-        ({"dtype": "float16"}, "dtype must be float64 or float32, not float16"),
+        ({"dtype": "float16"}, "dtype must be float64 or float32, not 'float16'"),
         ({"threads": 0}, "threads must be a whole number from 1 on, not 0"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_a_sentence(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         solve_humans(TabularModel.pack(CHAIN), THEORY, **settings)
+
+
+def test_what_is_no_packed_world_no_prior_or_no_theory_is_refused_in_a_sentence():
+    model = TabularModel.pack(CHAIN)
+    with pytest.raises(ValueError, match=r"packed world, model = TabularModel\.pack\(world\), not <empo_gym"):
+        solve_humans(CHAIN, THEORY)
+    with pytest.raises(ValueError, match=r"theory must be a Theory, such as .*, not \{'beta_r': 5\.0\}"):
+        planning.solve(model, {"beta_r": 5.0})
+    with pytest.raises(ValueError, match=r"humans' policies, prior = solve_humans\(model, theory\), not None"):
+        solve_robot(model, None, THEORY)
 
 
 def test_the_compiled_exponential_is_right_to_the_last_place_or_two():

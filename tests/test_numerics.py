@@ -64,13 +64,37 @@ def test_all_the_largest_norms_at_once_stay_finite(beta_r):
     assert solution.v_r.min() < -1e30
 
 
+@pytest.mark.parametrize("horizon", [4, None])
+def test_what_no_number_can_hold_is_refused_in_a_sentence_that_names_the_parameters(horizon):
+    world, theory = ChainWorld(length=5, horizon=horizon, gates=(2,)), Theory(xi=1000.0, gamma_h=0.9, gamma_r=0.9)
+    with pytest.raises(ValueError, match=r"value of state \(.*\).* no float64 can hold: xi = 1000 .*; lower xi or eta"):
+        solve(world, theory)
+
+
+@pytest.mark.parametrize(("xi", "eta"), [(5.0, 5.0), (20.0, 4.0)])
+def test_the_floor_of_power_keeps_large_exponents_finite(xi, eta):
+    goals = [GoalSet([ReachCell(3, 0)]), GoalSet([ReachCell(5, 0)])]  # the second is too far away
+    world = ChainWorld(length=6, horizon=2, gates=(), starts=(3, 0), goal_sets=goals)
+    solution = solve(world, Theory(xi=xi, eta=eta))
+    assert_sound(solution)
+    assert solution.n_floored > 0 and solution.v_r[0, 0] < -((1e3**xi / 4.0) ** eta)
+
+
+def scaled_chain(scale):
+    """A chain whose humans have so much less power, in a world that ends with so much larger a loss."""
+    goals = [GoalSet([ReachCell(x, 0) for x in range(5)], [1.0 / scale] * 5, normalize=False)] * 2
+    theory = Theory(beta_r=200.0, eta=1.0, terminal_v_r=-1e-10 * scale, x_h_min=1e-300)
+    return solve(ChainWorld(length=5, horizon=6, slip=0.2, gates=(2,), starts=(0, 4), goal_sets=goals), theory)
+
+
 def test_values_of_minus_1e30_are_told_apart_as_those_near_one_are():
     # The power law sees ratios only: the same gap at another scale is the same policy.
-    near, far = (solve(WORLD, Theory(beta_r=200.0, gamma_r=1.0, xi=xi, eta=1.0)) for xi in (1.0, 1.0))
-    assert np.array_equal(near.pi_r, far.pi_r)
-    scaled = solve(ChainWorld(gates=(2,), horizon=6), Theory(beta_r=50.0, terminal_v_r=-1e30))
-    assert_sound(scaled)
-    assert scaled.v_r[0, 0] <= -1e29
+    scale = 2.0**100
+    near, far = (scaled_chain(1.0), scaled_chain(scale))
+    assert_sound(far)
+    assert far.v_r[0, 0] == pytest.approx(scale * near.v_r[0, 0], rel=1e-12) and far.v_r[0, 0] < -1e30
+    np.testing.assert_allclose(far.pi_r, near.pi_r, rtol=1e-10)
+    assert near.pi_r.max() > 0.9
 
 
 def test_a_chance_of_1e_minus_12_is_not_lost():

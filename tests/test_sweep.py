@@ -37,7 +37,8 @@ def test_each_row_is_the_solution_of_its_combination(tmp_path, model):
         assert [float(row[f"x_h.walker {h}"]) for h in (0, 1)] == x_h.tolist()
         assert [float(row["pi_r.still"]), float(row["pi_r.toggle"])] == solution.pi_r[0, 0].tolist()
         assert float(row["power"]) == x_h.mean() and float(row["inequality"]) == pytest.approx(gini(x_h))
-        assert row["gamma_r"] == "0.99" and row["attained"] == row["residual"] == ""
+        assert row["gamma_r"] == "0.99" and row["attained"] == row["residual"] == row["episodes"] == ""
+        assert (row["world"], row["mode"], row["belief"]) == ("ChainWorld", "finite", "uniform")
 
 
 def test_the_humans_are_solved_once_per_combination_of_their_own_parameters(tmp_path, model, monkeypatch):
@@ -67,6 +68,16 @@ def test_a_stopped_sweep_goes_on_and_a_row_that_was_cut_off_is_written_anew(tmp_
     assert run(sweep, path) == 0 and path.read_text() == whole.read_text()
     larger = replace(sweep, grid={**GRID, "beta_r": [1.0, 5.0, 20.0]})
     assert run(larger, path) == 4 and len(read(path)) == 12
+
+
+def test_another_world_of_the_same_name_or_more_episodes_are_other_rows(tmp_path, model):
+    path = tmp_path / "sweep.csv"
+    sweep = Sweep(model, Theory(), {}, seeds=(0,), episodes=10)
+    assert [run(sweep, path), run(sweep, path)] == [1, 0]
+    assert run(replace(sweep, episodes=20), path) == 1
+    changed = TabularModel.pack(ChainWorld(length=4, horizon=3, slip=0.3, gates=(2,), starts=(0, 3)))
+    assert run(replace(sweep, model=changed), path) == 1
+    assert [(row["episodes"], row["steps"]) for row in read(path)] == [("10", "3"), ("20", "3"), ("10", "3")]
 
 
 def test_two_processes_write_the_same_file_as_one(tmp_path, model):
