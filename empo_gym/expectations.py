@@ -40,10 +40,7 @@ def expectations_at(
     """
     agent, n_goals = model.agents[model.n_robots + h], len(model.goal_sets[h])
     kind, weights = _belief_at(model, belief, t, n_layers)
-    if habit is None:
-        usual = np.full((1, n_goals, agent.n_actions), 1.0 / agent.n_actions)
-    else:
-        usual = np.ascontiguousarray(_at(habit[h], (n_layers, model.n_states, n_goals, agent.n_actions), t))
+    usual = _habit_at(model, habit, (n_goals, agent.n_actions), h, t, n_layers)
     others = _others_at(model, mu, h, t, n_layers)
     return kernels.Expectations(joint_of(model, h), kind, weights, others, usual, np.array(agent.resting_policy))
 
@@ -68,12 +65,28 @@ def _at(given: NDArray[Any], shape: tuple[int, ...], t: int) -> Floats:
     return np.broadcast_to(layer, (layer.shape[0], *shape[2:]))
 
 
-def _distribution_at(model: TabularModel, given: NDArray[Any], width: int, t: int, n_layers: int, what: str) -> Floats:
-    layer = np.ascontiguousarray(_at(given, (n_layers, model.n_states, width), t))
+def _distribution_at(
+    model: TabularModel, given: NDArray[Any], width: tuple[int, ...], t: int, n_layers: int, what: str
+) -> Floats:
+    """Return layer ``t`` of probabilities over the last axis of (time, state, *width)."""
+    try:
+        layer = np.ascontiguousarray(_at(given, (n_layers, model.n_states, *width), t))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} must hold arrays of probabilities: {error}") from None
     used = layer[: model.n_within(t)] if n_layers == model.horizon else layer
     if not ((used >= 0.0).all() and np.allclose(used.sum(axis=-1), 1.0, rtol=0.0, atol=1e-9)):
-        raise ValueError(f"{what} must hold probabilities that sum to 1 over its {width} actions (wrong at t = {t}).")
+        raise ValueError(f"{what} must hold probabilities that sum to 1 over its {width[-1]} actions (wrong at t = {t}).")
     return layer
+
+
+def _habit_at(model: TabularModel, habit: Habit | None, width: tuple[int, int], h: int, t: int, n_layers: int) -> Floats:
+    """Return what human ``h`` is used to, (1 or n_states, n_goals, n_a_h)."""
+    if habit is None:
+        return np.full((1, *width), 1.0 / width[1])
+    if not isinstance(habit, list | tuple) or len(habit) != model.n_humans:
+        what = f"{len(habit)} of them" if isinstance(habit, list | tuple) else f"{type(habit).__name__}"
+        raise ValueError(f"habit needs a list of one array per human ({model.n_humans}), not {what}.")
+    return _distribution_at(model, habit[h], width, t, n_layers, "habit")
 
 
 def _belief_at(model: TabularModel, belief: Belief, t: int, n_layers: int) -> tuple[int, Floats]:
@@ -82,7 +95,7 @@ def _belief_at(model: TabularModel, belief: Belief, t: int, n_layers: int) -> tu
         if belief not in _KINDS:
             raise ValueError(f"belief must be 'worst_case', 'best_case', 'uniform' or an array, not {belief!r}.")
         return _KINDS[belief], np.full((1, n_a_r), 1.0 / n_a_r)
-    return kernels.EXPECTED, _distribution_at(model, belief, n_a_r, t, n_layers, "belief")
+    return kernels.EXPECTED, _distribution_at(model, belief, (n_a_r,), t, n_layers, "belief")
 
 
 def _others_at(model: TabularModel, mu: Mu | None, h: int, t: int, n_layers: int) -> Floats:
@@ -92,14 +105,14 @@ def _others_at(model: TabularModel, mu: Mu | None, h: int, t: int, n_layers: int
     if mu is None:
         return np.full((1, n_other), 1.0 / n_other)
     if callable(mu):
-        return _distribution_at(model, mu(h, t), n_other, t, n_layers, "mu")
+        return _distribution_at(model, mu(h, t), (n_other,), t, n_layers, "mu")
     if isinstance(mu, np.ndarray):
-        joint = _distribution_at(model, mu, n_other * shape[h], t, n_layers, "mu")
+        joint = _distribution_at(model, mu, (n_other * shape[h],), t, n_layers, "mu")
         own_axis = joint.reshape(len(joint), *shape).sum(axis=1 + h)
         return np.ascontiguousarray(own_axis.reshape(len(joint), n_other))
     if len(mu) != len(shape):
         raise ValueError(f"mu needs one array per human ({len(shape)}), not {len(mu)}.")
-    layers = [_distribution_at(model, mu[j], shape[j], t, n_layers, "mu") for j in range(len(shape)) if j != h]
+    layers = [_distribution_at(model, mu[j], (shape[j],), t, n_layers, "mu") for j in range(len(shape)) if j != h]
     n = max((len(layer) for layer in layers), default=1)
     return np.ascontiguousarray(_joint([np.broadcast_to(layer, (n, layer.shape[1])) for layer in layers]))
 

@@ -127,11 +127,7 @@ def solve_robot(
     if not isinstance(prior, HumanPrior):
         raise ValueError(f"solve_robot needs the humans' policies, prior = solve_humans(model, theory), not {prior!r:.40}.")
     mode = mode_of(model, mode)
-    n_layers = 1 if mode == "stationary" else _horizon(model)
-    if len(prior.pi_h) != model.n_humans or any(pi_h.shape[1] != model.n_states for pi_h in prior.pi_h):
-        raise ValueError("The prior belongs to another model: solve_humans must be given the same model as solve_robot.")
-    if prior.mode != mode or any(len(pi_h) != n_layers for pi_h in prior.pi_h):
-        raise ValueError(f"The prior belongs to another mode or horizon: solve_humans too must be asked for {mode!r}.")
+    _check_prior(model, prior, mode)
     if mode == "stationary":
         numbers = model.n_states * (sum(5 * n for n, _ in _sizes(model)) + 6 * model.n_robot_joint + 12)
         _require(numbers, dtype, "The stationary mode of phase 2", mode)
@@ -203,6 +199,27 @@ def mode_of(model: TabularModel, mode: str | None) -> str:
     if mode == "finite" and model.horizon is None:
         raise ValueError("The finite mode needs a world with a horizon; give the world max_steps, or pack it with horizon=.")
     return mode
+
+
+def _check_prior(model: TabularModel, prior: HumanPrior, mode: str) -> None:
+    """Refuse a prior whose policies are not those of this model's humans: compiled loops look nothing up twice.
+
+    :raises ValueError: naming what does not fit
+    """
+    theirs, shapes = prior.model, [(model.n_states, goals, actions) for goals, actions in _sizes(model)]
+    same = [tuple(pi_h.shape[1:]) for pi_h in prior.pi_h] == shapes
+    if same and theirs is not model:
+        pairs = [(getattr(model, name), getattr(theirs, name)) for name in ("indptr", "indices", "probs")]
+        pairs += zip(model.achieved, theirs.achieved, strict=False)
+        same = (model.n_humans, model.action_shape) == (theirs.n_humans, theirs.action_shape)
+        same = same and all(np.array_equal(mine, other) for mine, other in pairs)
+    if prior.mode != mode or any(len(pi_h) != (1 if mode == "stationary" else _horizon(model)) for pi_h in prior.pi_h):
+        raise ValueError(f"The prior belongs to another mode or horizon: solve_humans too must be asked for {mode!r}.")
+    if not same:
+        raise ValueError(
+            "The prior belongs to another model, with other states, transitions, actions or goals: "
+            "solve_humans must be given the same model as solve_robot."
+        )
 
 
 def _horizon(model: TabularModel) -> int:

@@ -356,6 +356,13 @@ def test_more_willing_robots_give_more_power():
         ({"belief": np.array([1.0, 0.0, 0.0])}, r"shape \(3,\) does not broadcast"),
         ({"mu": [np.array([0.5, 0.5])]}, "mu needs one array per human"),
         ({"mode": "sideways"}, "no mode 'sideways'"),
+        ({"habit": []}, r"one array per human \(2\), not 0 of them"),
+        ({"habit": np.full(3, 1 / 3)}, r"one array per human \(2\), not ndarray"),
+        ({"habit": [np.full(3, 7.0)] * 2}, "habit must hold probabilities that sum to 1 over its 3 actions"),
+        ({"habit": [np.array([-1.0, 1.0, 1.0])] * 2}, "habit must hold probabilities"),
+        ({"habit": [np.full(3, 1 / 3), np.full(3, np.nan)]}, "habit must hold probabilities"),
+        ({"habit": [np.full(4, 0.25)] * 2}, r"habit must hold .* shape \(4,\) does not broadcast"),
+        ({"mu": lambda h, t: None}, "mu must hold probabilities"),
     ],
 )
 def test_a_wrong_expectation_is_refused_in_a_sentence(expectations, sentence):
@@ -370,3 +377,27 @@ def test_a_world_without_horizon_and_a_prior_of_another_model_are_refused():
     small, large = (TabularModel.pack(ChainWorld(length=n)) for n in (4, 5))
     with pytest.raises(ValueError, match="another model"):
         solve_robot(large, solve_humans(small, Theory()), Theory())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"goal_sets": [GoalSet([ReachCell(3, 0)])]},
+        {"goal_sets": [GoalSet([ReachCell(x, 0) for x in (1, 2, 3, 0)])]},
+        {"slip": 0.2},
+        {"horizon": 4},
+        {"gates": (1,)},
+    ],
+)
+def test_a_prior_of_a_model_that_only_looks_alike_is_refused(other):
+    model = TabularModel.pack(ChainWorld(length=4, horizon=3))
+    prior = solve_humans(TabularModel.pack(ChainWorld(**({"length": 4, "horizon": 3} | other))), Theory())
+    with pytest.raises(ValueError, match=r"another (model, with other|mode or horizon)"):
+        solve_robot(model, prior, Theory())
+
+
+def test_a_prior_of_the_same_world_packed_again_serves():
+    first, again = (TabularModel.pack(ChainWorld(length=4, horizon=3)) for _ in range(2))
+    prior = solve_humans(first, Theory())
+    solutions = [solve_robot(model, prior, Theory()) for model in (first, again)]
+    assert solutions[0].v_r.tobytes() == solutions[1].v_r.tobytes()
