@@ -3,6 +3,7 @@
     python benchmarks/learning.py            # the full table: 6 worlds, 2 policies, 3 seeds; goes on where it was stopped
     python benchmarks/learning.py --quick    # two worlds, one seed, at most 10 minutes
     python benchmarks/learning.py --report   # only print the table of the runs that are finished, and draw the figure
+    python benchmarks/learning.py --speed    # training steps per CPU second on the default world
 
 A world counts only where a robot that does not care (beta_r = 0) is far from exact. Beside the learned errors stand this
 robot's. The bars: V_r in the initial state, root mean square error of V_h^e, mean total variation of pi_r (over reachable
@@ -30,15 +31,29 @@ from empo_gym.planning import solve_robot
 from empo_gym.solution import EmpoSolution
 from empo_sb3 import EMPO
 from empo_sb3.callbacks import ExactGap
+from empo_sb3.timeline import QUANTITIES
 
 RESULTS = Path(__file__).parent / "results"
 MEASURES = {"v_r": "V_r(s0)", "v_h_e": "RMSE V_h^e", "pi_r": "TV pi_r"}
 BARS = {"TablePolicy": {"v_r": 0.01, "v_h_e": 0.01, "pi_r": 0.02}, "MlpPolicy": {"v_r": 0.05, "v_h_e": 0.05, "pi_r": 0.05}}
 SHARES = {"TablePolicy": 0.1, "MlpPolicy": 0.25}
 """The part of the careless robot's error that a learner may have at most."""
-WORLDS = {"unsteady_bridge": 1, "thicket": 1, "in_series": 1, "bystander": 1, "hedgerow": 2, "market": 2}
-"""By world, how many times the steps of a small one it gets."""
-STEPS = {"TablePolicy": 20_000, "MlpPolicy": 40_000}
+SMALL, LARGE = ("unsteady_bridge", "thicket", "in_series", "bystander"), ("hedgerow", "market")
+WORLDS = (*SMALL, *LARGE)
+STEPS = {"TablePolicy": (6_000, 18_000), "MlpPolicy": (5_000, 10_000)}
+"""By policy, the steps in a small world (up to 3,000 pairs) and in a large one (more than 10,000)."""
+SETTINGS: dict[str, dict[str, Any]] = {
+    "TablePolicy": {},
+    "MlpPolicy": {
+        "batch_size": 256,
+        **{f"{q}_target_update_interval": 200 for q in QUANTITIES},
+        **{f"warmup_{q}_steps": 400 for q in QUANTITIES},
+        "beta_r_rampup_steps": 1_000,
+    },
+}
+"""What the runs are told beside the defaults."""
+SPEEDS = {"TablePolicy": 600, "MlpPolicy": 150}
+"""Training steps per second, at a batch of 64, below which learning counts as slow."""
 QUICK = ("unsteady_bridge", "bystander")
 
 
@@ -55,11 +70,11 @@ def errors(found: EmpoSolution, exact: EmpoSolution) -> dict[str, float]:
 
 def run(world: str, policy: str, seed: int, n_steps: int) -> dict[str, Any]:
     """Train once, and say how near it came."""
-    model = EMPO(policy, RobotEnv(world=world), seed=seed)
+    model = EMPO(policy, RobotEnv(world=world), seed=seed, **SETTINGS[policy])
     targets = model.targets
     exact = solve_robot(targets.model, targets.prior, model.theory)
     careless = solve_robot(targets.model, targets.prior, replace(model.theory, beta_r=0.0))
-    gap = ExactGap(every=max(n_steps // 20, 1), exact=exact)
+    gap = ExactGap(every=max(n_steps // 10, 1), exact=exact)
     start = time.process_time()
     model.learn(n_steps, gap)
     seconds = time.process_time() - start
@@ -68,6 +83,7 @@ def run(world: str, policy: str, seed: int, n_steps: int) -> dict[str, Any]:
         "policy": policy,
         "seed": seed,
         "steps": n_steps,
+        "settings": SETTINGS[policy],
         "pairs": len(targets.live),
         "robots": targets.model.n_robots,
         "humans": targets.model.n_humans,
@@ -81,6 +97,30 @@ def run(world: str, policy: str, seed: int, n_steps: int) -> dict[str, Any]:
         "commit": commit(),
         "command": " ".join(sys.argv),
     }
+
+
+def speed(policy: str, use_target_cache: bool, n_steps: int = 600) -> dict[str, Any]:
+    """Training steps per CPU second on the default world once all networks train; environment steps and logs are paid too."""
+    stages = {f"warmup_{q}_steps": 0 for q in QUANTITIES}
+    model = EMPO(policy, RobotEnv(), seed=0, use_target_cache=use_target_cache, **stages).learn(100)
+    start = time.process_time()
+    model.learn(n_steps, reset_num_timesteps=False)
+    seconds = time.process_time() - start
+    assert model._n_updates == n_steps + 100
+    row = {"policy": policy, "use_target_cache": use_target_cache, "steps_per_cpu_second": n_steps / seconds}
+    return row | {"pairs": len(model.live), "batch_size": model.batch_size, "commit": commit(), "command": " ".join(sys.argv)}
+
+
+def report_speeds(repetitions: int = 3) -> list[dict[str, Any]]:
+    """Print and return the best of some repetitions, as what disturbs a process only makes it slower."""
+    rows = []
+    for policy in SPEEDS:
+        for cached in (True, False):
+            found = [speed(policy, cached) for _ in range(repetitions)]
+            rows.append(max(found, key=lambda row: row["steps_per_cpu_second"]))
+            rate, place = rows[-1]["steps_per_cpu_second"], "kept" if cached else "computed for each batch"
+            print(f"default world, {policy:12} batch 64, targets {place:24}{rate:6.0f} steps per CPU second", flush=True)
+    return rows
 
 
 def commit() -> str:
@@ -169,6 +209,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two worlds, one seed")
     parser.add_argument("--report", action="store_true", help="run nothing")
+    parser.add_argument("--speed", action="store_true", help="only measure training steps per CPU second")
     parser.add_argument("--worlds", nargs="*", default=list(WORLDS), help="which worlds")
     parser.add_argument("--policies", nargs="*", default=list(BARS), choices=list(BARS), help="which policies")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
@@ -177,8 +218,14 @@ def main() -> int:
     worlds, n_seeds = (list(QUICK), 1) if options.quick else (options.worlds, options.seeds)
 
     th.set_num_threads(1)
+    if options.speed:
+        speeds = report_speeds()
+        write(options.output.with_name("learning_speed.jsonl"), speeds)
+        return (
+            0 if all(row["steps_per_cpu_second"] >= SPEEDS[row["policy"]] for row in speeds if row["use_target_cache"]) else 1
+        )
     wanted = [
-        {"world": world, "policy": policy, "seed": seed, "steps": STEPS[policy] * WORLDS.get(world, 1)}
+        {"world": world, "policy": policy, "seed": seed, "steps": STEPS[policy][world in LARGE]}
         for seed in range(n_seeds)
         for world in worlds
         for policy in options.policies
@@ -190,6 +237,8 @@ def main() -> int:
             write(options.output, [*rows, row])
             print(f"{row['world']}, {row['policy']}, seed {row['seed']}: {row['cpu_seconds']:.0f} CPU s", flush=True)
     asked = {key(plan) for plan in wanted}
+    if options.quick:
+        report_speeds(repetitions=1)
     finished = sorted(
         (r for r in read(options.output) if key(r) in asked), key=lambda r: (worlds.index(r["world"]), r["policy"])
     )

@@ -31,6 +31,8 @@ class EmpoPolicy(BasePolicy):
     :param networks: the quantities that have a network
     :param max_grad_norm: largest norm of a network's gradient, None for no limit
     :param weight_decay: the optimizer's, of every network
+    :param sharpness: the exponent of the power law (5) with which networks that learn ``log(-Q_r)`` weigh its errors;
+        0 for no such weights
     :param optimizer_class: optimizer of every network
     :param optimizer_kwargs: its further arguments
     """
@@ -49,12 +51,13 @@ class EmpoPolicy(BasePolicy):
         networks: tuple[str, ...],
         max_grad_norm: float | None = None,
         weight_decay: float = 0.0,
+        sharpness: float = 0.0,
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(observation_space, action_space, optimizer_class=optimizer_class, optimizer_kwargs=optimizer_kwargs)
         self.sizes, self.networks = sizes, networks
-        self.max_grad_norm, self.weight_decay = max_grad_norm, weight_decay
+        self.max_grad_norm, self.weight_decay, self.sharpness = max_grad_norm, weight_decay, sharpness
         self.register_buffer("beta_r", th.zeros((), dtype=th.float64))
 
     def _build(self) -> None:
@@ -111,7 +114,7 @@ class EmpoPolicy(BasePolicy):
         raise NotImplementedError
 
     def loss_weights(self, pairs: np.ndarray) -> th.Tensor:
-        """How much the squared error of each element of a batch counts, (batch,)."""
+        """How much the loss of each element of a batch counts, (batch,)."""
         return th.full((len(pairs),), 1.0 / len(pairs), device=self.device)
 
     # ---------------------------------------------------------------- learning
@@ -126,21 +129,21 @@ class EmpoPolicy(BasePolicy):
         :param targets: by quantity (batch, n_outputs) values
         :param masks: by quantity (batch,) where the values are known to be all equal, and only that is to be learned
         :param rates: by quantity the learning rate
-        :return: by quantity the mean squared error in coordinates, before the step
+        :return: by quantity the mean loss of an output, before the step: of tables the squared error
         """
         inputs, weights = self.inputs_of(pairs), self.loss_weights(pairs)
-        squared_errors = {q: self._squared_errors(q, inputs, targets[q], masks.get(q)) for q in targets}
+        errors = {q: self._errors(q, inputs, targets[q], masks.get(q)) for q in targets}
         shared = max(rates.values(), default=0.0)
         for group in self.optimizer.param_groups:
             group["lr"] = rates.get(group["name"], shared if group["name"] == "encoder" else 0.0)
         self.optimizer.zero_grad()
         # heads share no weights, so the sum of the losses gives each its own gradient
-        sum((error.sum(dim=1) * weights).sum() for error in squared_errors.values()).backward()  # type: ignore[union-attr]
+        sum((error.sum(dim=1) * weights).sum() for error in errors.values()).backward()  # type: ignore[union-attr]
         if self.max_grad_norm is not None:
             for group in self.optimizer.param_groups:
                 _clip(group["params"], self.max_grad_norm)
         self.optimizer.step()
-        return {q: float(error.detach().mean()) for q, error in squared_errors.items()}
+        return {q: float(error.detach().mean()) for q, error in errors.items()}
 
     @th.no_grad()
     def look(self, pairs: np.ndarray, targets: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -163,7 +166,7 @@ class EmpoPolicy(BasePolicy):
         """Values of a quantity in the coordinate that its network learns."""
         return self.net(quantity).transform.apply(th.as_tensor(values)).numpy()
 
-    def _squared_errors(self, quantity: str, inputs: th.Tensor, targets: np.ndarray, mask: np.ndarray | None) -> th.Tensor:
+    def _errors(self, quantity: str, inputs: th.Tensor, targets: np.ndarray, mask: np.ndarray | None) -> th.Tensor:
         net = self.net(quantity)
         coordinates = net(inputs)
         wanted = net.transform.apply(th.as_tensor(targets, dtype=coordinates.dtype, device=coordinates.device))
@@ -173,6 +176,10 @@ class EmpoPolicy(BasePolicy):
             rows = th.as_tensor(mask, device=coordinates.device)[:, None]
             net.transform.check(wanted[~rows[:, 0]])
             wanted = th.where(rows, coordinates.detach().mean(dim=1, keepdim=True), wanted)
+        return self._losses(quantity, coordinates, wanted)
+
+    def _losses(self, quantity: str, coordinates: th.Tensor, wanted: th.Tensor) -> th.Tensor:
+        """What every number of a network's output costs, (batch, n_outputs)."""
         return (coordinates - wanted) ** 2
 
     @th.no_grad()
@@ -210,6 +217,7 @@ class EmpoPolicy(BasePolicy):
         del data["normalize_images"]
         data |= {"lr_schedule": self._dummy_schedule, "sizes": self.sizes, "networks": self.networks}
         data |= {"max_grad_norm": self.max_grad_norm, "weight_decay": self.weight_decay}
+        data["sharpness"] = self.sharpness
         return data | {"optimizer_class": self.optimizer_class, "optimizer_kwargs": self.optimizer_kwargs}
 
 

@@ -59,6 +59,8 @@ class TrainingConfig:
     :param use_lookup_tables: whether networks are tables; the same as ``TablePolicy``
     :param use_model_based_targets: whether targets are full expectations; otherwise actions and successors are drawn from the
         model, one for each target
+    :param use_target_cache: whether full expectations are kept until the next refresh of what they read, instead of computed
+        for each batch. The answer is the same
     :param replay_at_ramp: what happens to the pairs in replay at both ends of the ramp: ``"clear"`` drops them all, ``"age"``
         lets each new pair displace the oldest
     :param gamma_h_start: discount of V_h^e at the start of a curriculum that ends at the theory's after
@@ -109,6 +111,7 @@ class TrainingConfig:
     update_frequencies: Mapping[str, int] = field(default_factory=dict)
     use_lookup_tables: bool = False
     use_model_based_targets: bool = True
+    use_target_cache: bool = True
     replay_at_ramp: str = "clear"
     gamma_h_start: float | None = None
     gamma_h_rampup_steps: int = 3000

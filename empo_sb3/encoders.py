@@ -4,7 +4,8 @@ Observations end with the time as a share of the horizon (the last feature, or t
 from step to step, which a perceptron sees badly in one number, so :class:`TimeCode` shows one unit for each step as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch as th
@@ -62,52 +63,68 @@ class PlaneCode(nn.Module):
         return coded.permute(0, 3, 1, 2)
 
 
-def mlp_layers(n_inputs: int, net_arch: Sequence[int], activation_fn: type[nn.Module], dropout: float) -> nn.Sequential:
-    """Linear layers with activations and, where ``dropout`` is above 0, silent units between them."""
-    layers: list[nn.Module] = []
-    width = n_inputs
-    for units in net_arch:
-        layers += [nn.Linear(width, units), activation_fn()] + ([nn.Dropout(dropout)] if dropout else [])
-        width = units
-    return nn.Sequential(*layers)
+@dataclass(frozen=True)
+class Layers:
+    """
+    What lies between the linear layers of a perceptron.
+
+    :param net_arch: units of the hidden layers
+    :param activation_fn: after each of them
+    :param norm_layer: between the two, given the number of units; None for nothing
+    :param dropout: probability with which a unit is silent in training
+    """
+
+    net_arch: Sequence[int]
+    activation_fn: type[nn.Module] = nn.ReLU
+    norm_layer: Callable[[int], nn.Module] | None = nn.LayerNorm
+    dropout: float = 0.0
+
+    def after(self, n_inputs: int) -> tuple[nn.Sequential, int]:
+        """The layers that read ``n_inputs`` numbers, and how many numbers they give."""
+        layers: list[nn.Module] = []
+        width = n_inputs
+        for units in self.net_arch:
+            layers += [nn.Linear(width, units)]
+            layers += [self.norm_layer(units)] if self.norm_layer is not None else []
+            layers += [self.activation_fn()]
+            layers += [nn.Dropout(self.dropout)] if self.dropout else []
+            width = units
+        return nn.Sequential(*layers), width
 
 
-def mlp_encoder(
-    space: spaces.Box, net_arch: Sequence[int], activation_fn: type[nn.Module], dropout: float, horizon: int | None
-) -> tuple[nn.Module, int]:
+def mlp_encoder(space: spaces.Box, layers: Layers, horizon: int | None) -> tuple[nn.Module, int]:
     """
     A perceptron on flattened observations.
 
     :param space: of the observations
+    :param layers: of the perceptron
     :param horizon: shown as a :class:`TimeCode`; None for none
     :return: the module and the length of its output
     """
     n_inputs = int(np.prod(space.shape))
     code: list[nn.Module] = [nn.Flatten()] + ([] if horizon is None else [TimeCode(horizon)])
     n_inputs += horizon or 0
-    layers = mlp_layers(n_inputs, net_arch, activation_fn, dropout)
-    return nn.Sequential(*code, layers), net_arch[-1] if net_arch else n_inputs
+    hidden, width = layers.after(n_inputs)
+    return nn.Sequential(*code, hidden), width
 
 
-def cnn_encoder(
-    space: spaces.Box, net_arch: Sequence[int], activation_fn: type[nn.Module], dropout: float, channels: Sequence[int]
-) -> tuple[nn.Module, int]:
+def cnn_encoder(space: spaces.Box, layers: Layers, channels: Sequence[int]) -> tuple[nn.Module, int]:
     """
     Convolutions that keep the shape of the map, then a perceptron.
 
     :param space: of the planes
+    :param layers: of the perceptron
     :param channels: of each 3 x 3 convolution
     :return: the module and the length of its output
     """
     code = PlaneCode(space)
-    layers: list[nn.Module] = [code]
+    modules: list[nn.Module] = [code]
     depth = code.n_channels
     for n in channels:
-        layers += [nn.Conv2d(depth, n, kernel_size=3, padding=1), activation_fn()]
+        modules += [nn.Conv2d(depth, n, kernel_size=3, padding=1), layers.activation_fn()]
         depth = n
-    n_flat = depth * int(np.prod(space.shape[:2]))
-    layers += [nn.Flatten(), mlp_layers(n_flat, net_arch, activation_fn, dropout)]
-    return nn.Sequential(*layers), net_arch[-1] if net_arch else n_flat
+    hidden, width = layers.after(depth * int(np.prod(space.shape[:2])))
+    return nn.Sequential(*modules, nn.Flatten(), hidden), width
 
 
 class Fusion(nn.Module):

@@ -10,10 +10,10 @@ from gymnasium import spaces
 from torch import nn
 
 from empo_sb3.base_policy import EmpoPolicy
-from empo_sb3.encoders import Fusion, GoalHead, cnn_encoder, mlp_encoder, table_encoder
+from empo_sb3.encoders import Fusion, GoalHead, Layers, cnn_encoder, mlp_encoder, table_encoder
 from empo_sb3.networks import QuantityNetwork
 from empo_sb3.targets import NEUTRAL, multiplicity
-from empo_sb3.transforms import Identity, LogCost, Transform, UnitInterval
+from empo_sb3.transforms import Identity, LogCost, LogShare, Transform, UnitInterval
 
 
 class TablePolicy(EmpoPolicy):
@@ -87,6 +87,7 @@ class NetworkPolicy(EmpoPolicy):
 
     :param net_arch: units of the hidden layers
     :param activation_fn: between them
+    :param norm_layer: before each activation, given the number of units; None for nothing
     :param transforms: by quantity, the coordinates to learn in; those not named keep their default
     :param share_encoder: whether all quantities share the layers before their heads
     :param goals_as_inputs: whether V_h^e reads a goal's place and size and its human instead of having an output for each
@@ -95,23 +96,24 @@ class NetworkPolicy(EmpoPolicy):
     """
 
     training_defaults: ClassVar[Mapping[str, Any]] = {
-        **{f"lr_{q}": 2e-3 for q in NEUTRAL if q != "pi_r"},
+        **{f"lr_{q}": 3e-3 for q in NEUTRAL if q != "pi_r"},
         "lr_cooldown_fraction": 0.5,
     }
     default_transforms: ClassVar[Mapping[str, Transform]] = {
         "q_h_m": UnitInterval(),
         "v_h_e": UnitInterval(),
-        "x_h": UnitInterval(),
+        "x_h": LogShare(),
         "u_r": LogCost(),
-        "q_r": LogCost(contrast=10.0),
+        "q_r": LogCost(),
         "v_r": LogCost(),
     }
 
     def __init__(
         self,
         *args: Any,
-        net_arch: Sequence[int] = (128, 128),
+        net_arch: Sequence[int] = (256, 256),
         activation_fn: type[nn.Module] = nn.ReLU,
+        norm_layer: Callable[[int], nn.Module] | None = nn.LayerNorm,
         transforms: Mapping[str, Transform] | None = None,
         share_encoder: bool = False,
         goals_as_inputs: bool = False,
@@ -120,14 +122,22 @@ class NetworkPolicy(EmpoPolicy):
         **kwargs: Any,
     ) -> None:
         # without weight decay AdamW is Adam, with it the decay does not depend on the gradients
-        super().__init__(*args, **{"optimizer_class": th.optim.AdamW, **kwargs})
-        self.net_arch, self.activation_fn = tuple(net_arch), activation_fn
+        if kwargs.get("optimizer_class", th.optim.AdamW) is th.optim.AdamW:
+            kwargs = {**kwargs, "optimizer_class": th.optim.AdamW}
+            kwargs["optimizer_kwargs"] = {"fused": True, **(kwargs.get("optimizer_kwargs") or {})}
+        super().__init__(*args, **kwargs)
+        self.net_arch, self.activation_fn, self.norm_layer = tuple(net_arch), activation_fn, norm_layer
         self.transforms = {**self.default_transforms, **(transforms or {})}
         self.share_encoder, self.goals_as_inputs, self.dropout = share_encoder, goals_as_inputs, dropout
         self.time_code = time_code
         self._shared: tuple[nn.Module, int] | None = None
         self._build()
         self._inputs: Any = th.zeros(0)
+
+    @property
+    def layers(self) -> Layers:
+        """What the perceptron in each encoder is made of."""
+        return Layers(self.net_arch, self.activation_fn, self.norm_layer, self.dropout)
 
     def make_encoder(self) -> tuple[nn.Module, int]:
         """A module from what :meth:`encode` gives to a latent vector, and that vector's length."""
@@ -147,6 +157,16 @@ class NetworkPolicy(EmpoPolicy):
         self._shared = self._shared or self.make_encoder()
         return self._shared
 
+    def _losses(self, quantity: str, coordinates: th.Tensor, wanted: th.Tensor) -> th.Tensor:
+        losses = super()._losses(quantity, coordinates, wanted)
+        transform = self.transforms[quantity]
+        if quantity != "q_r" or not self.sharpness or not isinstance(transform, LogCost):
+            return losses
+        # Equal errors of log(-Q_r) matter where the policy turns on them, and nowhere else
+        costs = (th.log(-transform.invert(c)) for c in (coordinates, wanted))
+        log_found, log_wanted = (th.log_softmax(-self.sharpness * cost, dim=1) for cost in costs)
+        return losses + log_wanted.exp() * (log_wanted - log_found)
+
     def attach(self, observations: Any, live: np.ndarray) -> None:
         self._inputs = _mapped(observations, lambda seen: self._spread(seen, live))
 
@@ -164,8 +184,8 @@ class NetworkPolicy(EmpoPolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = super()._get_constructor_parameters()
-        names = ("net_arch", "activation_fn", "transforms", "share_encoder", "goals_as_inputs", "time_code", "dropout")
-        return data | {name: getattr(self, name) for name in names}
+        names = ("net_arch", "activation_fn", "norm_layer", "transforms", "share_encoder", "goals_as_inputs")
+        return data | {name: getattr(self, name) for name in (*names, "time_code", "dropout")}
 
 
 class MlpPolicy(NetworkPolicy):
@@ -173,7 +193,7 @@ class MlpPolicy(NetworkPolicy):
 
     def make_encoder(self) -> tuple[nn.Module, int]:
         horizon = self.sizes.horizon if self.time_code else None
-        return mlp_encoder(self._box(), self.net_arch, self.activation_fn, self.dropout, horizon)
+        return mlp_encoder(self._box(), self.layers, horizon)
 
     def _box(self) -> spaces.Box:
         if not isinstance(self.observation_space, spaces.Box):
@@ -196,7 +216,7 @@ class CnnPolicy(NetworkPolicy):
         space = self.observation_space
         if not isinstance(space, spaces.Box) or len(space.shape) != 3:
             raise ValueError('CnnPolicy reads planes: make the environment with observation="planes"')
-        return cnn_encoder(space, self.net_arch, self.activation_fn, self.dropout, self.channels)
+        return cnn_encoder(space, self.layers, self.channels)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | {"channels": self.channels}
@@ -222,9 +242,9 @@ class MultiInputPolicy(NetworkPolicy):
 
     def _make_part(self, space: Any) -> tuple[nn.Module, int]:
         if len(space.shape) == 3:
-            return cnn_encoder(space, self.net_arch, self.activation_fn, self.dropout, self.channels)
+            return cnn_encoder(space, self.layers, self.channels)
         horizon = self.sizes.horizon if self.time_code else None
-        return mlp_encoder(space, self.net_arch, self.activation_fn, self.dropout, horizon)
+        return mlp_encoder(space, self.layers, horizon)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | {"channels": self.channels}

@@ -251,6 +251,39 @@ class ModelTargets(PairTargets):
         return np.concatenate(columns, axis=1)
 
 
+class TargetCache:
+    """
+    Targets without noise stay as they are until the target copies change, so each is computed once in between.
+
+    Networks see every pair many times between two refreshes, and computing many targets at once costs less than few.
+
+    :param targets: whose :meth:`~ModelTargets.of_batch` is asked
+    """
+
+    def __init__(self, targets: ModelTargets) -> None:
+        self.targets = targets
+        self.known: dict[str, np.ndarray] = {}
+        self.kept: Values = {}
+
+    def forget(self) -> None:
+        """Hold nothing for known any more."""
+        for known in self.known.values():
+            known[:] = False
+
+    def __call__(self, pairs: np.ndarray, networks: tuple[str, ...], values: Values, outlook: np.ndarray) -> Values:
+        """The targets of a batch, as for :meth:`ModelTargets.of_batch`."""
+        n_all = len(outlook)
+        missing = np.zeros(len(pairs), dtype=bool)
+        for q in networks:
+            missing |= ~self.known.setdefault(q, np.zeros(n_all, dtype=bool))[pairs]
+        if missing.any():
+            asked = np.unique(pairs[missing])
+            for q, found in self.targets.of_batch(asked, networks, values, outlook).items():
+                self.kept.setdefault(q, np.zeros((n_all, found.shape[1])))[asked] = found
+                self.known[q][asked] = True
+        return {q: self.kept[q][pairs] for q in networks}
+
+
 def _joint(marginals: list[np.ndarray]) -> np.ndarray:
     """Product distribution in C order: (batch, n_1), (batch, n_2), ... to (batch, n_1 * n_2 * ...)."""
     joint = marginals[0]

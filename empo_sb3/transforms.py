@@ -9,6 +9,7 @@ All take tensors of any shape.
 from dataclasses import dataclass
 
 import torch as th
+from torch.nn import functional as F
 
 from empo_gym.theory import Theory
 
@@ -44,6 +45,26 @@ class UnitInterval(Identity):
     def bound(self, raw: th.Tensor) -> th.Tensor:
         """The logistic function."""
         return th.sigmoid(raw)
+
+
+@dataclass(frozen=True)
+class LogShare:
+    """``log x`` of a value in (0, 1]: for X_h, whose relative errors are what U_r sees."""
+
+    def apply(self, value: th.Tensor) -> th.Tensor:
+        """Value above 0 to coordinate; values too small for a network count as the smallest that is not."""
+        return th.log(value.clamp_min(SMALLEST))
+
+    def invert(self, coordinate: th.Tensor) -> th.Tensor:
+        """Coordinate to value."""
+        return th.exp(coordinate)
+
+    def bound(self, raw: th.Tensor) -> th.Tensor:
+        """At most 0, by the logarithm of the logistic function."""
+        return F.logsigmoid(raw)
+
+    def check(self, coordinate: th.Tensor) -> None:
+        """Every coordinate is possible."""
 
 
 @dataclass(frozen=True)
@@ -125,4 +146,4 @@ class PowerMean:
             raise ValueError(f"targets in z-space must lie in (0, 1], not in [{low}, {high}]; is the transform's scale right?")
 
 
-Transform = Identity | LogCost | PowerMean
+Transform = Identity | LogShare | LogCost | PowerMean

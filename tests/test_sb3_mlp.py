@@ -10,7 +10,7 @@ from empo_gym.grid import load_world
 from empo_sb3 import EMPO
 from empo_sb3.callbacks import ExactGap
 from empo_sb3.timeline import QUANTITIES
-from empo_sb3.transforms import Identity, LogCost, PowerMean, UnitInterval
+from empo_sb3.transforms import Identity, LogCost, LogShare, PowerMean, UnitInterval
 
 PACE = {"beta_r_rampup_steps": 200} | {f"warmup_{q}_steps": 200 for q in QUANTITIES}
 SMALL = {"net_arch": [64, 64]}
@@ -49,7 +49,28 @@ def test_a_transform_is_a_pair(transform):
     th.testing.assert_close(transform.invert(transform.apply(values)), values)
 
 
-@pytest.mark.parametrize("transform", [UnitInterval(), LogCost(), LogCost(contrast=10.0), PowerMean(2.0)], ids=repr)
+def test_the_logarithm_of_a_share_is_in_range_by_construction():
+    shares = th.logspace(-5, 0, 20, dtype=th.float64)
+    share = LogShare()
+    th.testing.assert_close(share.invert(share.apply(shares)), shares)
+    assert share.invert(share.bound(th.linspace(-1e3, 1e3, 50))).max() <= 1.0
+
+
+def test_errors_of_q_r_count_where_the_policy_turns_on_them():
+    def loss(wanted, found, beta_r):
+        policy = EMPO("MlpPolicy", gate_env(), beta_r=beta_r, policy_kwargs={"net_arch": [8]}).policy
+        return float(policy._losses("q_r", th.tensor([found]).log(), th.tensor([wanted]).log()).sum())
+
+    near, far = [1.0, 1.0, 9.0], [1.0, 1.2, 9.0]
+    assert loss(near, near, 50.0) == pytest.approx(0.0, abs=1e-6)
+    assert loss(near, far, 50.0) > 10 * loss(near, far, 0.0) > 0
+    # whether the worst action is nine or eleven times as bad is the same to the policy
+    assert loss(near, [1.0, 1.0, 11.0], 50.0) == pytest.approx(loss(near, [1.0, 1.0, 11.0], 0.0), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "transform", [UnitInterval(), LogShare(), LogCost(), LogCost(contrast=10.0), PowerMean(2.0)], ids=repr
+)
 def test_bound_maps_any_number_to_a_finite_value(transform):
     raw = th.tensor([-1e4, -30.0, 0.0, 30.0, 1e4])
     values = transform.invert(transform.bound(raw))

@@ -9,7 +9,7 @@ from empo_gym.chain import ChainWorld
 from empo_gym.env import RobotEnv
 from empo_gym.goals import GoalSet, ReachCell, ReachRect
 from empo_sb3 import EMPO
-from empo_sb3.targets import multiplicity
+from empo_sb3.targets import TargetCache, multiplicity
 from empo_sb3.timeline import QUANTITIES
 
 ALL = {"x_h_use_network": True, "u_r_use_network": True, "v_r_use_network": True}
@@ -116,3 +116,32 @@ def test_the_floor_of_x_h_holds_for_what_a_network_says():
 
 def test_multiplicity_counts_how_often_a_pair_occurs():
     assert multiplicity(np.array([3, 7, 3, 3, 9])).tolist() == [3, 1, 3, 3, 1]
+
+
+def test_targets_are_computed_once_between_two_refreshes(learner, monkeypatch):
+    values, targets = exact_values(learner), learner.targets
+    outlook, cache, asked = targets.outlook(values), TargetCache(targets), []
+    of_batch = targets.of_batch
+    monkeypatch.setattr(targets, "of_batch", lambda pairs, *rest: asked.append(pairs) or of_batch(pairs, *rest))
+    for batch in (targets.live[[0, 3, 3, 1]], targets.live[[3, 1]], targets.live[[2, 0]]):
+        answers, wanted = cache(batch, QUANTITIES, values, outlook), of_batch(batch, QUANTITIES, values, outlook)
+        for q in QUANTITIES:
+            np.testing.assert_allclose(answers[q], wanted[q], rtol=1e-12, err_msg=q)
+    assert [len(pairs) for pairs in asked] == [3, 1]
+    values["v_r"] -= 1.0
+    outlook = targets.outlook(values)
+    cache.forget()
+    answers = cache(targets.live[:2], QUANTITIES, values, outlook)
+    np.testing.assert_allclose(answers["q_r"], of_batch(targets.live[:2], ("q_r",), values, outlook)["q_r"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("policy", ["TablePolicy", "MlpPolicy"])
+def test_the_cache_changes_nothing_that_is_learned(policy):
+    pace = {"beta_r_rampup_steps": 30, "gamma_r_start": 0.5, "gamma_r_rampup_steps": 80} | {
+        f"warmup_{q}_steps": 30 for q in QUANTITIES
+    }
+    pace |= {f"{q}_target_update_interval": 20 for q in QUANTITIES}
+    with_it, without = (
+        EMPO(policy, gate_env(), seed=0, use_target_cache=use, **pace).learn(200).solution() for use in (True, False)
+    )
+    assert all(gap["largest"] < 1e-4 for gap in with_it.compare(without).values())

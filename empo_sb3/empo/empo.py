@@ -34,7 +34,7 @@ from empo_sb3.empo.report import report_stage, report_training
 from empo_sb3.networks import WorldSizes
 from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
 from empo_sb3.sampled_targets import SampledTargets, draw
-from empo_sb3.targets import ModelTargets, Values
+from empo_sb3.targets import ModelTargets, TargetCache, Values
 from empo_sb3.timeline import FULL_STAGE, RAMP_STAGE, Stage
 from empo_sb3.uncertainty import RND
 from empo_sb3.uncertainty.states import as_tensor
@@ -44,6 +44,8 @@ SelfEMPO = TypeVar("SelfEMPO", bound="EMPO")
 WATCH_INTERVAL = 100
 CURIOUS_BATCH = 256
 HUMAN_NAMES = ("gamma_h", "beta_h", "nu_h")
+SHARPEST = 200.0
+"""A higher beta_r weighs the errors of Q_r no more than this: gradients would vanish wherever one action is the best."""
 POLICY_NUMBERS = ("dropout", "max_grad_norm", "weight_decay")
 
 
@@ -78,7 +80,15 @@ class EMPO(WorldLearner):
         "MultiInputPolicy": MultiInputPolicy,
     }
     run_parts: ClassVar[tuple[str, ...]] = (*WorldLearner.run_parts, "values", "curiosity")
-    not_saved: ClassVar[tuple[str, ...]] = (*WorldLearner.not_saved, "targets", "values", "outlook", "curiosity", "_seen")
+    not_saved: ClassVar[tuple[str, ...]] = (
+        *WorldLearner.not_saved,
+        "targets",
+        "values",
+        "outlook",
+        "cache",
+        "curiosity",
+        "_seen",
+    )
     policy: EmpoPolicy
     policy_class: type[EmpoPolicy]
     replay_buffer: PairReplayBuffer
@@ -170,11 +180,15 @@ class EMPO(WorldLearner):
             self.lr_schedule,
             sizes=self.sizes,
             networks=self.config.networks,
-            **{**{name: getattr(self.config, name) for name in POLICY_NUMBERS}, **self.policy_kwargs},
+            **{**{name: getattr(self.config, name) for name in POLICY_NUMBERS}, **self._sharpness, **self.policy_kwargs},
         ).to(self.device)
         self._convert_train_freq()
         if self.env is not None:
             self._attach_world()
+
+    @property
+    def _sharpness(self) -> dict[str, float]:
+        return {"sharpness": min(self.theory.beta_r, SHARPEST)}
 
     def _adopt_world(self, env: VecEnv) -> None:
         """Take world and theory from the environment, and solve phase 1 for the theory as the keywords leave it."""
@@ -197,6 +211,7 @@ class EMPO(WorldLearner):
         """Show the policy all pairs and take the first target copies."""
         seen = self._show_world(self.targets.model)
         self.values = self.targets.initial_values()
+        self.cache = TargetCache(self.targets) if self._caches else None
         self.curiosity = None
         if self.config.curiosity_bonus:
             rnd = RND(lr=1e-3, seed=self.seed or 0) if self.config.use_rnd else None
@@ -252,7 +267,7 @@ class EMPO(WorldLearner):
             # Where to learn
             pairs = self._draw_pairs(batch_size)
             # Full expectations over successors, humans and robots, unless samples are asked for
-            targets = self.targets.of_batch(pairs, due, self.values, self.outlook)
+            targets = self._targets_of(pairs, due)
             # One step before the horizon all Q_r are known to be equal
             masks = {"q_r": self.targets.last_step(pairs)}
             rates = {q: factor * self.config.learning_rate_schedules[q](self._n_updates) for q in due}
@@ -263,6 +278,20 @@ class EMPO(WorldLearner):
         if self._n_updates % STARTS_INTERVAL < gradient_steps:
             self._look_around()
         report_training(self, losses, factor)
+
+    def _targets_of(self, pairs: np.ndarray, quantities: tuple[str, ...]) -> Values:
+        """What these networks should say in these pairs."""
+        if self.cache is None:
+            return self.targets.of_batch(pairs, quantities, self.values, self.outlook)
+        return self.cache(pairs, quantities, self.values, self.outlook)
+
+    @property
+    def _caches(self) -> bool:
+        return self.config.use_target_cache and type(self.targets) is ModelTargets
+
+    def _forget_targets(self) -> None:
+        if self.cache is not None:
+            self.cache.forget()
 
     def _look_around(self) -> None:
         """See anew which pairs are little known."""
@@ -289,6 +318,7 @@ class EMPO(WorldLearner):
         discounts = self.config.get_effective_discounts(step, self.theory)
         if any(getattr(self.targets.theory, name) != value for name, value in discounts.items()):
             self.targets.theory = replace(self.theory, **discounts)
+            self._forget_targets()
         if stage == self.stage:
             return stage
         cleared = 0
@@ -320,6 +350,7 @@ class EMPO(WorldLearner):
             self.values[q][live] = self.policy.evaluate(q, live).reshape(self.values[q][live].shape)
         self.targets.complete(self.values, self.config.networks, float(self.policy.beta_r))
         self.outlook = self.targets.outlook(self.values)
+        self._forget_targets()
 
     # ---------------------------------------------------------------- what was learned
 
@@ -350,3 +381,4 @@ class EMPO(WorldLearner):
         """Take over what :meth:`run_state` gave."""
         super().restore_run(state)
         self.outlook = self.targets.outlook(self.values)
+        self._forget_targets()
