@@ -8,6 +8,7 @@ ZOO = ["rl_zoo3>=2.9,<3", "requests", "pandas", "seaborn", "tensorboard"]
 PLOTS = ["matplotlib>=3.8", "pillow>=10"]
 PETTINGZOO = ["pettingzoo>=1.24"]
 FRANKA = ["mujoco>=3.4,<5"]
+MINARI = ["minari[hdf5]>=0.5,<0.6"]
 OPTIM = ["pytorch_optimizer>=3", "dog-optimizer"]
 DEV = [
     "pytest>=8",
@@ -58,6 +59,7 @@ setup(
         "plots": PLOTS,
         "pettingzoo": PETTINGZOO,
         "franka": FRANKA,
+        "minari": MINARI,
         "optim": OPTIM,
         "oracles": ORACLES,
         "dev": DEV,

@@ -239,3 +239,18 @@ def test_ones_own_sequence_model_takes_one_attribute():
 def test_images_and_dicts_reach_the_right_extractors():
     assert type(model_of("CnnGruPolicy", IMAGE).policy.features_extractor).__name__ == "NatureCNN"
     assert type(model_of("MultiInputGruPolicy", DICT).policy.features_extractor).__name__ == "CombinedExtractor"
+
+
+def test_planes_are_read_as_categories():
+    import gymnasium as gym
+
+    from empo_sb3.recurrent import PlaneFeatures
+
+    env = gym.make("EMPO-MemorySwitch-v0")
+    observation, _ = env.reset(seed=0)
+    features = PlaneFeatures(env.observation_space, 7)
+    assert features(th.as_tensor(observation)[None]).shape == (1, 7)
+    code = features.layers[0](th.as_tensor(observation)[None])
+    assert set(code[:, :-1].unique().tolist()) == {0.0, 1.0} and (code[:, :-1].sum(1) == observation.shape[2] - 1).all()
+    with pytest.raises(ValueError, match="height x width x channel"):
+        PlaneFeatures(gym.spaces.Box(0, 1, (3,)))

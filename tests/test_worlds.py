@@ -23,7 +23,7 @@ from empo_gym.registration import DEFAULT_WORLD, env_id, world_files
 
 GOLDEN = Path(__file__).parent / "golden"
 BASIC = ("chain", "empty", "lava", "unsteady_bridge", "block", "rock_corridor", "key_door", "two_humans")
-THEMES = "basics doors pushing terrain control fairness dilemmas commitment robots large".split()
+THEMES = "basics doors pushing terrain control fairness dilemmas commitment robots memory large".split()
 LARGE = [name for name, path in world_files().items() if path.parent.name == "large"]
 SMALL = [name for name in list_worlds() if name not in LARGE]
 BENCHMARKS = ("fetch_key", "double_doors", "hedgerow", "market", "workshop")
@@ -234,6 +234,11 @@ CLAIMS = [
     Claim("three_robots", "are all at the far end", both(at(1, (4, 1)), at(2, (5, 1)), at(3, (6, 1))), 0.8, 0.05),
     Claim("two_bays", "use the front bay or the end", both(at(1, (4, 1), (4, 2)), at(2, (4, 1), (4, 2), (5, 2))), 0.85, 0.4),
     Claim("sliding_gate", "have left the rock in the middle", lying("rock", (3, 2)), 0.05, 0.8),
+    Claim("memory_cue", "has trampled a bush", trampled(1), 0.95, 0.2),
+    Claim("memory_cue", "has backed out", both(trampled(1), at(1, (4, 1), (5, 1), (4, 5), (5, 5))), 0.85, 0.15),
+    Claim("memory_asked", "has trampled a bush", trampled(1), 0.95, 0.1),
+    Claim("memory_switch", "has trampled the bush", trampled(1), 0.95, 0.1),
+    Claim("memory_switch", "has backed out", both(trampled(1), at(0, (4, 5))), 0.9, 0.1),
     Claim("workshop", "have cleared the doorway", lambda d: cells(d, "rock")[0][0] > 3, 0.95, 0.65),
     Claim("workshop", "are out of the human's corridor", lambda d: place(d, 1)[0] > 2 and place(d, 2)[0] > 2, 0.9, 0.55),
 ]

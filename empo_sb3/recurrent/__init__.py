@@ -2,6 +2,7 @@
 
 from empo_sb3.recurrent.cells import Cell
 from empo_sb3.recurrent.masks import Masked
+from empo_sb3.recurrent.planes import PlaneFeatures
 from empo_sb3.recurrent.policies import (
     CnnAttentionPolicy,
     CnnGruPolicy,
@@ -28,6 +29,7 @@ __all__ = [
     "MultiInputAttentionPolicy",
     "MultiInputGruPolicy",
     "MultiInputLstmPolicy",
+    "PlaneFeatures",
     "RecurrentPPO",
     "RecurrentPolicy",
 ]

@@ -186,25 +186,33 @@ class RecurrentPolicy(ActorCriticPolicy):
         return self.value_net(latent_vf), distribution.log_prob(actions), distribution.entropy()
 
     def get_distribution(  # type: ignore[override]
-        self, obs: PyTorchObs, states: States, episode_starts: th.Tensor, action_masks: Any = None
+        self,
+        obs: PyTorchObs,
+        states: States,
+        episode_starts: th.Tensor,
+        action_masks: Any = None,
+        layout: Layout | None = None,
     ) -> tuple[Distribution, States]:
-        """The actor's distribution and its states after this step.
+        """The actor's distribution and its states after this step (none with a layout).
 
         :param states: the actor's alone
+        :param layout: where sequences lie in the rows; without it, all are equally long and follow one another
         """
         features = BaseModel.extract_features(self, obs, self.pi_features_extractor)
-        latent, states = run_rows(self.rnn_actor, features, states, episode_starts)
+        latent, states = run(self.rnn_actor, features, states, episode_starts, layout)
         return self._get_action_dist_from_latent(self.mlp_extractor.forward_actor(latent), action_masks), states
 
-    def predict_values(self, obs: PyTorchObs, states: RNNStates, episode_starts: th.Tensor) -> th.Tensor:  # type: ignore[override]
-        """Values (N, 1) of N environments; arguments as for :meth:`forward`."""
+    def predict_values(  # type: ignore[override]
+        self, obs: PyTorchObs, states: RNNStates, episode_starts: th.Tensor, layout: Layout | None = None
+    ) -> th.Tensor:
+        """Values (N, 1) of N environments; arguments as for :meth:`forward`, or of rows with a layout."""
         features = BaseModel.extract_features(self, obs, self.vf_features_extractor)
         if self.critic is not None:
             latent = self.critic(features)
         elif self.rnn_critic is not None:
-            latent, _ = run_rows(self.rnn_critic, features, states.vf, episode_starts)
+            latent, _ = run(self.rnn_critic, features, states.vf, episode_starts, layout)
         else:
-            latent, _ = run_rows(self.rnn_actor, features, states.pi, episode_starts)
+            latent, _ = run(self.rnn_actor, features, states.pi, episode_starts, layout)
         return self.value_net(self.mlp_extractor.forward_critic(latent))
 
     def _predict(  # type: ignore[override]
