@@ -7,6 +7,7 @@ pressed. The other humans inside act as they do in :class:`~empo_gym.env.RobotEn
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ from empo_gym.solution import EmpoSolution
 from empo_gym.views import picture
 
 QUIT, NEW = "quit", "new"
+EXACT = "the exact solution"
 # What a key does: the first of these that is one of the person's actions, or a command.
 KEYS: dict[str, tuple[str, ...]] = {
     "up": ("forward", "north"),
@@ -61,23 +63,28 @@ class Game:
     :param robots: (env, observation) -> joint action
     :param human: number of the human whom the person moves
     :param solution: tells the humans' power, None for nothing to tell
+    :param follows: what the robots follow, in words
     :raises ValueError: if there is no such human
     """
 
-    def __init__(self, env: RobotEnv, robots: Robots, human: int = 0, solution: EmpoSolution | None = None) -> None:
+    def __init__(
+        self, env: RobotEnv, robots: Robots, human: int = 0, solution: EmpoSolution | None = None, follows: str = EXACT
+    ) -> None:
         n_humans = len(env.world.goal_sets)
         if not 0 <= human < n_humans:
             raise ValueError(f"There is no human {human} in this world; they are numbered 0 to {n_humans - 1}.")
         self.env, self.robots, self.human, self.solution = env, robots, human, solution
         self.actions = [agent for agent in env.world.agents if agent.role == "human"][human].actions
-        self.message, self.is_over = "", False
+        self.follows, self.did, self.message, self.is_over = follows, "", "", False
+        self._power_before: list[float] | None = None
         self._observation: np.ndarray = np.empty(0)
         self.begin()
 
     def begin(self, seed: int | None = None) -> None:
         """Begin an episode."""
         self._observation, _ = self.env.reset(seed=seed)
-        self.message, self.is_over = "", False
+        self.did, self.message, self.is_over = "", "", False
+        self._power_before = None
 
     def action_of(self, key: str) -> str | None:
         """Return which of the person's actions or commands a key means here; None for none."""
@@ -97,9 +104,16 @@ class Game:
     def move(self, action: int) -> None:
         """Step the world with the person's action, the robots' and the other humans'."""
         robots = self.robots(self.env, self._observation)
+        self._power_before = self.power()
         self._observation, _, terminated, truncated, info = self.env.step_with(robots, {self.human: action})
+        agents = self.env.world.agents
+        fleet = [agent for agent in agents if agent.role == "robot"]
+        chosen = np.unravel_index(robots, [robot.n_actions for robot in fleet])
+        done = [(self.name(h), agents[len(fleet) + h].actions[a]) for h, a in enumerate(info["human_actions"])]
+        done += [(robot.name, robot.actions[a]) for robot, a in zip(fleet, chosen, strict=True)]
+        self.did = "   ".join(f"{name}: {action}" for name, action in done)
         attained = [h for h, now in enumerate(info["attained"]) if now]
-        self.message = " ".join(f"{self.name(h)} attained the goal!" for h in attained)
+        self.message = " ".join(f"{self.name(h).capitalize()} attained the goal!" for h in attained)
         self.is_over = terminated or truncated
         if self.is_over:
             self.message += " The episode is over: n for a new one, q to leave."
@@ -118,20 +132,34 @@ class Game:
         return None if number < 0 or np.isnan(power).any() else power.tolist()
 
     def lines(self) -> list[str]:
-        """Return what to say beside the picture: time, goals, power, keys."""
-        env = self.env
+        """Return what to say beside the picture: who follows what, time, goals, power and how it changed, keys."""
+        env, power = self.env, self.power()
         end = "" if env.world.horizon is None else f" of {env.world.horizon}"
-        goals = [goals.goals[goal].name for goals, goal in zip(env.world.goal_sets, env.goals, strict=True)]
-        power = self.power()
-        said = [f"step {env.t}{end}"]
-        for h, goal in enumerate(goals):
-            bar = "" if power is None else f"  power {power[h]:.3f} {'#' * round(30 * power[h])}"
-            said.append(f"{self.name(h):<8} wants {goal:<12}{bar}")
+        title = f"You are human {self.human} in {getattr(env.world, 'name', 'this world')}. The robots follow {self.follows}."
+        said = [title, f"step {env.t}{end}{'   (last: ' + self.did + ')' if self.did else ''}"]
+        for h, (goals, number) in enumerate(zip(env.world.goal_sets, env.goals, strict=True)):
+            wants = f"{self.name(h):<8} {'want' if h == self.human else 'wants'} {goals.goals[number].name}"
+            said.append(f"{wants:<30}" + ("" if power is None else f"  power X_h {self._bar(h, power[h])}"))
+        return [*said, *self._keys(), self.message]
+
+    def _bar(self, human: int, power: float) -> str:
+        """Return a human's power as a number, as a bar from 0 to 1, and its change in the last step."""
+        filled = min(20, round(20 * power))
+        before = self._power_before
+        change = "" if before is None else f" {power - before[human]:+.3f}"
+        return f"{power:.3f} [{'#' * filled}{'-' * (20 - filled)}]{change}"
+
+    def _keys(self) -> list[str]:
+        """Return which keys mean what, on lines of at most 76 characters."""
         meaning: dict[str, list[str]] = {}
         for key in KEYS:
             if (name := self.action_of(key)) is not None:
                 meaning.setdefault(name, []).append(key)
-        return [*said, "   ".join(f"{'/'.join(keys)} {name}" for name, keys in meaning.items()), self.message]
+        lines = ["keys:"]
+        for name, keys in meaning.items():
+            told = f"{'/'.join(keys)} = {name}"
+            lines = [*lines[:-1], f"{lines[-1]}  {told}"] if len(lines[-1]) + len(told) < 75 else [*lines, f"       {told}"]
+        return lines
 
 
 def play(game: Game, screen: Screen) -> None:
@@ -149,8 +177,10 @@ class Terminal:
     def show(self, game: Game) -> None:
         """Print the map and what there is to say."""
         start = "\x1b[2J\x1b[H" if sys.stdout.isatty() else ""
-        drawn = picture(game.env.world, game.env.state, game.env.goals, "ansi")
-        print(start + "\n".join([drawn, *game.lines()]), flush=True)
+        drawn = picture(game.env.world, game.env.state, game.env.goals, "ansi").splitlines()
+        # Who wants what is among the game's own lines.
+        shown = [line for line in drawn if not re.match(r"human \d+ wants ", line)]
+        print(start + "\n".join([*shown, *game.lines()]), flush=True)
 
     def keys(self) -> Iterable[str]:
         """Yield the keys."""
@@ -249,6 +279,7 @@ def start(
     robots: Callable[[RobotEnv, np.random.Generator], tuple[Robots, EmpoSolution | None]] = solved_robots,
     human: int = 0,
     seed: int | None = None,
+    follows: str = EXACT,
 ) -> Game:
     """Return a game at its beginning.
 
@@ -256,10 +287,11 @@ def start(
     :param robots: (env, random numbers) -> how the robots act, and a solution that tells the humans' power, if any
     :param human: number of the human whom the person moves
     :param seed: of everything random
+    :param follows: what the robots follow, in words
     """
     env = RobotEnv(world=world)
     act, solution = robots(env, np.random.default_rng(seed))
-    game = Game(env, act, human, solution)
+    game = Game(env, act, human, solution, follows)
     game.begin(seed)
     return game
 
@@ -267,10 +299,11 @@ def start(
 def command(arguments: argparse.Namespace, robots: Callable[[RobotEnv, np.random.Generator], Any] = solved_robots) -> None:
     """``empo play``: play in a window where there is pygame and a map, else in the terminal.
 
-    :param arguments: ``world``, ``human``, ``seed``, ``terminal``
+    :param arguments: ``world``, ``human``, ``seed``, ``terminal``, ``robots`` (a path, None for the exact solution)
     :param robots: as in :func:`start`
     """
-    game = start(arguments.world, robots, arguments.human, arguments.seed)
+    follows = EXACT if arguments.robots is None else str(arguments.robots)
+    game = start(arguments.world, robots, arguments.human, arguments.seed, follows)
     if arguments.terminal or not hasattr(game.env.world, "map") or find_spec("pygame") is None:
         play(game, Terminal())
         return

@@ -64,7 +64,20 @@ def test_the_humans_power_is_that_of_the_solution_in_the_current_state():
         game.press(key)
         expected = game.solution.x_h[game.env.t, game.env.state_id].tolist()
         assert game.power() == expected
-    assert f"power {expected[0]:.3f}" in game.lines()[1]
+    told = [line for line in game.lines() if line.startswith("you ")]
+    assert len(told) == 1 and f"power X_h {expected[0]:.3f} [" in told[0]
+
+
+def test_the_lines_say_what_the_robots_follow_what_everybody_did_and_how_the_power_changed():
+    game = start("two_humans", seed=0, follows="my_model.zip")
+    assert "The robots follow my_model.zip" in game.lines()[0] and "last:" not in game.lines()[1]
+    before = game.power()
+    game.press("up")
+    assert "you: north" in game.lines()[1] and "robot 0: " in game.lines()[1] and "human 1: " in game.lines()[1]
+    assert game.lines()[2].endswith(f"{game.power()[0] - before[0]:+.3f}")
+    keys = " ".join(game.lines()[4:-1])
+    assert all(f"= {action}" in keys for action in (*game.actions, "new", "quit"))
+    assert max(map(len, game.lines())) <= 100
 
 
 def test_an_episode_ends_at_the_horizon_and_n_begins_another_one():

@@ -160,14 +160,31 @@ def test_text_shows_the_map_who_carries_what_and_the_goals(hall):
     description["agents"][1]["carrying"] = {"type": "ball", "color": "red"}
     description["agents"][0].update(dir="n", alive=False)
     lines = render_text(hall, description, [hall.goal_sets[0].goals[0]] * 2).splitlines()
-    assert lines[:4] == ["## ## ## ## ## ##", "## 0x .. R> .. ##", "## 1> .. ky .. ##", "## ## ## ## ## ##"]
+    assert lines[:4] == ["## ## ## ## ## ##", "##(0x).. R> .. ##", "## 1> .. ky .. ##", "## ## ## ## ## ##"]
     assert lines[4:] == ["the robot carries a red ball", "human 0 wants 1,1", "human 1 wants 1,1"]
 
 
 def test_the_ansi_mode_gives_that_text():
     env = RobotEnv("chain", render_mode="ansi")
     env.reset(seed=0, options={"goals": {0: 2}})
-    assert env.render().splitlines()[1:] == ["## H> .. R> .. .. .. .. ##", "## ## ## ## ## ## ## ## ##", "human 0 wants 3,1"]
+    assert env.render().splitlines()[1:] == ["## H> ..(R>).. .. .. .. ##", "## ## ## ## ## ## ## ## ##", "human 0 wants 3,1"]
+
+
+def test_a_goal_at_the_edge_of_a_map_has_its_brackets_too():
+    world = load_world({"map": ".. Ay\nAe ..", "possible_goals": ["0,0,1,0", "1,1"]})
+    goals = world.goal_sets[0].goals
+    assert render_text(world, world.initial_state(), goals[:1]).splitlines()[:2] == ["(.. H>)", " R> .."]
+    assert render_text(world, world.initial_state(), goals[1:]).splitlines()[:2] == [".. H>", "R>(..)"]
+
+
+def test_a_goal_about_a_door_has_a_broken_frame_around_it_and_no_flag():
+    world = load_world("own_door")
+    state, goals = world.initial_state(), world.goal_sets[0].goals
+    plain, marked = render(world, state, None, 32), render(world, state, goals[:1], 32)
+    changed = (plain != marked).any(axis=2)
+    door = changed[32:64, 96:128]
+    assert door.any() and changed.sum() == door.sum() and not door[8:24, 8:24].any()
+    assert 0 < door[1].sum() < 24
 
 
 def test_looks_can_be_compared_and_hashed_since_tiles_are_kept_by_them():

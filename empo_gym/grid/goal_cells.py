@@ -1,7 +1,8 @@
 """The default goals: every cell that some human occupies in some reachable state, lava included.
 
 The states are walked through until every cell has been seen that a human could walk to if doors were open and nothing stood in
-its way; usually that is long before the last state. Worlds too large for that get all those cells.
+its way; usually that is long before the last state. Worlds too large for that get all those cells: what takes more than
+``MAX_STATES`` states or ``MAX_ROWS`` joint transitions (about a second) is not walked through.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_STATES = 300_000
 MAX_JOINT_ACTIONS = 20_000
+MAX_ROWS = 6_000_000
 _CHUNK_ROWS = 1 << 16
 
 
@@ -47,7 +49,7 @@ def _occupied(world: GridWorld, possible: set[int], max_states: int) -> set[int]
             return found
         for low in range(first, last, max(1, _CHUNK_ROWS // world.n_joint)):
             index.add(world.successors(index.states[low : min(low + max(1, _CHUNK_ROWS // world.n_joint), last)]).states)
-            if len(index) > max_states:
+            if len(index) > max_states or low * world.n_joint > MAX_ROWS:
                 return possible
         depth, first = depth + 1, last
     return found

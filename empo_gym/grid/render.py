@@ -1,7 +1,8 @@
 """Pictures of a grid world's state: as an array of pixels, and as text.
 
 A picture is made from the world's static ground and from ``world.describe(state)``, so whatever shows in it is in the state.
-Tiles are painted once per look and kept. A frame with a flag marks the goal that a human has now, in the colour of that human.
+Tiles are painted once per look and kept. A frame with a flag marks the goal that a human has now, in the colour of that human;
+in text, brackets do.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from empo_gym.grid import art
 from empo_gym.grid.art import Canvas, Colour, shade
 from empo_gym.grid.art_agents import AgentLook, agent_colour, paint_agent
+from empo_gym.grid.goals import cells_of
 from empo_gym.grid.tiles import Tile
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def render(world: GridWorld, state: Any, goals: Sequence[Any] | None = None, til
 
     :param world: the world
     :param state: a state, or its description
-    :param goals: the goal that each human has now (None: mark none); goals that are no cells are not marked
+    :param goals: the goal that each human has now (None: mark none), see :func:`mark_goal`
     :param tile_size: pixels per cell, at least 8
     :return: (height * tile_size, width * tile_size, 3) uint8
     :raises ValueError: for a smaller tile size
@@ -46,9 +48,8 @@ def render(world: GridWorld, state: Any, goals: Sequence[Any] | None = None, til
         for x in range(world.width):
             cell = _tile(tile_size, world.map[y][x], things.get((x, y), ()), looks.get((x, y)))
             image[y * tile_size : (y + 1) * tile_size, x * tile_size : (x + 1) * tile_size] = cell
-    colours = human_colours(world)
     for human, goal in enumerate(goals or ()):
-        _mark_goal(image, goal, colours[human], human, tile_size)
+        mark_goal(world, image, goal, human, tile_size)
     return image
 
 
@@ -178,31 +179,38 @@ def _paint_thing(canvas: Canvas, thing: Mapping[str, Any]) -> None:
 
 
 def mark_goal(world: GridWorld, image: np.ndarray, goal: Any, human: int, tile_size: int) -> None:
-    """Mark the goal of a human in a picture that :func:`render` made."""
-    _mark_goal(image, goal, human_colours(world)[human], human, tile_size)
+    """Mark the goal of a human in a picture that :func:`render` made.
 
-
-def _mark_goal(image: np.ndarray, goal: Any, colour: Colour, human: int, tile_size: int) -> None:
-    """Frame the goal's cells and plant a flag; frames of several humans lie inside each other."""
+    The cells where the human wants to be get a frame and a flag; cells that another goal is about (a door that is to be open,
+    a place where somebody else is to be) get a broken frame. Frames of several humans lie inside each other.
+    """
+    colour, width = human_colours(world)[human], max(1, tile_size // 16)
+    gap = 1 + human * (width + 1)
     corners = goal_corners(goal)
     if corners is None:
+        for x, y in cells_of(goal, world):
+            _frame(_inside(image, (x, y, x, y), tile_size, gap), colour, width, max(2, tile_size // 6))
         return
-    width = max(1, tile_size // 16)
-    gap = 1 + human * (width + 1)
-    x1, y1 = corners[0] * tile_size + gap, corners[1] * tile_size + gap
-    x2, y2 = (corners[2] + 1) * tile_size - gap, (corners[3] + 1) * tile_size - gap
-    for rows, columns in (
-        (slice(y1, y1 + width), slice(x1, x2)),
-        (slice(y2 - width, y2), slice(x1, x2)),
-        (slice(y1, y2), slice(x1, x1 + width)),
-        (slice(y1, y2), slice(x2 - width, x2)),
-    ):
-        image[rows, columns] = colour
+    inside = _inside(image, corners, tile_size, gap)
+    _frame(inside, colour, width, inside.size)
     flag = max(4, tile_size // 3)
     rows_, columns_ = np.mgrid[:flag, :flag]
     cloth = columns_ <= flag - 1 - 2 * np.abs(rows_ - flag / 2 + 0.5)
-    corner = image[y1 + width : y1 + width + flag, x1 + width : x1 + width + flag]
-    corner[cloth] = shade(colour, 0.9)
+    inside[width : width + flag, width : width + flag][cloth] = shade(colour, 0.9)
+
+
+def _inside(image: np.ndarray, corners: tuple[int, int, int, int], tile_size: int, gap: int) -> np.ndarray:
+    """Return the part of a picture that shows some cells, without a margin."""
+    x1, y1, x2, y2 = corners
+    return image[y1 * tile_size + gap : (y2 + 1) * tile_size - gap, x1 * tile_size + gap : (x2 + 1) * tile_size - gap]
+
+
+def _frame(part: np.ndarray, colour: Colour, width: int, dash: int) -> None:
+    """Draw a frame along the edges, in dashes of some length with gaps as long."""
+    rows, columns = np.mgrid[: part.shape[0], : part.shape[1]]
+    upright = (columns < width) | (columns >= part.shape[1] - width)
+    level = (rows < width) | (rows >= part.shape[0] - width)
+    part[(level & (columns // dash % 2 == 0)) | (upright & (rows // dash % 2 == 0))] = colour
 
 
 def goal_corners(goal: Any) -> tuple[int, int, int, int] | None:
@@ -242,8 +250,8 @@ def render_text(world: GridWorld, state: Any, goals: Sequence[Any] | None = None
     """Return a state as text: two letters per cell, and a line for what has no place on the map.
 
     Agents are ``H`` or ``R`` with their heading (``> v < ^``, ``*`` where there are none, ``x`` if dead); where somebody
-    stands, the ground is not seen. Keys, balls and boxes carry the first letter of their colour, doors are ``D`` (locked),
-    ``d`` (closed) and ``'`` (open) with it.
+    stands, the ground is not seen. Brackets stand around the cells that the humans' goals are about. Keys, balls and boxes
+    carry the first letter of their colour, doors are ``D`` (locked), ``d`` (closed) and ``'`` (open) with it.
 
     :param world: the world
     :param state: a state, or its description
@@ -251,10 +259,13 @@ def render_text(world: GridWorld, state: Any, goals: Sequence[Any] | None = None
     """
     description = state if isinstance(state, Mapping) else world.describe(state)
     looks, things = agent_looks(world, description), _things(description)
+    marked = {cell for goal in goals or () for cell in cells_of(goal, world)}
     lines = []
     for y in range(world.height):
         cells = [_letters(world.map[y][x], things.get((x, y), ()), looks.get((x, y))) for x in range(world.width)]
-        lines.append(" ".join(cells))
+        lines.append(_row(cells, [(x, y) in marked for x in range(world.width)]))
+    if all(line.startswith(" ") for line in lines):
+        lines = [line[1:] for line in lines]
     names = [start.role for start in world.spec.agents]
     for name, look in zip(names, looks.values(), strict=False):
         if look.carrying is not None:
@@ -262,6 +273,14 @@ def render_text(world: GridWorld, state: Any, goals: Sequence[Any] | None = None
     for human, goal in enumerate(goals or ()):
         lines.append(f"human {human} wants {goal.name}")
     return "\n".join(lines)
+
+
+def _row(cells: Sequence[str], is_marked: Sequence[bool]) -> str:
+    """Return the cells of a row with brackets around those that are marked."""
+    before = [False, *is_marked]
+    after = [*is_marked, False]
+    gaps = ["(" if now and not last else ")" if last and not now else " " for last, now in zip(before, after, strict=True)]
+    return "".join(gap + cell for gap, cell in zip(gaps, cells, strict=False)) + gaps[-1].rstrip()
 
 
 def _letters(ground: Tile, things: tuple[Thing, ...], look: AgentLook | None) -> str:

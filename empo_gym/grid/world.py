@@ -106,7 +106,10 @@ class GridWorld(World):
 
     @cached_property
     def goal_sets(self) -> tuple[GoalSet, ...]:
-        """The possible goals of each human; by default every cell that some human occupies in some reachable state."""
+        """The possible goals of each human; by default every cell that some human occupies in some reachable state.
+
+        In worlds too large to look at every state, every cell is a default goal that walls alone would let a human reach.
+        """
         if self._given_goals is not None:
             return self._given_goals
         return (goals_at(self.spec, human_cells(self)),) * self.n_humans
