@@ -13,6 +13,7 @@ import io
 import itertools
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -198,6 +199,12 @@ class _Worker:
         cls.sweep, cls.last, cls.last_solution = sweep, None, None
 
     @classmethod
+    def start_process(cls, sweep: Sweep) -> None:
+        """Do so in a process of its own, which leaves Ctrl-C to the one that started it."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        cls.start(sweep)
+
+    @classmethod
     def solve(cls, task: tuple[Theory, int | None]) -> Row:
         """Solve one combination."""
         sweep, (theory, seed) = cls.sweep, task
@@ -241,9 +248,14 @@ def _solved(sweep: Sweep, tasks: list[tuple[Theory, int | None]], processes: int
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)  # a fork shares the packed world instead of copying it
-    pool = ProcessPoolExecutor(processes, context, _Worker.start, (sweep,))
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(processes, context, _Worker.start_process, (sweep,))
     try:
         yield from pool.map(_Worker.solve, tasks, chunksize=max(1, len(sweep.seeds)))  # the seeds of one solution together
+    except BaseException:  # whoever waits no longer should not wait for what is being solved either
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -1,6 +1,11 @@
 """Does a sweep solve every combination once, and go on where it was stopped?"""
 
 import csv
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -84,6 +89,24 @@ def test_two_processes_write_the_same_file_as_one(tmp_path, model):
     for processes in (1, 2):
         run(Sweep(model, Theory(), GRID), tmp_path / f"{processes}.csv", processes)
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
+
+
+def test_ctrl_c_ends_several_processes_at_once_and_keeps_what_they_wrote(tmp_path):
+    path, text = tmp_path / "sweep.csv", "map: |\n  We We We We\n  We Ay Ae We\n  We We We We\nmax_steps: 3\n"
+    (tmp_path / "world.yaml").write_text(text)
+    grid = ["beta_r=" + ",".join(map(str, range(60))), "zeta=" + ",".join(map(str, range(1, 60)))]
+    words = ["sweep", str(tmp_path / "world.yaml"), "--grid", *grid, "--processes", "2", "-o", str(path)]
+    command = [sys.executable, "-c", "import sys; from empo_gym.cli import main; sys.exit(main(sys.argv[1:]))", *words]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    try:
+        while process.poll() is None and not (path.exists() and len(path.read_text().splitlines()) > 3):
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "holds what was solved of the 3540 rows" in said and "Traceback" not in said
+    assert 3 <= len(read(path)) < 3540
 
 
 def test_a_file_of_something_else_is_left_alone(tmp_path, model):
