@@ -13,6 +13,7 @@ from test_grid_naive import mappings
 
 from empo_gym.grid import WorldError, load_world
 from empo_gym.grid.tiles import MOVABLE
+from empo_gym.registration import world_files
 
 
 def walk(world, steps, seed):
@@ -170,6 +171,29 @@ def test_any_description_is_a_state_or_one_sentence(description, data):
             assert "\n" not in str(error)
         else:
             assert world.state(world.describe(state)) == state
+
+
+SHIPPED = sorted(world_files().values())
+NOISE = st.sampled_from(
+    [*" :-[]{}&*!|>#\"'\n\t,.0aAy\x00\u2028", "? ", "- - ", "We We\n", "<<: ", "!!python/none ", "max_steps: 1e3\n"]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_shipped_file_with_typing_errors_is_a_world_or_one_sentence(data, tmp_path_factory):
+    text = data.draw(st.sampled_from(SHIPPED)).read_text(encoding="utf-8")
+    for _ in range(data.draw(st.integers(1, 3))):
+        first = data.draw(st.integers(0, len(text)))
+        text = text[:first] + data.draw(NOISE | st.just("")) + text[first + data.draw(st.integers(0, 6)) :]
+    path = tmp_path_factory.mktemp("typing") / "world.yaml"
+    path.write_text(text, encoding="utf-8")
+    try:
+        world = load_world(path)
+    except WorldError as error:
+        assert "\n" not in str(error) and 20 < len(str(error)) < 700, str(error)
+    else:
+        assert world.state(world.describe(world.initial_state())) == world.initial_state()
 
 
 @pytest.mark.parametrize("text", ["metadata: &a {tags: *a}", "observation: &a [*a]", "possible_goals: &a {all: [*a]}"])
