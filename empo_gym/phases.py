@@ -57,7 +57,7 @@ class HumanPhase:
         self.model, self.theory, self.h = model, theory, h
         self.achieved = model.achieved[h]
         self.n_goals, self.n_a_h = self.achieved.shape[1], model.agents[model.n_robots + h].n_actions
-        self._given = (n_layers, belief, mu, habit)
+        self.given = (n_layers, belief, mu, habit)
         self._expects: tuple[int, kernels.Expectations] | None = None
 
     @property
@@ -72,7 +72,7 @@ class HumanPhase:
     def expects(self, t: int) -> kernels.Expectations:
         """Return the human's expectations at a time."""
         if self._expects is None or self._expects[0] != t:
-            self._expects = t, expectations_at(self.model, self.h, t, *self._given)
+            self._expects = t, expectations_at(self.model, self.h, t, *self.given)
         return self._expects[1]
 
     def sweep(self, t: int, low: int, high: int, bracket: Floats, pi_h: Floats, v_h_m: Floats, bracket_now: Floats) -> None:

@@ -291,6 +291,11 @@ def _solve_human(phase: HumanPhase, keep: str, dtype: Any, threads: int, progres
     return RecomputedHumans(phase, v_h_m.array) if pi_h is None else pi_h.array, v_h_m.array
 
 
+def deferred_humans(phase: HumanPhase, dtype: Any, threads: int) -> DeferredHumans:
+    """Return ``pi_h`` of one human, which is solved should somebody read it."""
+    return DeferredHumans(phase, dtype, lambda: _solve_human(phase, "values", np.dtype(dtype), threads, None)[0])
+
+
 def _human_layer(
     phase: HumanPhase, t: int, bracket: Floats, written: tuple[Floats, Floats, Floats | None], threads: int
 ) -> None:
@@ -400,12 +405,8 @@ class _JointSweep(_RobotSweep):
         self.v_h_m = [np.zeros((1, *phase.achieved.shape), dtype=dtype) for phase in phases]
         self.now = [phase.bracket(v[0]) for phase, v in zip(phases, self.v_h_m, strict=True)]
         self.next = [np.zeros_like(bracket) for bracket in self.now]
-        pi_h: Any = tuple(self._deferred(phase, _horizon(model)) for phase in phases)
+        pi_h: Any = tuple(deferred_humans(phase, dtype, threads) for phase in phases)
         super().__init__(model, HumanPrior(model, theory, pi_h, tuple(self.v_h_m)), theory, keep, dtype, threads)
-
-    def _deferred(self, phase: HumanPhase, horizon: int) -> DeferredHumans:
-        shape = (horizon, *phase.achieved.shape, phase.n_a_h)
-        return DeferredHumans(shape, self.dtype, lambda: _solve_human(phase, "values", self.dtype, self.threads, None)[0])
 
     def _begin(self, t: int) -> None:
         self.now, self.next = self.next, self.now

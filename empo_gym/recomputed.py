@@ -67,42 +67,45 @@ class RecomputedHumans(Recomputed):
 
     def __init__(self, phase: HumanPhase, v_h_m: Floats) -> None:
         super().__init__((len(v_h_m) - 1, *v_h_m.shape[1:], phase.n_a_h), v_h_m.dtype)
-        self._phase, self._v_h_m = phase, v_h_m
+        self.phase, self._v_h_m = phase, v_h_m
         self._bracket: tuple[int, Floats] | None = None
 
     def _state(self, t: int, s: int) -> Floats:
-        if s >= self._phase.model.n_within(t):
+        if s >= self.phase.model.n_within(t):
             return np.zeros(self.shape[2:], dtype=self.dtype)
-        return self._phase.policy_of(t, s, self._v_h_m[t + 1])
+        return self.phase.policy_of(t, s, self._v_h_m[t + 1])
 
     def _range(self, t: int, low: int, high: int) -> Floats:
         pi_h = np.zeros((max(high - low, 0), *self.shape[2:]), dtype=self.dtype)
-        seen = max(min(high, self._phase.model.n_within(t)) - low, 0)
+        seen = max(min(high, self.phase.model.n_within(t)) - low, 0)
         room = np.empty((2, seen, self.shape[2]), dtype=self.dtype)
-        self._phase.sweep(t, low, low + seen, self.bracket(t), pi_h[:seen], *room)
+        self.phase.sweep(t, low, low + seen, self.bracket(t), pi_h[:seen], *room)
         return pi_h
 
     def prepare(self, t: int) -> None:
         """Compute what every state of a layer needs, before several threads ask for it."""
-        self._phase.expects(t)
+        self.phase.expects(t)
         self.bracket(t)
 
     def bracket(self, t: int) -> Floats:
         """Return what entering each state at time ``t + 1`` is worth; the last one is remembered."""
         if self._bracket is None or self._bracket[0] != t:
-            self._bracket = t, self._phase.bracket(self._v_h_m[t + 1])
+            self._bracket = t, self.phase.bracket(self._v_h_m[t + 1])
         return self._bracket[1]
 
 
 class DeferredHumans(Recomputed):
     """``pi_h`` of one human that nobody has asked for yet: phase 1 is solved when somebody does.
 
-    :param shape: of the whole
+    :param phase: what is solved
     :param solve: solves phase 1 of this human, keeping its values
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any, solve: Callable[[], Recomputed]) -> None:
-        super().__init__(shape, dtype)
+    def __init__(self, phase: HumanPhase, dtype: Any, solve: Callable[[], Recomputed]) -> None:
+        horizon = phase.model.horizon
+        assert horizon is not None
+        super().__init__((horizon, *phase.achieved.shape, phase.n_a_h), dtype)
+        self.phase = phase
         self._solve, self._solved = solve, cast("Recomputed | None", None)
 
     def _state(self, t: int, s: int) -> Floats:

@@ -1,16 +1,15 @@
 """One file that holds a solution with its packed model, readable without the world's program.
 
-The file is an ``.npz`` archive without pickled objects. It appears under its name only when it is complete.
+The file is an ``.npz`` archive without pickled objects. It appears under its name only when it is complete. Policies that were
+not kept are not stored either: what they follow from is, and whoever reads them from the loaded solution computes them again.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import zipfile
 import zlib
 from ast import literal_eval
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym import archive
+from empo_gym.convergence import Convergence, FixedPoint
 from empo_gym.goals import GoalSet
+from empo_gym.memory import NotEnoughMemory
 from empo_gym.model import TabularModel
+from empo_gym.phases import HumanPhase
+from empo_gym.planning import deferred_humans
+from empo_gym.recomputed import DeferredHumans, RecomputedHumans, RecomputedRobots
 from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.state_index import ObjectIndex, StateIndex, VectorIndex
 from empo_gym.theory import Theory
 from empo_gym.world import Agent
 
-FORMAT = "empo-solution-1"
-_ARRAYS = ("q_r", "pi_r", "x_h", "u_r", "v_r")
+FORMAT = "empo-solution-2"
+_KEPT, _FROM_VALUES, _SOLVED_AGAIN = "kept", "from values", "solved again"
+_HOW: dict[type[Any], str] = {RecomputedHumans: _FROM_VALUES, RecomputedRobots: _FROM_VALUES, DeferredHumans: _SOLVED_AGAIN}
 
 
 @dataclass(frozen=True)
@@ -41,54 +47,88 @@ class StoredGoal:
 
 
 def save_solution(solution: EmpoSolution, path: Path) -> None:
-    """Write a solution to a file that is complete or absent."""
-    model = solution.model
-    about = {
+    """Write a solution to a file that is complete or absent.
+
+    :raises ValueError: if the name is a folder's
+    """
+    archive.write(path, lambda file: _write(file, solution))
+
+
+def _write(file: archive.Writer, solution: EmpoSolution) -> None:
+    model, prior = solution.model, solution.prior
+    about: dict[str, Any] = {
         "format": FORMAT,
         "theory": asdict(solution.theory),
-        "prior_theory": asdict(solution.prior.theory),
         "agents": [asdict(agent) for agent in model.agents],
         "horizon": model.horizon,
         "layer_ends": model.layer_ends,
         "n_floored": solution.n_floored,
         "mode": solution.mode,
+        "convergence": None if solution.convergence is None else asdict(solution.convergence),
         "goals": [{"names": goals.names, "normalize": bool(goals.is_normalized)} for goals in model.goal_sets],
+        "pi_r": _HOW.get(type(solution.pi_r), _KEPT),
+        "prior": {"theory": asdict(prior.theory), "convergence": [asdict(one) for one in prior.convergence]},
+        "pi_h": [_HOW.get(type(pi_h), _KEPT) for pi_h in prior.pi_h],
     }
-    arrays: dict[str, NDArray[Any]] = {name: np.asarray(getattr(solution, name)) for name in _ARRAYS}
-    arrays |= {"indptr": model.indptr, "indices": model.indices, "probs": model.probs}
+    matrix: dict[str, NDArray[Any]] = {"indptr": model.indptr, "indices": model.indices, "probs": model.probs}
+    for name, array in {**matrix, **_states_to_arrays(model.state_index)}.items():
+        file.array(name, array)
     for h, goals in enumerate(model.goal_sets):
-        arrays |= {f"achieved_{h}": model.achieved[h], f"weights_{h}": goals.weights, f"v_h_e_{h}": solution.v_h_e[h]}
-        arrays |= {f"pi_h_{h}": np.asarray(solution.prior.pi_h[h]), f"v_h_m_{h}": solution.prior.v_h_m[h]}
-    arrays |= _states_to_arrays(model.state_index)
-    arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with unfinished.open("wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        file.array(f"achieved_{h}", model.achieved[h])
+        file.array(f"weights_{h}", goals.weights)
+    n_within = model.n_within if solution.mode == "finite" else lambda _: model.n_states
+    layers: dict[str, Any] = {name: getattr(solution, name) for name in ("q_r", "x_h", "u_r", "v_r")}
+    layers |= {f"v_h_e_{h}": v for h, v in enumerate(solution.v_h_e)} | {f"v_h_m_{h}": v for h, v in enumerate(prior.v_h_m)}
+    layers |= {"pi_r": solution.pi_r} | {f"pi_h_{h}": pi_h for h, pi_h in enumerate(prior.pi_h)}
+    for name, array in layers.items():
+        if type(array) not in _HOW:
+            file.layers(name, array, n_within)
+    policies: Sequence[Any] = prior.pi_h
+    recomputed = [pi_h for pi_h in policies if isinstance(pi_h, RecomputedHumans | DeferredHumans)]
+    if recomputed:
+        about["phase"] = _write_phase(file, recomputed[0].phase)
+    file.about(about)
+
+
+def _write_phase(file: archive.Writer, phase: HumanPhase) -> dict[str, Any]:
+    """Write what phase 1 was told; return what of it is no array."""
+    n_layers, belief, mu, habit = phase.given
+    given: dict[str, Any] = {} if isinstance(belief, str) else {"belief": belief}
+    if callable(mu):
+        for h in range(phase.model.n_humans):
+            given[f"mu_by_time_{h}"] = np.stack(np.broadcast_arrays(*(mu(h, t) for t in range(n_layers))))
+    elif isinstance(mu, np.ndarray):
+        given["mu"] = mu
+    elif mu is not None:
+        given |= {f"mu_{h}": array for h, array in enumerate(mu)}
+    given |= {f"habit_{h}": array for h, array in enumerate(habit or ())}
+    for name, array in given.items():
+        file.array(name, np.asarray(array, dtype=np.float64))
+    return {"theory": asdict(phase.theory), "belief": belief if isinstance(belief, str) else None, "n_layers": n_layers}
 
 
 def load_solution(path: Path) -> EmpoSolution:
     """Read a solution back.
 
     :raises ValueError: if the file is missing, cut off, or something else
+    :raises NotEnoughMemory: before it is read
     """
     if not path.is_file():
         raise ValueError(f"There is no solution file {path}.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        about = json.loads(arrays["about"].tobytes())
-        if about["format"] != FORMAT:
-            raise ValueError(f"unknown format {about['format']}")
+        about, arrays = archive.read(path)
         return _restore(about, arrays)
+    except NotEnoughMemory:
+        raise
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} is not a complete file of EmpoSolution.save: it is cut off or something else.") from error
+        raise ValueError(
+            f"{path} is not a complete file of this version's EmpoSolution.save: it is cut off, older, or something else."
+        ) from error
 
 
 def _restore(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> EmpoSolution:
+    if about["format"] != FORMAT:
+        raise ValueError(f"unknown format {about['format']}")
     humans = range(len(about["goals"]))
     goal_sets = tuple(
         GoalSet([StoredGoal(name) for name in goals["names"]], arrays[f"weights_{h}"], normalize=goals["normalize"])
@@ -106,12 +146,54 @@ def _restore(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> EmpoSolu
         layer_ends=tuple(about["layer_ends"]),
         state_index=_states_from_arrays(arrays),
     )
-    per_human = {name: tuple(arrays[f"{name}_{h}"] for h in humans) for name in ("pi_h", "v_h_m", "v_h_e")}
-    mode = about.get("mode", "finite")
-    prior = HumanPrior(model, Theory(**about["prior_theory"]), per_human["pi_h"], per_human["v_h_m"], mode)
-    q_r, pi_r, x_h, u_r, v_r = (arrays[name] for name in _ARRAYS)
-    values = (q_r, pi_r, per_human["v_h_e"], x_h, u_r, v_r)
-    return EmpoSolution(model, Theory(**about["theory"]), *values, n_floored=about["n_floored"], prior=prior, mode=mode)
+    theory, mode, convergence = Theory(**about["theory"]), about["mode"], about["convergence"]
+    q_r, x_h, u_r, v_r = (arrays[name] for name in ("q_r", "x_h", "u_r", "v_r"))
+    pi_r: Any = arrays.get("pi_r")
+    if about["pi_r"] == _FROM_VALUES:
+        pi_r = RecomputedRobots(theory.beta_r, [model.n_within(t) for t in range(len(q_r))], q_r)
+    return EmpoSolution(
+        model,
+        theory,
+        *(q_r, pi_r, tuple(arrays[f"v_h_e_{h}"] for h in humans), x_h, u_r, v_r),
+        n_floored=about["n_floored"],
+        prior=_restore_prior(about, arrays, model),
+        mode=mode,
+        convergence=None if convergence is None else _convergence(convergence),
+    )
+
+
+def _restore_prior(about: dict[str, Any], arrays: dict[str, NDArray[Any]], model: TabularModel) -> HumanPrior:
+    policies: list[Any] = []
+    for h, how in enumerate(about["pi_h"]):
+        if how == _KEPT:
+            policies.append(arrays[f"pi_h_{h}"])
+            continue
+        phase, v_h_m = _restore_phase(about["phase"], arrays, model, h), arrays[f"v_h_m_{h}"]
+        policies.append(RecomputedHumans(phase, v_h_m) if how == _FROM_VALUES else deferred_humans(phase, v_h_m.dtype, 1))
+    v_h_m = tuple(arrays[f"v_h_m_{h}"] for h in range(model.n_humans))
+    convergence = tuple(_convergence(one) for one in about["prior"]["convergence"])
+    return HumanPrior(model, Theory(**about["prior"]["theory"]), tuple(policies), v_h_m, about["mode"], convergence)
+
+
+def _restore_phase(about: dict[str, Any], arrays: dict[str, NDArray[Any]], model: TabularModel, h: int) -> HumanPhase:
+    humans = range(model.n_humans)
+    mu: Any = arrays.get("mu")
+    if "mu_0" in arrays:
+        mu = [arrays[f"mu_{j}"] for j in humans]
+    elif "mu_by_time_0" in arrays:
+        mu = _by_time([arrays[f"mu_by_time_{j}"] for j in humans])
+    habit = [arrays[f"habit_{j}"] for j in humans] if "habit_0" in arrays else None
+    belief: Any = arrays["belief"] if about["belief"] is None else about["belief"]
+    return HumanPhase(model, Theory(**about["theory"]), h, belief, mu, habit, about["n_layers"])
+
+
+def _by_time(tables: list[NDArray[Any]]) -> Callable[[int, int], NDArray[Any]]:
+    return lambda h, t: tables[h][t]
+
+
+def _convergence(about: dict[str, Any]) -> Convergence:
+    tried = tuple(FixedPoint(**{**point, "policy": np.array(point["policy"])}) for point in about["tried"])
+    return Convergence(**{**about, "residuals": np.array(about["residuals"]), "tried": tried})
 
 
 class _NamedIndex(ObjectIndex):
