@@ -7,6 +7,7 @@ together, in the world's own compiled code where it has some (``successors``). W
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,7 +131,8 @@ class GrowingModel:
 
         :raises ValueError: for one that was not
         """
-        number = int(self._index.find(np.array([state]) if self._batched else [state])[0])
+        index = self._index
+        number = int((index.find(np.array([state])) if isinstance(index, VectorIndex) else index.find([state]))[0])
         if number < 0:
             raise ValueError(f"State {state} is not among the {self.n_states} states met so far.")
         return number
@@ -194,4 +196,4 @@ class GrowingModel:
 def goal_columns(goal_sets: Sequence[Any]) -> tuple[slice, ...]:
     """Return where each human's goals lie among the columns of all."""
     ends = np.cumsum([0, *(len(goals) for goals in goal_sets)]).tolist()
-    return tuple(slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True))
+    return tuple(slice(a, b) for a, b in itertools.pairwise(ends))

@@ -37,6 +37,8 @@ class EmpoPolicy(BasePolicy):
     :param optimizer_kwargs: its further arguments
     """
 
+    reads_observations: ClassVar[bool] = True
+    """Whether the networks read what is seen, so that they can be asked about states that were never met."""
     training_defaults: ClassVar[Mapping[str, Any]] = {}
     """The training configuration where the user gives none."""
     beta_r: th.Tensor
@@ -102,6 +104,14 @@ class EmpoPolicy(BasePolicy):
 
         :param observations: (n_live, ...) as the environment would show them
         :param live: (n_live,) numbers of the reachable pairs
+        """
+        raise NotImplementedError
+
+    def attach_source(self, source: Any) -> None:
+        """
+        Learn where to look pairs up that are not known beforehand.
+
+        :param source: ``source[pairs]`` are their observations; for a ``Dict`` of several, one source for each key
         """
         raise NotImplementedError
 
@@ -190,6 +200,16 @@ class EmpoPolicy(BasePolicy):
         parts = [net.values(self.inputs_of(pairs[i : i + CHUNK])) for i in range(0, len(pairs), CHUNK)]
         self.set_training_mode(training)
         return th.cat(parts).double().cpu().numpy()
+
+    @th.no_grad()
+    def evaluate_seen(self, quantity: str, observations: Any) -> np.ndarray:
+        """Values of one quantity for observations, (n, n_outputs) float64."""
+        net, training = self.net(quantity), self.training
+        on_device: Any = {k: v.to(self.device) for k, v in observations.items()} if isinstance(observations, dict) else None
+        self.set_training_mode(False)
+        values = net.values(self.encode(observations.to(self.device) if on_device is None else on_device))
+        self.set_training_mode(training)
+        return values.double().cpu().numpy()
 
     # ---------------------------------------------------------------- acting
 

@@ -2,7 +2,8 @@
 
 One network gives Q_h^m of (1) for every human, goal and own action in a (t, state) pair. Its targets come from the model, with
 the robots' worst case as the theory has it, so what is learned is what the planner solves, and the distance from it is the
-measure of success. As every pair teaches all goals at once, hindsight relabelling has nothing to add.
+measure of success. As every pair teaches all goals of all humans at once, by full expectations over successors, hindsight
+relabelling (which gives a sampled transition a goal that it reached) has nothing to add.
 """
 
 from collections.abc import Mapping
@@ -22,12 +23,11 @@ from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.config import COOLED
 from empo_sb3.empo.base import STARTS_INTERVAL, WorldLearner
-from empo_sb3.human_targets import HumanTargets
+from empo_sb3.human_targets import GrowingHumanTargets, HumanTargets, LearnedHumans, Q
 from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
 from empo_sb3.schedules import Constant, Piecewise
 from empo_sb3.schedules import Schedule as StepSchedule
 
-Q = "q_h_m"
 OFF_POLICY = {
     *("learning_starts", "train_freq", "gradient_steps", "stats_window_size", "tensorboard_log", "verbose", "seed", "device"),
 }
@@ -87,6 +87,7 @@ class HumanDQN(WorldLearner):
     :param env: an ``EMPO-*`` environment; how its humans act matters only for where they lead. ``human_policy="heuristic"`` or
         ``"uniform"`` keep it from solving what is to be learned
     :param belief: what humans expect of the robots: ``"worst_case"``, ``"best_case"`` or ``"uniform"``
+    :param world_model: ``"packed"``, ``"growing"`` or ``"auto"``, as for :class:`EMPO`
     :param learning_rate: factor on ``lr_q_h_m``, or a schedule of SB3's progress
     :param keywords: SB3's own arguments of an off-policy algorithm; numbers of ``Theory`` (they override the environment's)
         and of ``HumanTraining``
@@ -103,13 +104,14 @@ class HumanDQN(WorldLearner):
     not_saved: ClassVar[tuple[str, ...]] = (*WorldLearner.not_saved, "targets", "outlook")
     policy_class: type[EmpoPolicy]
     theory: Theory
-    targets: HumanTargets
+    targets: HumanTargets | GrowingHumanTargets
 
     def __init__(
         self,
         policy: str | type[EmpoPolicy],
         env: GymEnv | str | None,
         belief: str = "worst_case",
+        world_model: str = "auto",
         learning_rate: float | Schedule = 1.0,
         buffer_size: int = 100_000,
         batch_size: int = 64,
@@ -137,7 +139,7 @@ class HumanDQN(WorldLearner):
             support_multi_env=True,
             supported_action_spaces=(spaces.Discrete, spaces.MultiDiscrete),
         )
-        self.belief = belief
+        self.belief, self.world_model = belief, world_model
         self.theory = self.config = self.sizes = None  # type: ignore[assignment]
         self._begin()
         if _init_setup_model:
@@ -165,15 +167,19 @@ class HumanDQN(WorldLearner):
         if self.theory is None:
             self.theory = replace(env_theory, **self.theory_overrides)
         self.config = self.config or HumanTraining.for_policy(self.policy_class, self.training_overrides)
-        self.targets = HumanTargets(model, self.theory, self.belief)
+        kind = HumanTargets if self.grown is None else GrowingHumanTargets
+        self.targets = kind(model, self.theory, self.belief)
         self.live = self.targets.live
 
     def _attach_world(self) -> None:
         self._show_world(self.targets.model)
+        self.outlook: Any = {}
         self._refresh_after_load()
 
     def _refresh_after_load(self) -> None:
-        if self.env is not None:
+        if isinstance(self.targets, GrowingHumanTargets):
+            self.targets.renew(self.outlook, self.policy, [Q])
+        elif self.env is not None:
             self.outlook = self.targets.outlook(self.policy.evaluate(Q, self.live))
 
     def _sample_action(self, learning_starts: int, action_noise: Any = None, n_envs: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -208,16 +214,24 @@ class HumanDQN(WorldLearner):
         for name, loss in losses.items():
             self.logger.record(f"train/{name}_loss", loss)
 
-    def prior(self) -> HumanPrior:
-        """
-        What was learned, in the planner's own type.
+    def restore_run(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`run_state` gave."""
+        super().restore_run(state)
+        if isinstance(self.targets, GrowingHumanTargets):
+            self.targets.read(self.outlook, self.policy)
 
-        ``solve_robot`` takes it, and ``RobotEnv(human_policy=...)``, from which EMPO takes it.
+    def prior(self) -> HumanPrior | LearnedHumans:
+        """
+        What was learned, in the planner's own type; where the world is not packed, as a function that asks the network.
+
+        ``solve_robot`` takes the former, ``RobotEnv(human_policy=...)`` takes both, and EMPO takes them from there.
 
         :raises ValueError: without an environment
         """
         if self.env is None:
             raise ValueError("the prior lives on the world's states; load the model with env=env")
+        if isinstance(self.targets, GrowingHumanTargets):
+            return LearnedHumans(self.policy, self.grown, self.theory, self._observation_kind)
         return self.targets.as_prior(self.policy.evaluate(Q, self.live))
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:

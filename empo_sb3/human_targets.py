@@ -4,17 +4,45 @@ Q_h^m has one column for each human, goal and own action, in C order; its rows a
 Every pair teaches every goal of every human at once, so no goal has to be relabelled.
 """
 
-import itertools
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import numpy as np
+import torch as th
 
 from empo_gym import equations
+from empo_gym.growing import GrowingModel, goal_columns
 from empo_gym.model import TabularModel
 from empo_gym.solution import HumanPrior
 from empo_gym.theory import Theory
+from empo_sb3.base_policy import EmpoPolicy
+from empo_sb3.growing import CAPACITY, Copies, GrowingPairs
 from empo_sb3.targets import PairTargets
+
+Q = "q_h_m"
+
+
+def policy_and_value(
+    model: Any, theory: Theory, q_h_m: np.ndarray, achieved: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """
+    (2) and (3) for all humans; where a goal already holds, the human rests and expects nothing.
+
+    :param model: packed or growing: it says who the humans are and what they want
+    :param q_h_m: (n, columns)
+    :param achieved: (n, sum of goals) bool
+    :return: per human (n, goals, actions) and (n, goals)
+    """
+    answers, first = [], 0
+    for goals, human in zip(goal_columns(model.goal_sets), model.agents[model.n_robots :], strict=True):
+        holds = achieved[:, goals]
+        last = first + holds.shape[1] * human.n_actions
+        q = q_h_m[:, first:last].reshape(len(q_h_m), -1, human.n_actions)
+        pi_h = equations.human_policy(q, theory.beta_h, theory.nu_h)
+        pi_h = np.where(holds[..., None], np.array(human.resting_policy), pi_h)
+        answers.append((pi_h, np.where(holds, 0.0, equations.human_value(pi_h, q))))
+        first = last
+    return answers
 
 
 @dataclass(eq=False)
@@ -31,10 +59,6 @@ class HumanTargets(PairTargets):
     theory: Theory
     belief: str = "worst_case"
 
-    @cached_property
-    def _resting(self) -> list[np.ndarray]:
-        return [np.array(agent.resting_policy) for agent in self.model.agents[self.model.n_robots :]]
-
     def policy_and_value(self, q_h_m: np.ndarray, pairs: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """
         (2) and (3) for all humans; where a goal already holds, the human rests and expects nothing.
@@ -43,20 +67,7 @@ class HumanTargets(PairTargets):
         :param pairs: (n,) pair numbers
         :return: per human (n, goals, actions) and (n, goals)
         """
-        answers = []
-        for h, (goals, n_actions) in enumerate(zip(self.goal_slices, self._human_shape, strict=True)):
-            q = q_h_m[:, self.columns[h]].reshape(len(pairs), -1, n_actions)
-            achieved = self._achieved[pairs][:, goals]
-            pi_h = equations.human_policy(q, self.theory.beta_h, self.theory.nu_h)
-            pi_h = np.where(achieved[..., None], self._resting[h], pi_h)
-            answers.append((pi_h, np.where(achieved, 0.0, equations.human_value(pi_h, q))))
-        return answers
-
-    @cached_property
-    def columns(self) -> list[slice]:
-        """Where each human's columns lie."""
-        ends = np.cumsum([0, *(len(g) * n for g, n in zip(self.model.goal_sets, self._human_shape, strict=True))])
-        return [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
+        return policy_and_value(self.model, self.theory, q_h_m, self._achieved[pairs])
 
     def outlook(self, q_h_m: np.ndarray) -> np.ndarray:
         """
@@ -97,3 +108,62 @@ class HumanTargets(PairTargets):
             policies.append(pi_h.reshape(horizon, n_states, *pi.shape[1:]))
             values.append(v_h_m.reshape(horizon + 1, n_states, -1))
         return HumanPrior(self.model, self.theory, tuple(policies), tuple(values))
+
+
+class GrowingHumanTargets(GrowingPairs):
+    """
+    The targets of phase 1 on states as they are met.
+
+    :param model: the states met so far
+    :param theory: the numbers that define the answer
+    :param belief: what humans expect of the robots, as for ``solve_humans``
+    """
+
+    def __init__(self, model: GrowingModel, theory: Theory, belief: str = "worst_case") -> None:
+        super().__init__(model, theory)
+        self.belief = belief
+
+    def of_batch(self, pairs: np.ndarray, outlook: Copies) -> np.ndarray:
+        """
+        (1) for all humans, goals and own actions of a batch.
+
+        :param outlook: not read: the copy is known
+        :return: (batch, columns)
+        """
+        after, rows = self.ahead(pairs)
+        achieved = self.achieved(after)
+        answers = policy_and_value(self.model, self.theory, self._look(after, (Q,))[Q], achieved)
+        v_h_m = np.concatenate([value for _, value in answers], axis=1)
+        v_h_m[after // CAPACITY == self.horizon] = 0.0
+        expected = self._expected(pairs, rows, equations.attainment(achieved, v_h_m, self.theory.gamma_h))
+        humans = [equations.human_q(self.outcome(expected, h), self.belief) for h in range(self.model.n_humans)]
+        return np.concatenate([q.reshape(len(pairs), -1) for q in humans], axis=1)
+
+
+class LearnedHumans:
+    """
+    Phase 1 as a network says it, for ``RobotEnv(human_policy=...)``: there it is asked step by step, by EMPO in batches.
+
+    :param policy: with a network of Q_h^m
+    :param model: packed or growing, of the humans' world
+    :param theory: how sharply they choose
+    :param kinds: the observation kind that the network reads; for several, by key
+    """
+
+    def __init__(self, policy: EmpoPolicy, model: Any, theory: Theory, kinds: Any) -> None:
+        self._policy, self._model, self._theory, self._kinds = policy, model, theory, kinds
+
+    def policies(self, states: Any, t: np.ndarray, human: int) -> np.ndarray:
+        """(n, n_goals, n_actions) with which probability a human does what for each goal, in n states at n times."""
+        world, kinds = self._model.world, self._kinds
+        if isinstance(kinds, dict):
+            seen: Any = {key: th.as_tensor(np.asarray(world.observe(states, t=t, kind=kind))) for key, kind in kinds.items()}
+        else:
+            seen = th.as_tensor(np.asarray(world.observe(states, t=t, kind=kinds)))
+        q_h_m = self._policy.evaluate_seen(Q, seen)
+        achieved = [goals.achieved(world, states, h) for h, goals in enumerate(self._model.goal_sets)]
+        return policy_and_value(self._model, self._theory, q_h_m, np.concatenate(achieved, axis=1))[human][0]
+
+    def __call__(self, state: Any, t: int, human: int, goal: int, rng: np.random.Generator) -> np.ndarray:
+        """(n_actions,) probabilities with which a human acts."""
+        return self.policies([state], np.array([t]), human)[0, goal]

@@ -23,6 +23,7 @@ class TablePolicy(EmpoPolicy):
     The targets carry no noise, so a rate of 1 is right: an entry becomes its target, and never overshoots.
     """
 
+    reads_observations = False
     training_defaults: ClassVar[Mapping[str, Any]] = {
         **{f"lr_{q}": 1.0 for q in NEUTRAL if q != "pi_r"},
         **{f"{q}_target_update_interval": 25 for q in NEUTRAL if q != "pi_r"},
@@ -169,6 +170,9 @@ class NetworkPolicy(EmpoPolicy):
 
     def attach(self, observations: Any, live: np.ndarray) -> None:
         self._inputs = _mapped(observations, lambda seen: self._spread(seen, live))
+
+    def attach_source(self, source: Any) -> None:
+        self._inputs = source
 
     def _spread(self, observations: np.ndarray, live: np.ndarray) -> th.Tensor:
         shown = np.zeros((self.sizes.n_pairs, *observations.shape[1:]), dtype=np.float32)

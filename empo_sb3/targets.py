@@ -13,6 +13,7 @@ At the horizon V_h^e is 0 and V_r is ``terminal_v_r``; attainment on the last st
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -134,6 +135,23 @@ class ModelTargets(PairTargets):
         values["v_h_e"][end:] = 0.0
         values["v_r"][end:] = self.theory.terminal_v_r
         return values
+
+    def refresh(
+        self, values: Values, policy: Any, quantities: list[str], networks: tuple[str, ...], beta_r: float
+    ) -> np.ndarray:
+        """
+        Evaluate the networks of some quantities on all pairs, once, as the copies that targets read until the next refresh.
+
+        :param values: the copies, changed in place
+        :param policy: whose ``evaluate`` gives them
+        :param networks: all quantities that have a network
+        :return: :meth:`outlook`
+        """
+        live = self.live
+        for q in quantities:
+            values[q][live] = policy.evaluate(q, live).reshape(values[q][live].shape)
+        self.complete(values, networks, beta_r)
+        return self.outlook(values)
 
     def complete(self, values: Values, networks: tuple[str, ...], beta_r: float) -> None:
         """

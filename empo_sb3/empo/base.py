@@ -18,16 +18,21 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 
+from empo_gym.growing import GrowingModel
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.empo.checkpoint import read_checkpoint, restore_env, restore_random, write_checkpoint
 from empo_sb3.empo.storage import reading, replacing
+from empo_sb3.growing import CAPACITY, MetPairs, Seen
 from empo_sb3.networks import WorldSizes
 from empo_sb3.uncertainty import VisitCounts
 
 Self = TypeVar("Self", bound="WorldLearner")
 STARTS_INTERVAL = 50
 STARTS_POWER = 4
+N_STARTS = 256
+"""How many of the known pairs are told to the environments of a growing world at a time."""
+WORLD_MODELS = ("auto", "packed", "growing")
 
 
 class WorldLearner(OffPolicyAlgorithm):
@@ -38,18 +43,26 @@ class WorldLearner(OffPolicyAlgorithm):
     """
 
     policy: EmpoPolicy
+    policy_class: type[EmpoPolicy]
     replay_buffer: PairReplayBuffer
     sizes: WorldSizes
-    visits: VisitCounts
+    visits: VisitCounts | MetPairs
     config: Any
+    targets: Any
     live: np.ndarray
-    """(n_live,) numbers of the pairs in which episodes may begin."""
-    run_parts: ClassVar[tuple[str, ...]] = ("replay_buffer", "visits", "_start_weights")
+    """(n_live,) numbers of the known pairs in which somebody acts: all, or those visited in a world that is not packed."""
+    world_model: str = "auto"
+    """``"packed"``, ``"growing"``, or ``"auto"``: growing where the environment does not pack its world."""
+    run_parts: ClassVar[tuple[str, ...]] = (
+        *("met_states", "replay_buffer", "visits", "live", "_start_pairs", "_start_weights"),
+    )
     """What a run is beside the saved model and the environments."""
     not_saved: ClassVar[tuple[str, ...]] = (
         "live",
         "visits",
+        "grown",
         "_pairs",
+        "_start_pairs",
         "_start_weights",
         "_mid_step",
         "_resumed",
@@ -57,6 +70,8 @@ class WorldLearner(OffPolicyAlgorithm):
     )
 
     def _begin(self) -> None:
+        self.grown: GrowingModel | None = None
+        self._start_pairs = np.zeros(0, dtype=np.int64)
         self._start_weights: np.ndarray | None = None
         self._mid_step = False
         self._resumed: dict[str, Any] | None = None
@@ -72,27 +87,61 @@ class WorldLearner(OffPolicyAlgorithm):
 
     def _take_model(self, env: VecEnv) -> tuple[Any, Any]:
         """
-        The environment's packed model, whose sizes are the networks', and its theory.
+        The environment's model, packed or growing, whose sizes are the networks', and its theory.
 
         :raises ValueError: for an environment without, and for another world than the networks were made for
         """
         name = type(self).__name__
         try:
-            model, theory = env.get_attr("model")[0], env.get_attr("theory")[0]
+            theory = env.get_attr("theory")[0]
+            model = env.get_attr("model")[0] if self._packs(env) else self._growing_model(env)
         except AttributeError as e:
             raise ValueError(f"{name} needs an environment over a world model (EMPO-Grid-v0 or another RobotEnv)") from e
         sizes = WorldSizes.of(model)
+        if self.grown is not None:
+            sizes = replace(sizes, n_states=CAPACITY)
         if self.sizes is not None and sizes != self.sizes:
             raise ValueError(f"this {name} was made for a world with {self.sizes}; the environment's has {sizes}")
         self.sizes = sizes
         self._observation_kind = observation_kind(model.world, self.observation_space)
         return model, theory
 
+    def _packs(self, env: VecEnv) -> bool:
+        if self.world_model not in WORLD_MODELS:
+            raise ValueError(f"world_model must be one of {', '.join(WORLD_MODELS)}, not {self.world_model!r}")
+        return self.world_model == "packed" or (self.world_model == "auto" and all(env.get_attr("is_packed")))
+
+    def _growing_model(self, env: VecEnv) -> GrowingModel:
+        """The states met so far of the environment's world, which go on growing where it is given again."""
+        if not self.policy_class.reads_observations:
+            raise ValueError(
+                f"{self.policy_class.__name__} needs all states of the world; where they are too many, take MlpPolicy"
+            )
+        world = env.get_attr("world")[0]
+        if self.grown is None or self.grown.world != world:
+            self.grown = GrowingModel(world)
+        return self.grown
+
+    @property
+    def met_states(self) -> Any:
+        """The states of a growing world met so far, in the order of their numbers; None where the world is packed."""
+        return None if self.grown is None else self.grown.states
+
+    @met_states.setter
+    def met_states(self, states: Any) -> None:
+        if self.grown is not None:
+            self.grown.add(states)
+
     def _show_world(self, model: Any) -> Any:
         """Show the policy all live pairs, none of them visited yet; returns what is seen of them."""
+        kinds = self._observation_kind
+        if self.grown is not None:
+            several = {key: Seen(self.grown, kind) for key, kind in kinds.items()} if isinstance(kinds, dict) else None
+            self.policy.attach_source(several or Seen(self.grown, kinds))
+            self.visits = MetPairs()
+            return None
         t, s = np.divmod(self.live, model.n_states)
         states = model.states[s] if isinstance(model.states, np.ndarray) else [model.states[i] for i in s]
-        kinds = self._observation_kind
         if isinstance(kinds, dict):
             seen: Any = {key: model.world.observe(states, t=t, kind=kind) for key, kind in kinds.items()}
         else:
@@ -139,7 +188,7 @@ class WorldLearner(OffPolicyAlgorithm):
         self._set_humans()
         result = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         self.config = replace(self.config, total_steps=self._n_updates + self._coming_updates())
-        self._pairs = self._pair_numbers(self._envs.get_attr("t"), self._envs.get_attr("state_id"))
+        self._pairs = self._present_pairs()
         if random_numbers:
             restore_random(random_numbers)
         return result
@@ -157,14 +206,30 @@ class WorldLearner(OffPolicyAlgorithm):
     def _pair_numbers(self, times: Iterable[int], states: Iterable[int]) -> np.ndarray:
         return np.array([t * self.sizes.n_states + s for t, s in zip(times, states, strict=True)], dtype=np.int64)
 
+    def _present_pairs(self) -> np.ndarray:
+        """Where the environments are."""
+        envs, grown = self._envs, self.grown
+        numbers = envs.get_attr("state_id") if grown is None else grown.add(envs.get_attr("state"))
+        return self._pair_numbers(envs.get_attr("t"), numbers)
+
     def _prefer_rare_starts(self) -> None:
         """Let exploring starts be more probable in pairs with fewer visits."""
-        self._start_weights = self.visits(self.live) ** STARTS_POWER
+        if isinstance(self.visits, MetPairs) and len(self.visits.pairs):
+            self.live = self.visits.pairs.copy()
+        weights = self.visits(self.live) ** STARTS_POWER
+        self._start_pairs, self._start_weights = self.live, weights
+        if self.grown is not None:
+            chosen = np.random.choice(len(self.live), size=min(N_STARTS, len(self.live)), p=weights / weights.sum())
+            self._start_pairs, self._start_weights = self.live[chosen], np.ones(len(chosen))
 
     def _draw_pairs(self, batch_size: int) -> np.ndarray:
         """A batch from replay, and for a share of it from everywhere."""
         n_anywhere = round(self.config.exploring_pairs * batch_size)
         anywhere = self.live[np.random.randint(len(self.live), size=n_anywhere)]
+        if self.grown is not None:
+            # Known pairs are those visited; what is one step beside them must be known as well
+            beside = n_anywhere // 2
+            anywhere[:beside] = self.targets.beyond(anywhere[:beside])
         return np.concatenate([self.replay_buffer.sample_pairs(batch_size - n_anywhere), anywhere])
 
     def _set_humans(self) -> None:
@@ -185,8 +250,9 @@ class WorldLearner(OffPolicyAlgorithm):
 
     def _set_starts(self, share: float) -> None:
         """Let a share of the episodes begin in any reachable pair."""
-        t, s = np.divmod(self.live, self.sizes.n_states)
-        self._envs.env_method("set_starts", s, t, share, self._start_weights)
+        t, s = np.divmod(self._start_pairs, self.sizes.n_states)
+        states = s if self.grown is None else self.grown.states_of(s)
+        self._envs.env_method("set_starts", states, t, share, self._start_weights)
 
     def _move_starts(self) -> None:
         """Look again where visits are rare."""
@@ -211,6 +277,9 @@ class WorldLearner(OffPolicyAlgorithm):
         replay_buffer.add_pairs(self._pairs)
         self.visits.update(self._pairs)
         self._last_obs = self._last_original_obs = new_obs
+        if self.grown is not None:
+            self._pairs = self._present_pairs()
+            return
         begun = self._envs.unwrapped.reset_infos
         now = [begun[i] if done else infos[i] for i, done in enumerate(dones)]
         self._pairs = self._pair_numbers([info["t"] for info in now], [info["state_id"] for info in now])

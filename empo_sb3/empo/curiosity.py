@@ -7,10 +7,14 @@ The model says where each joint robot action leads, so novelty is asked of the s
 Novelty is the rarity of visits, or the error of random network distillation. It changes where is learned, never what.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
+from empo_sb3.growing import MetPairs
 from empo_sb3.targets import ModelTargets
-from empo_sb3.uncertainty import RND, VisitCounts
+from empo_sb3.uncertainty import RND
 
 
 class Curiosity:
@@ -25,11 +29,12 @@ class Curiosity:
         self.bonus, self.rnd = bonus, rnd
         self.novelty = np.zeros(0)
 
-    def refresh(self, targets: ModelTargets, visits: VisitCounts, seen: np.ndarray) -> None:
+    def refresh(self, targets: Any, visits: Any, seen: Any) -> None:
         """
         Judge all pairs anew.
 
-        :param visits: of pairs
+        :param targets: of a packed world
+        :param visits: counts of pairs
         :param seen: (n_live, n) what is seen of the live pairs
         """
         model = targets.model
@@ -53,6 +58,31 @@ class Curiosity:
         :param pairs: (n,) where the robots are
         :return: (n, n_a_r) probabilities
         """
-        novelty = targets.robot_outlook(pairs, self.novelty)
+        return self._tilted(pi_r, targets.robot_outlook(pairs, self.novelty))
+
+    def _tilted(self, pi_r: np.ndarray, novelty: np.ndarray) -> np.ndarray:
         tilted = pi_r * np.exp(self.bonus * novelty / np.maximum(novelty.max(axis=1, keepdims=True), 1e-300))
         return tilted / tilted.sum(axis=1, keepdims=True)
+
+
+class GrowingCuriosity(Curiosity):
+    """The same in a world that is not packed: novelty is asked of successors when it is needed."""
+
+    def refresh(self, targets: Any, visits: MetPairs, seen: Callable[[np.ndarray], np.ndarray]) -> None:
+        """
+        Know whom to ask from now on.
+
+        :param visits: of pairs
+        :param seen: from pair numbers (n,) to what is seen of them (n, n)
+        """
+        self._visits, self._seen = visits, seen
+
+    def tilt(self, pi_r: np.ndarray, targets: Any, pairs: np.ndarray) -> np.ndarray:
+        """As the base class."""
+        rnd = self.rnd
+        novel = self._visits if rnd is None else lambda after: rnd(self._seen(after))
+        return self._tilted(pi_r, targets.robot_outlook(pairs, novel))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without whom to ask, which :meth:`refresh` says again."""
+        return {name: value for name, value in vars(self).items() if name not in ("_visits", "_seen")}

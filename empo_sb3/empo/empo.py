@@ -28,9 +28,10 @@ from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.config import TrainingConfig, split_keywords
 from empo_sb3.empo.base import STARTS_INTERVAL, WorldLearner
-from empo_sb3.empo.curiosity import Curiosity
+from empo_sb3.empo.curiosity import Curiosity, GrowingCuriosity
 from empo_sb3.empo.progress import StageProgressBar
 from empo_sb3.empo.report import report_stage, report_training
+from empo_sb3.growing import GrowingTargets
 from empo_sb3.networks import WorldSizes
 from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
 from empo_sb3.sampled_targets import SampledTargets, draw
@@ -69,6 +70,9 @@ class EMPO(WorldLearner):
     :param verbose: 0 silent, 1 stage transitions and SB3's messages
     :param seed: seed of all random numbers
     :param device: where the networks live
+    :param world_model: ``"packed"`` (all states are known, targets read tables of them), ``"growing"`` (states are numbered as
+        they are met, and networks are asked about successors), or ``"auto"``: growing where the environment does not pack its
+        world, which it does up to 50,000 states
     :param keywords: numbers of ``Theory`` (they override the environment's) and of ``TrainingConfig``
     :raises ValueError: for unknown keywords, and for environments that are not EMPO's
     """
@@ -99,8 +103,8 @@ class EMPO(WorldLearner):
     sizes: WorldSizes
     curiosity: Curiosity | None
     """What tilts the robots towards the unknown, if anything."""
-    targets: ModelTargets
-    """The world, phase 1 and the equations; only with an environment."""
+    targets: Any
+    """The world, phase 1 and the equations (``ModelTargets`` or ``GrowingTargets``); only with an environment."""
 
     def __init__(
         self,
@@ -120,6 +124,7 @@ class EMPO(WorldLearner):
         verbose: int = 0,
         seed: int | None = None,
         device: th.device | str = "auto",
+        world_model: str = "auto",
         _init_setup_model: bool = True,
         **keywords: Any,
     ) -> None:
@@ -150,6 +155,7 @@ class EMPO(WorldLearner):
         # Known when an environment is seen, or from a file
         self.theory = self.config = self.sizes = None  # type: ignore[assignment]
         self.stage: Stage | None = None
+        self.world_model = world_model
         self._begin()
         if _init_setup_model:
             self._setup_model()
@@ -197,14 +203,34 @@ class EMPO(WorldLearner):
             self.theory = replace(env_theory, **self.theory_overrides)
         differing = [n for n in HUMAN_NAMES if getattr(self.theory, n) != getattr(env_theory, n)]
         names = set(env.get_attr("human_policy_name"))
+        if self.grown is not None:
+            self._adopt_growing(env, model, differing)
+            return
         if differing or names != {"boltzmann"}:
             what = f"a different {', '.join(differing)}" if differing else f"the policy {', '.join(sorted(names))}"
             warnings.warn(f"the environment's humans act with {what} than EMPO's theory expects of them", stacklevel=2)
-        training = {**self.policy_class.training_defaults, **self.training_overrides, "beta_r": self.theory.beta_r}
-        self.config = self.config or TrainingConfig(**training)
+        self._configure()
         kind = ModelTargets if self.config.use_model_based_targets else SampledTargets
         prior = env.get_attr("prior")[0] if names == {"boltzmann"} and not differing else solved(model, self.theory)
         self.targets = kind(model, prior, self.theory)
+        self.live = self.targets.live
+
+    def _configure(self) -> None:
+        training = {**self.policy_class.training_defaults, **self.training_overrides, "beta_r": self.theory.beta_r}
+        self.config = self.config or TrainingConfig(**training)
+
+    def _adopt_growing(self, env: VecEnv, model: Any, differing: list[str]) -> None:
+        """Take the humans as they act in the environment: nobody can plan for them in all states of its world."""
+        if differing:
+            raise ValueError(
+                f"where the world is not packed, give {', '.join(differing)} to the environment: theory=dict(...)"
+            )
+        self._configure()
+        if not self.config.use_model_based_targets:
+            raise ValueError(
+                "use_model_based_targets=False draws from packed rows; where the world is not packed, leave it out"
+            )
+        self.targets = GrowingTargets(model, env.get_attr("humans")[0], self.theory)
         self.live = self.targets.live
 
     def _attach_world(self) -> None:
@@ -215,8 +241,9 @@ class EMPO(WorldLearner):
         self.curiosity = None
         if self.config.curiosity_bonus:
             rnd = RND(lr=1e-3, seed=self.seed or 0) if self.config.use_rnd else None
-            self.curiosity = Curiosity(self.config.curiosity_bonus, rnd)
-            self._seen = as_tensor(seen).flatten(1).numpy()
+            kind = Curiosity if self.grown is None else GrowingCuriosity
+            self.curiosity = kind(self.config.curiosity_bonus, rnd)
+            self._seen: Any = self._look_at if seen is None else as_tensor(seen).flatten(1).numpy()
             self.curiosity.refresh(self.targets, self.visits, self._seen)
         self._refresh_targets(self.config.networks)
 
@@ -297,8 +324,15 @@ class EMPO(WorldLearner):
         """See anew which pairs are little known."""
         self._move_starts()
         if self.curiosity is not None:
-            self.curiosity.learn(self._seen[np.searchsorted(self.live, self.replay_buffer.sample_pairs(CURIOUS_BATCH))])
+            drawn = self.replay_buffer.sample_pairs(CURIOUS_BATCH)
+            self.curiosity.learn(
+                self._look_at(drawn) if self.grown is not None else self._seen[np.searchsorted(self.live, drawn)]
+            )
             self.curiosity.refresh(self.targets, self.visits, self._seen)
+
+    def _look_at(self, pairs: np.ndarray) -> np.ndarray:
+        """What is seen of pairs, (n, n_numbers)."""
+        return self.policy.inputs_of(pairs).flatten(1).cpu().numpy()
 
     def _watch(self, pairs: np.ndarray, targets: Values) -> None:
         """Log what the last update saw, and how much of its losses no network could avoid."""
@@ -341,15 +375,12 @@ class EMPO(WorldLearner):
         return stored
 
     def _refresh_targets(self, quantities: Iterable[str]) -> None:
-        """Evaluate networks on all pairs, once, as the copies that targets read until the next refresh."""
+        """Let targets see the present networks of some quantities, until the next refresh."""
         quantities = list(quantities)
         if not quantities:
             return
-        live = self.targets.live
-        for q in quantities:
-            self.values[q][live] = self.policy.evaluate(q, live).reshape(self.values[q][live].shape)
-        self.targets.complete(self.values, self.config.networks, float(self.policy.beta_r))
-        self.outlook = self.targets.outlook(self.values)
+        networks, beta_r = self.config.networks, float(self.policy.beta_r)
+        self.outlook = self.targets.refresh(self.values, self.policy, quantities, networks, beta_r)
         self._forget_targets()
 
     # ---------------------------------------------------------------- what was learned
@@ -360,16 +391,22 @@ class EMPO(WorldLearner):
 
         The policy is that of the present beta_r. Quantities without a network follow from the others by their equations.
 
-        :raises ValueError: without an environment
+        :raises ValueError: without an environment, and where its world has too many states to be packed
         """
         if self.env is None:
             raise ValueError("the solution lives on the world's states; load the model with env=env")
-        values = self.targets.initial_values()
-        live = self.targets.live
+        targets, pairs = self.targets, self.targets.live
+        if self.grown is not None:
+            if not self.env.get_attr("is_packed")[0]:
+                raise ValueError("this world has too many states for a solution in all of them; ask predict where you are")
+            model, prior = self.env.get_attr("model")[0], self.env.get_attr("prior")[0]
+            targets = ModelTargets(model, prior, self.theory)
+            pairs = self.targets.pairs_of(model, targets.live)
+        values = targets.initial_values()
         for q in self.config.networks:
-            values[q][live] = self.policy.evaluate(q, live).reshape(values[q][live].shape)
-        self.targets.complete(values, self.config.networks, self.config.get_effective_beta_r(self._n_updates))
-        return replace(self.targets.as_solution(values), theory=self.theory)
+            values[q][targets.live] = self.policy.evaluate(q, pairs).reshape(values[q][targets.live].shape)
+        targets.complete(values, self.config.networks, self.config.get_effective_beta_r(self._n_updates))
+        return replace(targets.as_solution(values), theory=self.theory)
 
     # ---------------------------------------------------------------- saving
 
@@ -380,5 +417,10 @@ class EMPO(WorldLearner):
     def restore_run(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`run_state` gave."""
         super().restore_run(state)
-        self.outlook = self.targets.outlook(self.values)
-        self._forget_targets()
+        if self.grown is None:
+            self.outlook = self.targets.outlook(self.values)
+            self._forget_targets()
+            return
+        self.targets.read(self.values, self.policy)
+        if self.curiosity is not None:
+            self.curiosity.refresh(self.targets, self.visits, self._seen)
