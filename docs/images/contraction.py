@@ -43,7 +43,7 @@ def main() -> None:
     figure = Figure(figsize=(8.0, 3.6), layout="constrained")
     axes = figure.subplots()
     axes.set_facecolor("0.85")
-    shown = axes.imshow(factors, cmap="RdBu_r", vmin=0.5, vmax=1.5, origin="lower", aspect="auto")
+    shown = axes.imshow(factors, cmap="RdBu_r", vmin=0.7, vmax=1.3, origin="lower", aspect="auto")
     for i, row in enumerate(found):
         for j, (factor, mark) in enumerate(row):
             text = mark if np.isnan(factor) else f"{factor:.2f}" + (f"\n{mark} solutions" if mark else "")
