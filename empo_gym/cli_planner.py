@@ -16,7 +16,7 @@ from empo_gym.model import TabularModel
 from empo_gym.plots import save_figure
 from empo_gym.plots_planner import goal_ability_map, sensitivity
 from empo_gym.solution import EmpoSolution
-from empo_gym.sweep import Sweep, parse_grid, run
+from empo_gym.sweep import Sweep, failures, parse_grid, run
 
 _MAX_WORK = 10_000_000
 
@@ -68,3 +68,8 @@ def sweep(arguments: argparse.Namespace) -> None:
         print(f"\n{path} holds what was solved of the {n_all} rows; the same command goes on from there", file=sys.stderr)
         raise
     print(f"wrote {path}: {n_all} rows" + (f", {n_all - n_new} of them were there already" if n_new < n_all else ""))
+    failed = failures(task, path)
+    if failed:
+        raise ValueError(
+            f"{len(failed)} of the {n_all} combinations have no solution; {path} says why, the first: {failed[0]['error']}"
+        )

@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.convergence import NotConverged
+from empo_gym.memory import NotEnoughMemory
 from empo_gym.model import TabularModel
 from empo_gym.planning import mode_of, solve_humans, solve_robot
 from empo_gym.solution import EmpoSolution, HumanPrior
@@ -37,11 +39,13 @@ Key = tuple[str, ...]
 def parse_grid(words: Sequence[str]) -> dict[str, list[float]]:
     """Read ``["beta_r=1,5,20", "zeta=1,2"]``.
 
-    :raises ValueError: for a word of another form, an unknown parameter or a value outside its range
+    :raises ValueError: for a word of another form, an unknown or repeated parameter, or a value outside its range
     """
     grid: dict[str, list[float]] = {}
     for word in words:
         name, equals, values = word.partition("=")
+        if name in grid:
+            raise ValueError(f"The grid names {name} twice; give all its values in one word, {name}=VALUE,VALUE,...")
         try:
             grid[name] = [float(value) for value in values.split(",")]
         except ValueError:
@@ -98,6 +102,7 @@ class Sweep:
             "residual",
             "n_other_solutions",
             "attained",
+            "error",
         ]
 
     def key(self, theory: Theory, seed: int | None) -> Key:
@@ -129,9 +134,16 @@ class Sweep:
         about = solution.convergence
         numbers: list[Any] = [solution.v_r[0, 0], solution.u_r[0, 0], x_h.mean(), gini(x_h), *x_h, *solution.pi_r[0, 0]]
         numbers += [solution.n_floored, about.residual if about else "", len(about.others) if about else ""]
-        numbers.append("" if seed is None else self._attained(solution, seed))
+        numbers += ["" if seed is None else self._attained(solution, seed), ""]
         words = [*self.key(theory, seed), *(repr(float(n)) if isinstance(n, float) else str(n) for n in numbers)]
         return dict(zip(self.columns(), words, strict=True))
+
+    def failure(self, theory: Theory, seed: int | None, error: ValueError) -> Row:
+        """Say why a combination has no solution, and by how much a search missed it."""
+        key = self.key(theory, seed)
+        row = dict.fromkeys(self.columns(), "") | dict(zip(self.columns(), key, strict=False))
+        residual = repr(float(error.residuals[-1])) if isinstance(error, NotConverged) else ""
+        return row | {"residual": residual, "error": " ".join(str(error).split())}
 
     def _attained(self, solution: EmpoSolution, seed: int) -> float:
         return float(attained(solution, self.episodes, self._n_steps, np.random.default_rng(seed)).mean())
@@ -206,25 +218,35 @@ class _Worker:
 
     @classmethod
     def solve(cls, task: tuple[Theory, int | None]) -> Row:
-        """Solve one combination."""
+        """Solve one combination, or tell why that cannot be."""
         sweep, (theory, seed) = cls.sweep, task
         assert sweep is not None
+        try:
+            return sweep.row(theory, seed, cls._solution(sweep, theory))
+        except NotEnoughMemory:  # says nothing about the combination
+            raise
+        except ValueError as error:
+            return sweep.failure(theory, seed, error)
+
+    @classmethod
+    def _solution(cls, sweep: Sweep, theory: Theory) -> EmpoSolution:
         key = tuple(repr(getattr(theory, name)) for name in HUMAN_PARAMETERS)
         if cls.last is None or cls.last[0] != key:
             cls.last = key, solve_humans(sweep.model, theory, belief=sweep.belief, mode=sweep.mode, keep="policy")
         if cls.last_solution is None or cls.last_solution.theory != theory:
             cls.last_solution = sweep.solve(theory, replace(cls.last[1], theory=theory))
-        return sweep.row(theory, seed, cls.last_solution)
+        return cls.last_solution
 
 
 def run(sweep: Sweep, path: Path, processes: int = 1, progress: Callable[[int, int], None] | None = None) -> int:
-    """Solve what the file does not hold yet.
+    """Solve what the file does not hold yet; a combination without solution has a row that tells why.
 
     :param path: a CSV file; it is made, or goes on
     :param processes: how many to use; with 1 everything happens in this one
     :param progress: called with (rows done, rows in all) after each row
-    :return: number of rows that were solved now
+    :return: number of rows that were written now
     :raises ValueError: if the file holds something else
+    :raises NotEnoughMemory: if a solution would not fit
     """
     done = _resume(path, sweep)
     tasks = sweep.tasks()
@@ -239,6 +261,14 @@ def run(sweep: Sweep, path: Path, processes: int = 1, progress: Callable[[int, i
             if progress is not None:
                 progress(n, len(tasks))
     return len(missing)
+
+
+def failures(sweep: Sweep, path: Path) -> list[Row]:
+    """Return the rows of a sweep's combinations that have no solution."""
+    keys, columns = {sweep.key(*task) for task in sweep.tasks()}, sweep.columns()
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    return [row for row in rows if row["error"] and tuple(row[name] for name in columns[: len(next(iter(keys)))]) in keys]
 
 
 def _solved(sweep: Sweep, tasks: list[tuple[Theory, int | None]], processes: int) -> Iterator[Row]:

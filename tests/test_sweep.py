@@ -13,7 +13,9 @@ import pytest
 
 from empo_gym import ChainWorld, TabularModel, Theory, solve_humans, solve_robot
 from empo_gym import sweep as sweeps
-from empo_gym.sweep import Sweep, attained, gini, parse_grid, run
+from empo_gym.convergence import NotConverged
+from empo_gym.memory import NotEnoughMemory
+from empo_gym.sweep import Sweep, attained, failures, gini, parse_grid, run
 
 CHAIN = ChainWorld(length=4, horizon=3, slip=0.25, gates=(2,), starts=(0, 3))
 GRID = {"beta_r": [1.0, 5.0], "beta_h": [2.0, float("inf")], "zeta": [1.0, 2.0]}
@@ -143,6 +145,40 @@ def test_worlds_without_horizon_report_their_residual(tmp_path):
     assert all(float(row["residual"]) <= 1e-10 and row["n_other_solutions"] == "0" for row in read(path))
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_combinations_without_solution_say_why_and_the_others_are_solved(tmp_path, processes):
+    path = tmp_path / "sweep.csv"
+    model = TabularModel.pack(ChainWorld(length=4, horizon=None, slip=0.25, gates=(2,), starts=(0,)))
+    grid = {"beta_r": [0.0, 2.0], "gamma_h": [1.0, 0.9], "gamma_r": [0.9, 1.0]}
+    sweep = Sweep(model, Theory(), grid, seeds=(3, 4), episodes=10, steps=5)
+    assert [run(sweep, path, processes), run(sweep, path, processes)] == [16, 0]
+    for row in read(path):
+        solvable = row["gamma_h"] == row["gamma_r"] == "0.9"
+        culprit = "gamma_h" if row["gamma_h"] == "1.0" else "gamma_r"
+        assert row["error"] == "" if solvable else f"needs {culprit} below 1" in row["error"]
+        assert (row["v_r"] != "") == (row["attained"] != "") == solvable
+    assert len(failures(sweep, path)) == 12
+    assert failures(replace(sweep, grid=grid | {"gamma_h": [0.9], "gamma_r": [0.9]}), path) == []
+
+
+def test_a_search_that_failed_tells_its_residual(tmp_path, monkeypatch):
+    def fail(*args, **settings):
+        raise NotConverged("no fixed point", np.array([1.0, 0.25]))
+
+    monkeypatch.setattr(sweeps, "solve_robot", fail)
+    model = TabularModel.pack(ChainWorld(length=4, horizon=None, starts=(0,)))
+    run(Sweep(model, Theory(gamma_h=0.9, gamma_r=0.9), {}), tmp_path / "sweep.csv")
+    (row,) = read(tmp_path / "sweep.csv")
+    assert (row["residual"], row["error"], row["v_r"]) == ("0.25", "no fixed point", "")
+
+
+def test_a_lack_of_memory_is_no_answer(tmp_path, model, monkeypatch):
+    monkeypatch.setattr("empo_gym.memory.available_memory", lambda: 10.0)
+    with pytest.raises(NotEnoughMemory):
+        run(Sweep(model, Theory(), GRID), tmp_path / "sweep.csv")
+    assert read(tmp_path / "sweep.csv") == []
+
+
 def test_inequality_is_zero_among_equals_and_grows_with_the_difference():
     assert gini(np.array([0.3, 0.3, 0.3])) == 0.0 and gini(np.array([0.4])) == 0.0
     assert gini(np.array([1.0, 0.0])) == 0.5 > gini(np.array([0.9, 0.1])) > 0.0
@@ -150,6 +186,11 @@ def test_inequality_is_zero_among_equals_and_grows_with_the_difference():
 
 def test_a_grid_is_read_from_words():
     assert parse_grid(["beta_r=1,5,inf", "zeta=2"]) == {"beta_r": [1.0, 5.0, float("inf")], "zeta": [2.0]}
+
+
+def test_a_parameter_named_twice_is_refused():
+    with pytest.raises(ValueError, match="names beta_r twice"):
+        parse_grid(["beta_r=1", "zeta=2", "beta_r=2"])
 
 
 @pytest.mark.parametrize(
