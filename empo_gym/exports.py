@@ -58,12 +58,14 @@ def to_prism(model: TabularModel, path: str | Path, rewards: NDArray[Any] | None
     :param rewards: (n_states,) a number per state, for example ``solution.u_r[0]``
     :param dialect: ``"prism"`` or ``"storm"``: the same content under the headers that each of the two asks for
     :return: what was written
-    :raises ValueError: for an unknown dialect or rewards that do not fit
+    :raises ValueError: for an unknown dialect, or rewards that do not fit or are no numbers
     """
     if dialect not in DIALECTS:
         raise ValueError(f"dialect must be 'prism' or 'storm', not {dialect!r}.")
     if rewards is not None and np.shape(rewards) != (model.n_states,):
         raise ValueError(f"rewards must hold one number per state, ({model.n_states},), not {np.shape(rewards)}.")
+    if rewards is not None and not np.isfinite(np.asarray(rewards, dtype=np.float64)).all():
+        raise ValueError("rewards must be finite numbers: model checkers know no others.")
     files = [(".tra", _transitions(model, dialect)), (".lab", _labels(model, dialect))]
     if rewards is not None:
         files.append((".srew", _rewards(np.asarray(rewards, dtype=np.float64), dialect)))

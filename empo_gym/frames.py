@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 QUANTITIES = ("v_r", "u_r", "x_h", "v_h_e", "q_r", "pi_r")
 
 
-def to_frame(solution: EmpoSolution, quantities: Sequence[str] = QUANTITIES) -> Any:
+def to_frame(solution: EmpoSolution, quantities: Sequence[str] | str = QUANTITIES) -> Any:
     """Return the table.
 
-    :param solution: layers that were not kept are left out
+    :param solution: of what was not kept at a time (``keep="policy"``), the entries are NaN
     :param quantities: which, of ``QUANTITIES``; per human, goal or joint action a column ``x_h.NAME``, ``v_h_e.NAME.GOAL``,
         ``q_r.ACTION``, ``pi_r.ACTION``
     :return: a ``pandas.DataFrame`` with the columns ``t``, ``s`` (number of the state) and ``state`` besides
@@ -28,6 +28,8 @@ def to_frame(solution: EmpoSolution, quantities: Sequence[str] = QUANTITIES) -> 
         import pandas
     except ImportError:
         raise ImportError("to_frame makes a pandas table: install pandas, for example with pip install pandas.") from None
+    if isinstance(quantities, str):
+        quantities = (quantities,)
     for name in quantities:
         if name not in QUANTITIES:
             raise ValueError(f"There is no quantity {name!r}; there are {', '.join(QUANTITIES)}.")
@@ -36,13 +38,21 @@ def to_frame(solution: EmpoSolution, quantities: Sequence[str] = QUANTITIES) -> 
     if "v_h_e" in quantities:
         arrays |= {f"v_h_e.{h}": v for h, v in enumerate(solution.v_h_e)}
     acting = np.ones((1, model.n_states), bool) if solution.mode == "stationary" else model.reachable_pairs()[:-1]
-    n = min([len(acting), *(len(array) for array in arrays.values())])
+    n = min(len(acting), max((len(array) for array in arrays.values()), default=len(acting)))
     t, s = np.nonzero(acting[:n])
     columns: dict[str, Any] = {"t": t, "s": s, "state": [model.state(int(number)) for number in s]}
     for name, array in arrays.items():
-        values = np.asarray(array[:n] if isinstance(array, np.ndarray) else np.stack([array[k] for k in range(n)]))[t, s]
-        columns |= _columns(solution, name, values)
+        columns |= _columns(solution, name, _entries(array, t, s))
     return pandas.DataFrame(columns)
+
+
+def _entries(array: Any, t: Any, s: Any) -> Any:
+    """Return the entries (len(t), ...) at the times ``t``, which ascend, and states ``s``; NaN beyond the layers there are."""
+    values = np.full((len(t), *array.shape[2:]), np.nan)
+    ends = np.searchsorted(t, np.arange(len(array) + 1))
+    for layer, (begin, end) in enumerate(pairwise(ends)):
+        values[begin:end] = array[layer][s[begin:end]]
+    return values
 
 
 def _columns(solution: EmpoSolution, name: str, values: Any) -> dict[str, Any]:

@@ -142,7 +142,7 @@ class EmpoSolution:
                 return np.argsort(back).astype(np.int32)  # this model knows its states by their printed form only
         raise ValueError("The two solutions are of different worlds: their states, actions, goals or horizons differ.")
 
-    def to_frame(self, quantities: Sequence[str] | None = None) -> Any:
+    def to_frame(self, quantities: Sequence[str] | str | None = None) -> Any:
         """Return a ``pandas.DataFrame`` with a row per (t, state): see :func:`empo_gym.frames.to_frame`.
 
         :raises ImportError: without pandas, naming what to install

@@ -8,6 +8,7 @@ import pytest
 
 from empo_gym import ChainWorld, RobotEnv, TabularModel, Theory, solve_humans, solve_robot
 from empo_gym.policy import PlannerPolicy
+from empo_gym.vector import VectorRobotEnv
 
 THEORY = Theory(beta_r=3.0)
 CHAIN = ChainWorld(length=4, horizon=3, slip=0.25, gates=(2,), starts=(0, 3))
@@ -136,11 +137,16 @@ def test_a_frame_without_pandas_says_what_to_install(solution, monkeypatch):
 
 
 @pytest.mark.parametrize("keep", ["policy", "values"])
-def test_a_frame_leaves_out_what_was_not_kept(model, keep):
-    pytest.importorskip("pandas")
-    part = solve_robot(model, solve_humans(model, THEORY), THEORY, keep=keep)
-    assert part.to_frame().t.max() == (0 if keep == "policy" else model.horizon - 1)
-    assert part.to_frame(["pi_r"]).t.max() == model.horizon - 1
+def test_a_frame_has_all_that_was_kept_and_nan_for_the_rest(model, solution, keep):
+    pandas = pytest.importorskip("pandas")
+    whole = solution.to_frame()
+    found = solve_robot(model, solve_humans(model, THEORY, keep=keep), THEORY, keep=keep).to_frame()
+    lost = [name for name in whole.columns[3:] if not name.startswith("pi_r")] if keep == "policy" else []
+    whole.loc[whole.t > 0, lost] = np.nan
+    assert whole["pi_r.toggle"].notna().all()
+    pandas.testing.assert_frame_equal(found, whole, check_exact=True)
+    first = solve_robot(model, solve_humans(model, THEORY), THEORY, keep="policy").to_frame("v_r")
+    assert list(first.columns) == ["t", "s", "state", "v_r"] and first.t.max() == 0
 
 
 def test_a_stationary_frame_has_a_row_per_state():
@@ -197,6 +203,34 @@ def test_stable_baselines_evaluates_it_like_a_model_of_its_own(solution, n_envs)
     assert lengths == [3] * 6 and all(0.0 <= reward <= 6.0 for reward in rewards)
 
 
+@pytest.mark.parametrize("actions", ["joint", "multi"])
+@pytest.mark.parametrize("kind", ["sync", "native"])
+def test_it_acts_in_vectors_of_gymnasium(solution, kind, actions):
+    settings = {"world": CHAIN, "theory": THEORY, "action_space": actions}
+    env = VectorRobotEnv(3, **settings) if kind == "native" else gym.vector.SyncVectorEnv([lambda: RobotEnv(**settings)] * 3)
+    policy = PlannerPolicy(solution, env, seed=0)
+    obs, _ = env.reset(seed=0)
+    for _ in range(9):
+        joint, _ = policy.predict(obs)
+        assert env.action_space.contains(joint)
+        places = zip(env.get_attr("state"), env.get_attr("t"), strict=True)
+        expected = [int(solution.policy(state, t).argmax()) for state, t in places if t < 3]
+        if len(expected) == 3:
+            assert policy.predict(obs, deterministic=True)[0].ravel().tolist() == expected
+        obs, *_ = env.step(joint)
+
+
+def test_a_policy_that_looks_at_another_environment_is_told_so(solution):
+    evaluation = pytest.importorskip("stable_baselines3.common.evaluation")
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    one, three = RobotEnv(CHAIN, theory=THEORY), DummyVecEnv([lambda: RobotEnv(CHAIN, theory=THEORY)] * 3)
+    with pytest.raises(ValueError, match="looks at 1 environments but was asked for 3 actions; make it with"):
+        evaluation.evaluate_policy(PlannerPolicy(solution, one), three, n_eval_episodes=3, warn=False)
+    with pytest.raises(ValueError, match="looks at 3 environments but was asked for 1 actions"):
+        PlannerPolicy(solution, three).predict(three.reset()[:1])
+
+
 @pytest.mark.slow
 def test_episodes_are_recorded_as_videos(tmp_path):
     pytest.importorskip("moviepy")
@@ -213,3 +247,9 @@ def test_episodes_are_recorded_as_videos(tmp_path):
         over = terminated or truncated
     env.close()
     assert list(tmp_path.glob("*.mp4"))
+
+
+def test_rewards_that_are_no_numbers_are_not_exported(tmp_path, model):
+    with pytest.raises(ValueError, match="rewards must be finite"):
+        model.to_prism(tmp_path / "m", rewards=np.full(model.n_states, np.nan))
+    assert list(tmp_path.iterdir()) == []
