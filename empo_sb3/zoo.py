@@ -2,7 +2,8 @@
 
 rl-zoo3 has no plug-in point: its scripts read the choices of ``--algo`` from the dictionary ``ALGOS`` when they parse their
 arguments. So the dictionary is filled first and the script is run after. Everything else, arguments included, is rl-zoo3's,
-but for two defaults: the hyper-parameters of our algorithms are ours, and ``enjoy`` looks where ``train`` wrote.
+but for two defaults: the hyper-parameters of our algorithms and environments are ours, and ``enjoy`` looks where ``train``
+wrote; and but for a check of the zoo file, in which a misspelt key is an error that names it.
 """
 
 from __future__ import annotations
@@ -13,35 +14,68 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from empo_sb3.zoo_check import check_file
+
 SCRIPTS = {
     "train": "rl_zoo3.train",
     "enjoy": "rl_zoo3.enjoy",
     "record_video": "rl_zoo3.record_video",
     "record_training": "rl_zoo3.record_training",
     "benchmark": "rl_zoo3.benchmark",
+    "plot": "rl_zoo3.plots.plot_train",
     "plot_train": "rl_zoo3.plots.plot_train",
     "plot_from_file": "rl_zoo3.plots.plot_from_file",
     "all_plots": "rl_zoo3.plots.all_plots",
 }
 USAGE = f"usage: python -m empo_sb3.zoo {{{','.join(SCRIPTS)}}} ...   (then rl-zoo3's own arguments; --help lists them)"
 LOGS = "logs"
+OUR_ENVS = "EMPO-"
+NO_ROBOT = "human_dqn learns what humans do, not what robots should: there is nobody to watch; its prior() is the result"
 
 
 def algorithms() -> dict[str, type]:
     """Our algorithms by the name that ``--algo`` takes."""
-    from empo_sb3 import EMPO
+    from empo_sb3 import EMPO, HumanDQN, RecurrentPPO
 
-    return {"empo": EMPO}
+    return {"empo": EMPO, "empo_table": EMPO, "human_dqn": HumanDQN, "ppo_gru": RecurrentPPO, "ppo_lstm": RecurrentPPO}
 
 
 def register() -> None:
-    """Put our environments into Gymnasium's registry and our algorithms into rl-zoo3's dictionary."""
+    """Make our environments known to Gymnasium, and our algorithms and what Optuna may try for them to rl-zoo3."""
     import rl_zoo3
+    from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 
     from empo_gym.registration import register_envs
+    from empo_sb3.zoo_search import CONVERTERS, SAMPLERS
 
     register_envs()
     rl_zoo3.ALGOS.update(algorithms())
+    HYPERPARAMS_SAMPLER.update(SAMPLERS)
+    HYPERPARAMS_CONVERTER.update(CONVERTERS)
+
+
+def environments() -> set[str]:
+    """All ids that a zoo file may name; those without velocities are registered by rl-zoo3 after this."""
+    import gymnasium
+    from rl_zoo3.wrappers import MaskVelocityWrapper
+
+    return set(gymnasium.registry) | {name.replace("-v", "NoVel-v") for name in MaskVelocityWrapper.velocity_indices}
+
+
+def check(arguments: Sequence[str]) -> None:
+    """
+    Check the zoo file that some arguments name, and that the algorithm can do what they want.
+
+    :param arguments: of one of rl-zoo3's scripts; only ``.yml`` files are checked
+    :raises ValueError: with one sentence that says what is wrong
+    """
+    import rl_zoo3
+
+    name, path = _value(arguments, "--algo"), _value(arguments, "--conf-file", "-conf")
+    if name == "human_dqn" and _given(arguments, "-optimize", "--optimize-hyperparameters"):
+        raise ValueError("human_dqn learns what humans do, for which no environment pays: there is no return to optimise")
+    if name in rl_zoo3.ALGOS and path is not None and path.endswith((".yml", ".yaml")):
+        check_file(path, rl_zoo3.ALGOS[name], environments())
 
 
 def config_directory() -> Path:
@@ -59,8 +93,10 @@ def with_defaults(script: str, arguments: Sequence[str]) -> list[str]:
     """
     completed = list(arguments)
     if script == "train" and not _given(completed, "-conf", "--conf-file"):
-        config = config_directory() / f"{_value(completed, '--algo')}.yml"
-        completed += ["--conf-file", str(config)] if config.is_file() else []
+        name, env = _value(completed, "--algo"), _value(completed, "--env") or ""
+        config = config_directory() / f"{name}.yml"
+        if config.is_file() and (name in algorithms() or env.startswith(OUR_ENVS)):
+            completed += ["--conf-file", str(config)]
     if script in ("enjoy", "record_video", "record_training") and not _given(completed, "-f", "--folder"):
         completed += ["-f", LOGS]
     return completed
@@ -70,12 +106,11 @@ def _given(arguments: Sequence[str], *options: str) -> bool:
     return any(word == option or word.startswith(option + "=") for word in arguments for option in options)
 
 
-def _value(arguments: Sequence[str], option: str) -> str | None:
+def _value(arguments: Sequence[str], *options: str) -> str | None:
     for i, word in enumerate(arguments):
-        if word == option and i + 1 < len(arguments):
-            return arguments[i + 1]
-        if word.startswith(option + "="):
-            return word.partition("=")[2]
+        name, equals, value = word.partition("=")
+        if name in options and (equals or i + 1 < len(arguments)):
+            return value if equals else arguments[i + 1]
     return None
 
 
@@ -93,7 +128,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m empo_sb3.zoo: there is no script {script!r}\n{USAGE}", file=sys.stderr)
         return 2
     register()
-    sys.argv = [script, *with_defaults(script, arguments)]
+    arguments = with_defaults(script, arguments)
+    try:
+        check(arguments)
+        if script != "train" and _value(arguments, "--algo") == "human_dqn" and not script.startswith(("plot", "all")):
+            raise ValueError(NO_ROBOT)
+    except ValueError as error:
+        print(f"python -m empo_sb3.zoo {script}: {error}", file=sys.stderr)
+        return 1
+    sys.argv = [script, *arguments]
     # `rl_zoo3` has imported its scripts already, and runpy remarks on that.
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="runpy")
     runpy.run_module(SCRIPTS[script], run_name="__main__", alter_sys=True)

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from empo_sb3 import zoo
+from empo_sb3 import zoo, zoo_search
+from empo_sb3.zoo_check import check_file
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV = "EMPO-RockCorridor-v0"
+MEMORY = "EMPO-MemorySwitch-v0"
 
 
 def test_training_takes_our_hyper_parameters_unless_told_otherwise():
@@ -49,19 +51,121 @@ def test_registering_makes_our_algorithms_known():
     assert all(rl_zoo3.ALGOS[name] is algorithm for name, algorithm in zoo.algorithms().items())
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "zoo_configs").glob("*.yml")), ids=lambda path: path.stem)
-def test_every_hyper_parameter_file_names_registered_environments_and_an_algorithm_of_ours(path):
-    import gymnasium
+def test_the_zoos_algorithms_take_our_hyper_parameters_in_our_environments_only():
+    ours = zoo.with_defaults("train", ["--algo", "dqn", "--env", ENV])
+    assert ours[-1].endswith("dqn.yml")
+    assert zoo.with_defaults("train", ["--algo", "dqn", "--env", "CartPole-v1"]) == ["--algo", "dqn", "--env", "CartPole-v1"]
 
-    import empo_gym  # noqa: F401
 
+FILES = sorted((ROOT / "zoo_configs").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_hyper_parameter_file_has_known_keys_a_default_and_eight_worlds(path):
+    import rl_zoo3
+
+    zoo.register()
+    check_file(path, rl_zoo3.ALGOS[path.stem], zoo.environments())
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert path.stem in zoo.algorithms() and "default" in entries
-    for name, entry in entries.items():
-        assert name == "default" or name in gymnasium.registry
+    assert "default" in entries and sum(name.startswith("EMPO-") for name in entries) >= 8
+    for entry in entries.values():
         assert isinstance(entry["n_timesteps"], int) and isinstance(entry["policy"], str)
 
 
+def test_there_is_a_hyper_parameter_file_for_every_algorithm_of_ours_and_two_others():
+    assert {path.stem for path in FILES} == set(zoo.algorithms()) | {"ppo", "dqn"}
+
+
+WRONG = {
+    "default: {n_timestep: 5, policy: MlpPolicy}": "default: unknown key 'n_timestep'; did you mean 'n_timesteps'?",
+    "default: {beta_rr: 5.0}": "default: unknown key 'beta_rr'; did you mean 'beta_r'?",
+    "default: {lr_q_r: 1e-3}": "YAML reads lr_q_r: 1e-3 as text; write 1.0e-3",
+    "EMPO-Gird-v0: {n_timesteps: 5}": "there is no environment 'EMPO-Gird-v0'; did you mean 'EMPO-Grid-v0'?",
+    "EMPO-Grid-v0: 5": "EMPO-Grid-v0: an entry maps names to values, not 5",
+    "- 5": "maps environment ids to hyper-parameters",
+    "a: [": "cannot be read",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_is_wrong_with_a_hyper_parameter_file_is_said(tmp_path, capsys, text):
+    (tmp_path / "mine.yml").write_text(text)
+    assert zoo.main(["train", "--algo", "empo", "--env", "EMPO-Grid-v0", "--conf-file", str(tmp_path / "mine.yml")]) == 1
+    error = capsys.readouterr().err
+    assert WRONG[text] in error and "mine.yml" in error and error.count("\n") == 1
+
+
+def test_nobody_can_watch_humans_who_were_learned(capsys):
+    assert zoo.main(["enjoy", "--algo", "human_dqn", "--env", ENV]) == 1
+    assert zoo.main(["train", "--algo", "human_dqn", "--env", ENV, "-optimize"]) == 1
+    assert "learns what humans do" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------------- in this process: fast
+@pytest.fixture
+def inside(tmp_path, monkeypatch):
+    """Run our command here, with its logs in a folder; the folder."""
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+
+    def run(*words: str) -> Path:
+        assert zoo.main([*words, "-f", str(tmp_path)]) == 0
+        return tmp_path
+
+    return run
+
+
+@pytest.mark.parametrize("algo", [pytest.param("empo", marks=pytest.mark.slow), "empo_table", "human_dqn", "ppo_lstm", "dqn"])
+def test_every_file_trains(inside, algo):
+    folder = inside("train", "--algo", algo, "--env", "EMPO-Chain-v0", "-n", "64", "--eval-freq", "-1", "--seed", "1")
+    assert (folder / algo / "EMPO-Chain-v0_1" / "EMPO-Chain-v0.zip").is_file()
+
+
+def test_the_schedule_of_the_file_is_the_rate_of_the_run(inside, tmp_path):
+    """Rates are read off the log at the knots of warm-up, ramp and decay."""
+    rollout, base = 8 * 8, 1.0e-3
+    words = ["--algo", "ppo_gru", "--env", "EMPO-Chain-v0", "-n", str(41 * rollout), "--eval-freq", "-1", "--seed", "1"]
+    change = ("n_steps:8", "n_epochs:1", "policy_kwargs:dict(rnn_hidden_size=4)")
+    inside("train", *words, "-params", *change, "--log-interval", "1", "-tb", str(tmp_path / "tb"))
+    rates = logged(tmp_path / "tb", "train/learning_rate")
+    # What is logged after a rollout is the update before it; the whole run has 41 rollouts.
+    found = {step // rollout - 1: rate for step, rate in rates.items()}
+    assert sorted(found) == list(range(1, 41))
+    for update, rate in found.items():
+        share = update / 41
+        warm, ramp, decay = 0.01 + 0.09 * share / 0.025, 0.1 + 0.9 * (share - 0.025) / 0.225, 1.0 - 0.9 * (share - 0.25) / 0.75
+        wanted = warm if share < 0.025 else ramp if share < 0.25 else decay
+        assert rate == pytest.approx(base * wanted, rel=1e-5), update
+
+
+def logged(folder: Path, name: str) -> dict[int, float]:
+    """Values of one curve of a TensorBoard log, by step."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (file,) = folder.rglob("events*")
+    events = EventAccumulator(str(file)).Reload()
+    return {event.step: event.value for event in events.Scalars(name)}
+
+
+@pytest.mark.parametrize("algo", [pytest.param("empo_table", marks=pytest.mark.slow), "ppo_gru"])
+def test_two_trials_of_a_search_are_written_down(inside, algo):
+    search = ("-optimize", "--n-trials", "2", "--n-evaluations", "1", "--eval-episodes", "1", "--no-optim-plots")
+    folder = inside("train", "--algo", algo, "--env", "EMPO-Chain-v0", "-n", "600", *search, "--seed", "1")
+    (report,) = (folder / algo).glob("report_*.csv")
+    assert len(report.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("algo", zoo_search.SAMPLERS)
+def test_a_sampled_trial_makes_a_model_and_can_be_read_back(algo):
+    import optuna
+
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3)).ask()
+    sampled = zoo_search.SAMPLERS[algo](trial, 5, 1, {})
+    assert zoo_search.CONVERTERS[algo](trial.params) == sampled
+    policy = {"ppo_gru": "MlpGruPolicy", "ppo_lstm": "MlpLstmPolicy", "empo_table": "TablePolicy"}.get(algo, "MlpPolicy")
+    assert zoo.algorithms()[algo](policy, "EMPO-Chain-v0", **sampled).batch_size == sampled["batch_size"]
+
+
+# --------------------------------------------------------------------------------------------- as commands, from a checkout
 def zoo_run(folder: Path, *words: str) -> str:
     """Run a module as a user does, from the checkout, writing to a folder: its output."""
     environment = {**os.environ, "SDL_VIDEODRIVER": "dummy"}
@@ -96,6 +200,37 @@ def test_what_was_trained_can_be_enjoyed(logs):
 @pytest.mark.slow
 def test_a_trained_agent_can_be_watched(logs):
     zoo_run(logs, "empo_sb3.zoo", "enjoy", *ENJOY[:-1])
+
+
+SEARCH = ("-optimize", "--n-trials", "2", "--n-evaluations", "1", "--eval-episodes", "1", "--no-optim-plots")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["empo", "ppo_gru"])
+@pytest.mark.parametrize("route", [("rl_zoo3.train",), ("empo_sb3.zoo", "train")], ids=["plain", "ours"])
+def test_a_search_works_by_both_routes(tmp_path, algo, route):
+    zoo_run(tmp_path, *route, "--algo", algo, "--env", ENV, "-n", "600", *SEARCH, "--conf-file", f"zoo_configs/{algo}.yml")
+    assert len(next((tmp_path / algo).glob("report_*.csv")).read_text().splitlines()) == 3
+
+
+@pytest.mark.slow
+def test_the_plain_command_refuses_a_misspelt_key(tmp_path):
+    (tmp_path / "mine.yml").write_text("default: {n_timesteps: 500, policy: MlpPolicy, bta_r: 5.0}")
+    words = ["rl_zoo3.train", *TRAIN, "--conf-file", str(tmp_path / "mine.yml")]
+    done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0 and "unknown key 'bta_r'; did you mean 'beta_r'?" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["ppo_gru", "ppo_lstm"])
+def test_a_policy_with_memory_is_trained_watched_and_filmed(tmp_path, algo):
+    pytest.importorskip("moviepy")
+    zoo_run(tmp_path, "empo_sb3.zoo", "train", "--algo", algo, "--env", MEMORY, "-n", "2000", "--eval-freq", "-1")
+    zoo_run(tmp_path, "empo_sb3.zoo", "enjoy", "--algo", algo, "--env", MEMORY, "-n", "60", "--no-render")
+    zoo_run(
+        tmp_path, "empo_sb3.zoo", "record_video", "--algo", algo, "--env", MEMORY, "-n", "40", "-o", str(tmp_path / "film")
+    )
+    assert list((tmp_path / "film").glob("*.mp4"))
 
 
 @pytest.mark.slow

@@ -1,0 +1,80 @@
+"""Are the keys of a zoo file known? rl-zoo3 would take an unknown environment for ``default`` and tell of others late."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ZOO_KEYS = (
+    *("n_timesteps", "n_envs", "policy", "normalize", "frame_stack", "env_wrapper", "vec_env_wrapper", "callback"),
+    *("monitor_kwargs", "env_kwargs", "policy_kwargs", "replay_buffer_class", "replay_buffer_kwargs", "train_freq"),
+    *("noise_type", "noise_std"),
+)
+"""What rl-zoo3 itself reads, or changes before the algorithm sees it."""
+NOT_FOR_FILES = ("self", "env", "_init_setup_model", "keywords", "args", "kwargs")
+ENTRIES = ("default", "atari")
+TEXT_NUMBER = re.compile(r"[+-]?\d+[eE][+-]?\d+")
+
+
+def hyperparameters_of(algorithm: type) -> set[str]:
+    """The keywords that an algorithm takes from a zoo file."""
+    names = set(inspect.signature(algorithm).parameters) - set(NOT_FOR_FILES)
+    return names | _open_keywords(algorithm)
+
+
+def _open_keywords(algorithm: type) -> set[str]:
+    """Keywords that no signature names: numbers of the theory and of the training."""
+    from empo_gym.theory import Theory
+    from empo_sb3 import EMPO, HumanDQN, TrainingConfig
+    from empo_sb3.human_dqn import OFF_POLICY, HumanTraining
+
+    theory = {field.name for field in fields(Theory)}
+    if issubclass(algorithm, EMPO):
+        return theory | {field.name for field in fields(TrainingConfig)}
+    if issubclass(algorithm, HumanDQN):
+        return theory | {field.name for field in fields(HumanTraining)} | OFF_POLICY
+    return set()
+
+
+def check_file(path: str | Path, algorithm: type, environments: Collection[str]) -> None:
+    """
+    Check the entries of a zoo file.
+
+    :param algorithm: that it is for
+    :param environments: all registered ids
+    :raises ValueError: naming the file, the entry, the key, and the nearest key that exists
+    """
+    try:
+        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(entries, Mapping):
+        raise ValueError(f"{path}: a zoo file maps environment ids to hyper-parameters")
+    known = hyperparameters_of(algorithm) | set(ZOO_KEYS)
+    for name, entry in entries.items():
+        if name not in ENTRIES and name not in environments:
+            raise ValueError(f"{path}: there is no environment {name!r}{_nearest(name, environments)}")
+        if not isinstance(entry, Mapping):
+            raise ValueError(f"{path}, {name}: an entry maps names to values, not {entry!r}")
+        for key, value in entry.items():
+            _check_entry(f"{path}, {name}", key, value, known)
+
+
+def _check_entry(place: str, key: Any, value: Any, known: Collection[str]) -> None:
+    if key not in known:
+        raise ValueError(f"{place}: unknown key {key!r}{_nearest(key, known)}")
+    if isinstance(value, str) and TEXT_NUMBER.fullmatch(value):
+        mantissa, exponent = value.lower().split("e")
+        raise ValueError(f"{place}: YAML reads {key}: {value} as text; write {mantissa}.0e{exponent}")
+
+
+def _nearest(word: Any, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(str(word), sorted(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
