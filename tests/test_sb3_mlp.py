@@ -14,16 +14,19 @@ from empo_sb3.transforms import Identity, LogCost, LogShare, PowerMean, UnitInte
 
 PACE = {"beta_r_rampup_steps": 200} | {f"warmup_{q}_steps": 200 for q in QUANTITIES}
 SMALL = {"net_arch": [64, 64]}
+BRISK = {**dict.fromkeys(PACE, 60), "beta_r_rampup_steps": 200} | {f"{q}_target_update_interval": 25 for q in QUANTITIES}
 ALL = {"u_r_use_network": True, "v_r_use_network": True}
 
 
-def test_the_gap_to_the_exact_solution_shrinks():
-    gap = ExactGap(every=900)
-    model = EMPO("MlpPolicy", crowd_env(), seed=0, policy_kwargs=SMALL, beta_r=30.0, **PACE).learn(1800, gap)
+def test_a_perceptron_reaches_the_exact_solution_where_a_uniform_robot_is_far_off():
+    gap = ExactGap(every=600)
+    settings = {"seed": 0, "batch_size": 128, "policy_kwargs": SMALL, "beta_r": 100.0, **BRISK}
+    model = EMPO("MlpPolicy", crowd_env(), **settings).learn(1200, gap)
     assert len(model.targets.live) <= 300
     right = exact(model)
     far, near = errors(uniform(model), right), errors(model.solution(), right)
-    assert all(near[q] < 0.7 * far[q] for q in near), (near, far)
+    assert far["v_r"] > 0.15 and far["pi_r"] > 0.1
+    assert all(near[q] < min(0.05, 0.25 * far[q]) for q in near), (near, far)
     judged = ("v_h_e_rmse", "pi_r_total_variation", "v_r_relative_at_start")
     first, *_, last = gap.history
     assert all(last[number] < 0.5 * first[number] for number in judged), gap.history

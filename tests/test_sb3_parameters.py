@@ -14,6 +14,7 @@ from empo_sb3 import EMPO, TrainingConfig
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.callbacks import ExactGap
 from empo_sb3.policies import TablePolicy
+from empo_sb3.timeline import QUANTITIES
 
 
 class Watch(BaseCallback):
@@ -33,6 +34,41 @@ def test_lookup_tables_may_be_asked_for_by_a_keyword():
     assert type(model.policy) is TablePolicy and model.config.use_lookup_tables
     assert EMPO("TablePolicy", gate_env()).config.use_lookup_tables
     assert not EMPO("MlpPolicy", gate_env()).config.use_lookup_tables
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_each_quantity_has_its_own_rate_and_interval(quantity):
+    plain, other = TrainingConfig(), TrainingConfig(**{f"lr_{quantity}": 0.5, f"{quantity}_target_update_interval": 7})
+    for q in QUANTITIES:
+        own = q == quantity
+        assert other.get_learning_rate(q, 0) == (0.5 if own else plain.get_learning_rate(q, 0))
+        assert other.target_update_interval(q) == (7 if own else 100)
+
+
+def test_rates_reach_the_networks_and_targets_see_them_at_their_intervals(monkeypatch):
+    numbers = {q: 2 + i for i, q in enumerate(QUANTITIES)}
+    keywords = {f"lr_{q}": 0.1 * n for q, n in numbers.items()} | {
+        f"{q}_target_update_interval": n for q, n in numbers.items()
+    }
+    keywords |= {f"warmup_{q}_steps": 0 for q in QUANTITIES} | {f"{q}_use_network": True for q in ("x_h", "u_r", "v_r")}
+    model = EMPO("TablePolicy", gate_env(), seed=0, **keywords)
+    seen = {q: [] for q in QUANTITIES}
+    refresh = model._refresh_targets
+    monkeypatch.setattr(
+        model, "_refresh_targets", lambda due: [seen[q].append(model._n_updates) for q in due] and refresh(due)
+    )
+    model.learn(61)
+    assert seen == {q: list(range(0, 61, n)) for q, n in numbers.items()}
+    rates = {group["name"]: group["lr"] for group in model.policy.optimizer.param_groups}
+    assert rates == pytest.approx({q: 0.1 * n for q, n in numbers.items()})
+
+
+def test_exploration_falls_in_a_straight_line():
+    config = TrainingConfig(
+        epsilon_r_start=0.8, epsilon_r_end=0.2, epsilon_r_decay_steps=60, epsilon_h_start=0.4, epsilon_h_decay_steps=10
+    )
+    assert [config.epsilon_r_schedule(step) for step in (0, 30, 60, 900)] == pytest.approx([0.8, 0.5, 0.2, 0.2])
+    assert [config.epsilon_h_schedule(step) for step in (0, 5, 10, 900)] == pytest.approx([0.4, 0.2, 0.0, 0.0])
 
 
 def test_update_frequencies_are_in_relation_to_the_highest():

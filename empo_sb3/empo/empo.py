@@ -45,8 +45,8 @@ SelfEMPO = TypeVar("SelfEMPO", bound="EMPO")
 WATCH_INTERVAL = 100
 CURIOUS_BATCH = 256
 HUMAN_NAMES = ("gamma_h", "beta_h", "nu_h")
-SHARPEST = 200.0
-"""A higher beta_r weighs the errors of Q_r no more than this: gradients would vanish wherever one action is the best."""
+SHARPEST = 50.0
+"""A higher beta_r weighs the errors of Q_r no more than this: else the level of Q_r, which is V_r's, would hardly count."""
 POLICY_NUMBERS = ("dropout", "max_grad_norm", "weight_decay")
 
 
