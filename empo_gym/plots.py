@@ -70,12 +70,13 @@ def power_map(solution: EmpoSolution, world: Any = None, times: Sequence[int] | 
     :param solution: exact or learned
     :param world: a grid world, needed where the solution was read from a file
     :param times: which times, by default four from the start to the last decision but one
-    :raises ValueError: if there is no world
+    :raises ValueError: if there is no world, or the values of a time were not kept
     """
     world = _world(solution, world)
     n_steps = n_steps_shown(solution)
     if times is None:
         times = sorted({round(share * max(n_steps - 2, 0)) for share in (0.0, 1 / 3, 2 / 3, 1.0)})
+    _require_layers(solution, times)
     n_humans = solution.x_h.shape[2]
     reached = visits(solution)
     cells = [np.asarray(world.positions(solution.model.states, h)) for h in range(n_humans)]
@@ -83,8 +84,7 @@ def power_map(solution: EmpoSolution, world: Any = None, times: Sequence[int] | 
         [_by_cell(world, cells[h], reached[t], solution.x_h[solution.layer(t), :, h]) for t in times] for h in range(n_humans)
     ]
     top = max(float(np.nanmax(m)) for row in maps for m in row)
-    figure = _figure(max(0.42 * world.width, 2.2) * len(times) + 1.2, (0.42 * world.height + 0.5) * n_humans + 0.5)
-    grid = figure.subplots(n_humans, len(times), squeeze=False)
+    figure, grid = _panels(world, n_humans, len(times))
     for h in range(n_humans):
         for k, t in enumerate(times):
             _ground(grid[h, k], world)
@@ -92,8 +92,27 @@ def power_map(solution: EmpoSolution, world: Any = None, times: Sequence[int] | 
             _write_numbers(grid[h, k], maps[h][k], top)
             grid[h, k].set_title(f"t = {t}", fontsize=10)
         grid[h, 0].set_ylabel(world.agents[-n_humans + h].name, fontsize=10)
-    figure.colorbar(shown, ax=grid, shrink=0.85, label="power $X_h$")
+    figure.colorbar(shown, ax=grid, shrink=0.85, fraction=0.1, label="power $X_h$")
+    figure.suptitle("power by where each human stands at time t\n(mean over the states that may have come about)", fontsize=10)
     return figure
+
+
+def _panels(world: Any, lines: int, columns: int) -> tuple[Figure, Any]:
+    """Return a figure with room for so many maps, a title and a scale of colours, and its panels (lines, columns)."""
+    cell = max(0.42, min(2.2 / world.width, 2.2 / world.height))
+    width, height = max(cell * world.width, 1.2) + 0.12, cell * world.height + 0.42
+    figure = _figure(max(columns * width / 0.85 + 0.5, 5.5), lines * height + 0.7)
+    return figure, figure.subplots(lines, columns, squeeze=False)
+
+
+def _require_layers(solution: EmpoSolution, times: Sequence[int]) -> None:
+    """Refuse times of which the values were not kept."""
+    missing = [t for t in times if not 0 <= solution.layer(t) < len(solution.x_h)]
+    if missing:
+        raise ValueError(
+            f"This picture needs the values at t = {missing[0]}, which were not kept or never were; "
+            'solve with keep="values" or keep="all", or give other times.'
+        )
 
 
 def _by_cell(world: Any, cells: NDArray[Any], weights: Floats, values: Floats) -> Floats:
@@ -141,6 +160,8 @@ def policy_arrows(solution: EmpoSolution, world: Any = None, until: int | None =
         _ground(axes, world)
         _draw_robot(axes, world, robot, places[:, robot], chosen, solution.model.states)
         axes.set_title(f"{world.agents[robot].name}: what it does where", fontsize=10)
+    span = "t = 0" if len(weights) == 1 else f"t = 0 to {len(weights) - 1}"
+    figure.supxlabel(f"mean over {span} and the states that come about; faint: hardly ever there", fontsize=8)
     return figure
 
 
@@ -163,7 +184,7 @@ def _draw_robot(axes: Axes, world: Any, robot: int, cells: NDArray[Any], chosen:
                 _arrow(axes, x, y, dx, dy, float(share), strength)
         best = int(mass[y, x].argmax())
         label = f"{names[best]} {100 * mass[y, x, best] / total[y, x]:.0f}%"
-        axes.text(x, y + 0.4, label, ha="center", va="center", fontsize=6.5, color="white", alpha=strength, zorder=4)
+        axes.text(x, y + 0.4, label, ha="center", va="center", fontsize=7, color=str(0.8 + 0.2 * strength), zorder=4)
 
 
 def _headings(world: Any, robot: int, states: Any, chosen: Floats) -> NDArray[np.int64]:
@@ -193,12 +214,14 @@ def value_curve(solutions: EmpoSolution | Mapping[str, EmpoSolution]) -> Figure:
     for.
 
     :param solutions: one, or several by name
+    :raises ValueError: if the values of a time were not kept
     """
     named = solutions if isinstance(solutions, Mapping) else {"solution": solutions}
     figure = _figure(8.4, 3.2)
     left, right = figure.subplots(1, 2)
     styles = ("-", "--", ":", "-.")
     for k, (name, solution) in enumerate(named.items()):
+        _require_layers(solution, range(n_steps_shown(solution)))
         reached = visits(solution)[:-1]
         times = np.arange(len(reached))
         layers = [solution.layer(t) for t in times.tolist()]

@@ -135,3 +135,13 @@ def test_a_world_without_horizon_is_drawn_over_its_first_steps():
         assert figure.axes
     shown = value_curve(solution).axes[0].lines[0].get_ydata()
     np.testing.assert_allclose(shown[0], solution.v_r[0, 0])
+
+
+def test_pictures_over_time_of_what_was_not_kept_are_refused_in_a_sentence():
+    model = TabularModel.pack(load_world("two_humans"))
+    start = solve_robot(model, solve_humans(model, Theory()), Theory(), keep="policy")
+    assert power_map(start, times=[0]).get_suptitle().startswith("power by where")
+    for draw in (power_map, value_curve):
+        with pytest.raises(ValueError, match=r'needs the values at t = 1, .* keep="values"'):
+            draw(start)
+    assert "mean over t = 0 to" in policy_arrows(start).get_supxlabel()

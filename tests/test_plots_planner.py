@@ -1,6 +1,6 @@
 """Do the planner's pictures show the numbers they name?"""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from empo_gym import TabularModel, Theory, load_world, solve_humans, solve_robot
 
 pytest.importorskip("matplotlib")
 
+from empo_gym.convergence import NotConverged
 from empo_gym.plots import save_figure, visits
 from empo_gym.plots_planner import first_decisions, goal_ability_map, sensitivity
 
@@ -49,6 +50,17 @@ def test_by_default_all_goals_are_drawn_and_the_picture_can_be_saved(tmp_path, s
     assert save_figure(figure, tmp_path / "ability.png").stat().st_size > 1000
 
 
+def test_the_picture_says_which_goals_it_shows_and_over_which_times_it_averages(solution, model, monkeypatch):
+    what, mean = goal_ability_map(solution).get_suptitle().splitlines()
+    assert what == "how surely human 0 attains its 3 goals, by where it stands"
+    assert mean == "(mean over t = 0 to 1 and the states that may have come about)"
+    monkeypatch.setattr("empo_gym.plots_planner._MAX_PANELS", 2)
+    few = goal_ability_map(solution)
+    assert "attains 2 of its 3 goals" in few.get_suptitle() and sum(bool(axes.get_title()) for axes in few.axes) == 2
+    start = solve_robot(model, solve_humans(model, Theory()), Theory(), keep="policy")
+    assert "(mean over t = 0 and the states" in goal_ability_map(start).get_suptitle()
+
+
 def test_a_goal_that_is_none_is_refused(solution):
     with pytest.raises(ValueError, match="no goal 3; this human's goals are numbered 0 to 2"):
         goal_ability_map(solution, goals=[3])
@@ -74,3 +86,30 @@ def test_a_curve_stands_for_all_actions_of_its_probabilities(tmp_path, model):
         for name in label.removesuffix(" ...").split(", "):
             np.testing.assert_allclose(line.get_ydata(), policy[:, names.index(name)], atol=2e-3)
     assert save_figure(figure, tmp_path / "sensitivity.png").stat().st_size > 1000
+
+
+def test_every_parameter_of_the_theory_has_a_panel_and_its_value_a_line(model):
+    figure = sensitivity(model, Theory())
+    assert figure.get_suptitle() and figure.legends[0].get_texts()[-1].get_text() == "value in force"
+    panels = {axes.get_xlabel(): axes for axes in figure.axes if axes.get_xlabel()}
+    own = asdict(Theory())
+    assert set(panels) == {name if name != "terminal_v_r" else "-terminal_v_r" for name in own}
+    for name, axes in panels.items():
+        assert axes.lines[-1].get_xdata()[0] == abs(own[name.lstrip("-")])
+
+
+def test_without_a_horizon_the_end_does_not_matter_and_a_failed_search_leaves_a_gap(monkeypatch):
+    model = TabularModel.pack(load_world(WORLD), horizon=None)
+    theory = Theory(gamma_h=0.8, gamma_r=0.8)
+
+    def fails_for_sharp_robots(model, prior, theory, **settings):
+        if theory.beta_r == 50.0:
+            raise NotConverged("none", np.ones(1))
+        return solve_robot(model, prior, theory, **settings)
+
+    monkeypatch.setattr("empo_gym.plots_planner.solve_robot", fails_for_sharp_robots)
+    figure = sensitivity(model, theory, ranges={"beta_r": (0.0, 50.0)})
+    assert np.isnan(figure.axes[0].lines[0].get_ydata()).tolist() == [False, False, True]
+    assert "gaps: no fixed point was found" in figure.get_suptitle()
+    few = sensitivity(model, theory, ranges={"zeta": (1.0, 3.0)})
+    assert "gaps" not in few.get_suptitle()
