@@ -99,8 +99,9 @@ class GrowingPairs:
 
     @property
     def live(self) -> np.ndarray:
-        """The pairs known from the start: the first one."""
-        return np.zeros(1, dtype=np.int64)
+        """The pairs known from the start: the initial state, or several where the world says so (``initial_states``)."""
+        world = self.model.world
+        return self.model.add(world.initial_states()) if hasattr(world, "initial_states") else np.zeros(1, dtype=np.int64)
 
     def ahead(self, pairs: np.ndarray) -> tuple[np.ndarray, csr_matrix]:
         """

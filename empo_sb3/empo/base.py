@@ -215,7 +215,7 @@ class WorldLearner(OffPolicyAlgorithm):
     def _prefer_rare_starts(self) -> None:
         """Let exploring starts be more probable in pairs with fewer visits."""
         if isinstance(self.visits, MetPairs) and len(self.visits.pairs):
-            self.live = self.visits.pairs.copy()
+            self.live = np.union1d(self.targets.live, self.visits.pairs)
         weights = self.visits(self.live) ** STARTS_POWER
         self._start_pairs, self._start_weights = self.live, weights
         if self.grown is not None:
