@@ -33,6 +33,8 @@ class EmpoPolicy(BasePolicy):
     :param weight_decay: the optimizer's, of every network
     :param sharpness: the exponent of the power law (5) with which networks that learn ``log(-Q_r)`` weigh its errors;
         0 for no such weights
+    :param lookup_use_adaptive_lr: whether each entry of a table becomes the mean of its targets, by a rate of 1/n at its n-th
+    :param lookup_adaptive_lr_min: the smallest such rate
     :param optimizer_class: optimizer of every network
     :param optimizer_kwargs: its further arguments
     """
@@ -54,12 +56,15 @@ class EmpoPolicy(BasePolicy):
         max_grad_norm: float | None = None,
         weight_decay: float = 0.0,
         sharpness: float = 0.0,
+        lookup_use_adaptive_lr: bool = False,
+        lookup_adaptive_lr_min: float = 1e-6,
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(observation_space, action_space, optimizer_class=optimizer_class, optimizer_kwargs=optimizer_kwargs)
         self.sizes, self.networks = sizes, networks
         self.max_grad_norm, self.weight_decay, self.sharpness = max_grad_norm, weight_decay, sharpness
+        self.lookup_use_adaptive_lr, self.lookup_adaptive_lr_min = lookup_use_adaptive_lr, lookup_adaptive_lr_min
         self.register_buffer("beta_r", th.zeros((), dtype=th.float64))
 
     def _build(self) -> None:
@@ -127,10 +132,26 @@ class EmpoPolicy(BasePolicy):
         """How much the loss of each element of a batch counts, (batch,)."""
         return th.full((len(pairs),), 1.0 / len(pairs), device=self.device)
 
+    def adapt_gradients(self, pairs: np.ndarray, rates: Mapping[str, float]) -> None:
+        """
+        Change the gradients before the step is taken; only tables under plain SGD can.
+
+        :param pairs: the batch
+        :param rates: by quantity that is updated, its rate
+        """
+
+    def restart_means(self) -> None:
+        """The targets to come are others than those before."""
+
     # ---------------------------------------------------------------- learning
 
     def update(
-        self, pairs: np.ndarray, targets: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], rates: Mapping[str, float]
+        self,
+        pairs: np.ndarray,
+        targets: Mapping[str, np.ndarray],
+        masks: Mapping[str, np.ndarray],
+        rates: Mapping[str, float],
+        emphasis: np.ndarray | None = None,
     ) -> dict[str, float]:
         """
         One step of the networks that have targets; the others stay as they are.
@@ -139,9 +160,12 @@ class EmpoPolicy(BasePolicy):
         :param targets: by quantity (batch, n_outputs) values
         :param masks: by quantity (batch,) where the values are known to be all equal, and only that is to be learned
         :param rates: by quantity the learning rate
+        :param emphasis: (batch,) further weights of the losses, of mean 1
         :return: by quantity the mean loss of an output, before the step: of tables the squared error
         """
         inputs, weights = self.inputs_of(pairs), self.loss_weights(pairs)
+        if emphasis is not None:
+            weights = weights * th.as_tensor(emphasis, dtype=weights.dtype, device=weights.device)
         errors = {q: self._errors(q, inputs, targets[q], masks.get(q)) for q in targets}
         shared = max(rates.values(), default=0.0)
         for group in self.optimizer.param_groups:
@@ -152,6 +176,7 @@ class EmpoPolicy(BasePolicy):
         if self.max_grad_norm is not None:
             for group in self.optimizer.param_groups:
                 _clip(group["params"], self.max_grad_norm)
+        self.adapt_gradients(pairs, rates)
         self.optimizer.step()
         return {q: float(error.detach().mean()) for q, error in errors.items()}
 
@@ -171,6 +196,10 @@ class EmpoPolicy(BasePolicy):
             numbers[f"{q}_target"] = float(np.mean(wanted))
             numbers[f"{q}_grad_norm"] = float(th.stack(norms).norm()) if norms else 0.0
         return numbers
+
+    def all_coordinates(self, inputs: Any) -> th.Tensor:
+        """What all networks say, in the coordinates in which they learn, (batch, sum of outputs)."""
+        return th.cat([self.net(q)(inputs) for q in self.networks], dim=1)
 
     def coordinates(self, quantity: str, values: np.ndarray) -> np.ndarray:
         """Values of a quantity in the coordinate that its network learns."""
@@ -236,8 +265,8 @@ class EmpoPolicy(BasePolicy):
         data = super()._get_constructor_parameters()
         del data["normalize_images"]
         data |= {"lr_schedule": self._dummy_schedule, "sizes": self.sizes, "networks": self.networks}
-        data |= {"max_grad_norm": self.max_grad_norm, "weight_decay": self.weight_decay}
-        data["sharpness"] = self.sharpness
+        names = ("max_grad_norm", "weight_decay", "sharpness", "lookup_use_adaptive_lr", "lookup_adaptive_lr_min")
+        data |= {name: getattr(self, name) for name in names}
         return data | {"optimizer_class": self.optimizer_class, "optimizer_kwargs": self.optimizer_kwargs}
 
 

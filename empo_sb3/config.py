@@ -12,11 +12,13 @@ from functools import cached_property
 from typing import Any
 
 from empo_gym.theory import Theory
+from empo_sb3.lr_rules import Rule, proportional
 from empo_sb3.schedules import Constant, InverseDecay, Linear, Piecewise, Schedule, SigmoidRamp
 from empo_sb3.timeline import FULL_STAGE, QUANTITIES, RAMP_STAGE, Stage, make_timeline, stage_at
 
 COOLED = 0.01
 RND_BONUS = 3.0
+SOURCES = ("rnd", "ensemble", "dropout", "visits")
 OPTIONAL_NETWORKS = ("x_h", "u_r", "v_r")
 """Quantities that may do without a network, because they follow from the others by one equation."""
 
@@ -68,6 +70,19 @@ class TrainingConfig:
     :param max_grad_norm: largest norm of a network's gradient; None for no limit
     :param weight_decay: share of each weight that decays in a step, in units of the rate (decoupled from the gradient)
     :param dropout: probability with which a hidden unit is silent in training
+    :param lookup_use_adaptive_lr: whether the n-th target since a stage began moves an entry of a table by 1/n of its error,
+        so that the entry is the mean of them; for targets with noise (``use_model_based_targets=False``)
+    :param lookup_adaptive_lr_min: the smallest such rate
+    :param use_uncertainty_weighted_lr: whether pairs whose states are little known weigh more in the losses of networks
+    :param uncertainty_source: what says how little: ``"rnd"``, ``"ensemble"``, ``"dropout"`` (of the networks themselves,
+        which must have some) or ``"visits"``
+    :param uncertainty_lr_scale_min: the smallest weight, before all are divided by their mean; likewise
+        ``uncertainty_lr_scale_max``
+    :param ensemble_size: members of the ensemble
+    :param rnd_use_adaptive_lr: the same as ``use_uncertainty_weighted_lr`` by ``"rnd"``, with bounds of its own
+    :param rnd_adaptive_lr_scale: the weight of a pair of typical error, before the bounds; likewise ``rnd_adaptive_lr_min``,
+        ``rnd_adaptive_lr_max``
+    :param prioritized: whether little known pairs come into a batch more often, by the same source
     :raises ValueError: for a number outside its range
     """
 
@@ -120,10 +135,25 @@ class TrainingConfig:
     max_grad_norm: float | None = None
     weight_decay: float = 0.0
     dropout: float = 0.0
+    lookup_use_adaptive_lr: bool = False
+    lookup_adaptive_lr_min: float = 1e-6
+    use_uncertainty_weighted_lr: bool = False
+    uncertainty_source: str = "rnd"
+    uncertainty_lr_scale_min: float = 0.1
+    uncertainty_lr_scale_max: float = 2.0
+    ensemble_size: int = 5
+    rnd_use_adaptive_lr: bool = False
+    rnd_adaptive_lr_scale: float = 1.0
+    rnd_adaptive_lr_min: float = 0.1
+    rnd_adaptive_lr_max: float = 10.0
+    prioritized: bool = False
 
     def __post_init__(self) -> None:
         for f in fields(self):
             _check_range(f.name, getattr(self, f.name))
+        if self.rnd_use_adaptive_lr and self.use_uncertainty_weighted_lr:
+            raise ValueError("rnd_use_adaptive_lr and use_uncertainty_weighted_lr both weigh the losses; choose one of them")
+        _ = self.emphasis_rule  # says what is wrong with its bounds
         for q in OPTIONAL_NETWORKS:
             if not getattr(self, f"{q}_use_network"):
                 object.__setattr__(self, f"warmup_{q}_steps", 0)
@@ -205,6 +235,25 @@ class TrainingConfig:
         return discounts
 
     @property
+    def weighs_losses(self) -> bool:
+        """Whether uncertainty weighs the losses."""
+        return self.rnd_use_adaptive_lr or self.use_uncertainty_weighted_lr
+
+    @property
+    def emphasis_source(self) -> str:
+        """The source of the uncertainty that weighs losses or chooses from replay."""
+        return "rnd" if self.rnd_use_adaptive_lr else self.uncertainty_source
+
+    @property
+    def emphasis_rule(self) -> Rule | None:
+        """From that uncertainty to factors; None where nobody asks."""
+        if self.rnd_use_adaptive_lr:
+            return proportional(self.rnd_adaptive_lr_scale, self.rnd_adaptive_lr_min, self.rnd_adaptive_lr_max)
+        if self.use_uncertainty_weighted_lr or self.prioritized:
+            return proportional(1.0, self.uncertainty_lr_scale_min, self.uncertainty_lr_scale_max)
+        return None
+
+    @property
     def curiosity_bonus(self) -> float:
         """How much probability the most novel robot action gains, in nats."""
         return (RND_BONUS if self.use_rnd else 0.0) if self.exploration_bonus is None else self.exploration_bonus
@@ -265,8 +314,10 @@ class TrainingConfig:
 
         :param name: one of ``QUANTITIES``
         :param step: training step
-        :param update_count: updates of an entry so far; of no effect while tables learn at a constant rate
+        :param update_count: updates of an entry of a table so far, this one included; read with ``lookup_use_adaptive_lr``
         """
+        if self.lookup_use_adaptive_lr:
+            return max(self.lookup_adaptive_lr_min, 1.0 / max(update_count, 1))
         return self.learning_rate_schedule(name)(step)
 
     def target_update_interval(self, name: str) -> int:
@@ -301,6 +352,9 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_grad_norm": _POSITIVE,
     "training_steps_per_env_step": _POSITIVE,
     "update_frequencies": (_is_frequencies, f"a mapping of some of {', '.join(QUANTITIES)} to whole numbers above 0"),
+    "uncertainty_source": ((lambda value: value in SOURCES), f"one of {', '.join(SOURCES)}"),
+    "ensemble_size": ((lambda value: isinstance(value, numbers.Integral) and int(value) >= 2), "an integer of at least 2"),
+    "lookup_adaptive_lr_min": ((lambda value: 0 <= value <= 1), "in [0, 1]"),
     "replay_at_ramp": ((lambda value: value in ("clear", "age")), "'clear' or 'age'"),
     **dict.fromkeys(_SHARES, _SHARE),
 }
@@ -329,7 +383,7 @@ def _check_range(name: str, value: Any) -> None:
 
 
 _FLAGS = tuple(f.name for f in fields(TrainingConfig) if f.type in (bool, "bool"))
-_WORDS = ("replay_at_ramp",)
+_WORDS = ("replay_at_ramp", "uncertainty_source")
 THEORY_NAMES = tuple(f.name for f in fields(Theory))
 TRAINING_NAMES = tuple(f.name for f in fields(TrainingConfig))
 

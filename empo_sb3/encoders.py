@@ -14,15 +14,16 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def table_encoder(n_pairs: int, n_outputs: int, initial: float) -> nn.Embedding:
+def table_encoder(n_pairs: int, n_outputs: int, initial: float, kind: type[nn.Embedding] = nn.Embedding) -> nn.Embedding:
     """
     One row per (t, state) pair, in double precision, with sparse gradients so that an update costs what it touches.
 
     :param n_pairs: number of rows
     :param n_outputs: length of a row
     :param initial: value of every entry
+    :param kind: what the table can do beside
     """
-    return nn.Embedding.from_pretrained(th.full((n_pairs, n_outputs), initial, dtype=th.float64), freeze=False, sparse=True)
+    return kind.from_pretrained(th.full((n_pairs, n_outputs), initial, dtype=th.float64), freeze=False, sparse=True)
 
 
 class TimeCode(nn.Module):

@@ -14,6 +14,8 @@ from empo_sb3.encoders import Fusion, GoalHead, Layers, cnn_encoder, mlp_encoder
 from empo_sb3.networks import QuantityNetwork
 from empo_sb3.targets import NEUTRAL, multiplicity
 from empo_sb3.transforms import Identity, LogCost, LogShare, Transform, UnitInterval
+from empo_sb3.uncertainty import CountedTable, require_plain_sgd
+from empo_sb3.uncertainty.table_counts import WHY
 
 
 class TablePolicy(EmpoPolicy):
@@ -44,14 +46,21 @@ class TablePolicy(EmpoPolicy):
             raise ValueError(
                 "TablePolicy: dropout and weight_decay are for networks; they would only falsify a table's entries"
             )
+        if self.lookup_use_adaptive_lr and self.max_grad_norm is not None:
+            raise ValueError(f"lookup_use_adaptive_lr needs max_grad_norm=None: {WHY}")
         sizes = self.sizes
         # which pair an observation shows, as sorted 64-bit digests: part of the state, so that a saved table can act
         self.register_buffer("codes", th.full((sizes.n_pairs,), np.iinfo(np.int64).max, dtype=th.int64))
         self.register_buffer("coded_pairs", th.zeros(sizes.n_pairs, dtype=th.int64))
         self._build()
+        if self.lookup_use_adaptive_lr:
+            for group in self.optimizer.param_groups:
+                group["lr"] = 1.0
+            require_plain_sgd(self.optimizer)
 
     def make_network(self, quantity: str) -> QuantityNetwork:
-        encoder = table_encoder(self.sizes.n_pairs, self.sizes.n_outputs(quantity), NEUTRAL.get(quantity, 0.5))
+        kind = CountedTable if self.lookup_use_adaptive_lr else nn.Embedding
+        encoder = table_encoder(self.sizes.n_pairs, self.sizes.n_outputs(quantity), NEUTRAL.get(quantity, 0.5), kind)
         return QuantityNetwork(encoder, nn.Identity(), Identity())
 
     def attach(self, observations: np.ndarray, live: np.ndarray) -> None:
@@ -74,8 +83,34 @@ class TablePolicy(EmpoPolicy):
         return self.coded_pairs[th.as_tensor(places, device=self.device)]
 
     def loss_weights(self, pairs: np.ndarray) -> th.Tensor:
+        if self.lookup_use_adaptive_lr:
+            # each target counts, and the counts below make a mean of them
+            return th.full((len(pairs),), 0.5, dtype=th.float64, device=self.device)
         # the gradient of an entry is its error, averaged over the times its pair occurs in the batch
         return th.as_tensor(0.5 / multiplicity(pairs), device=self.device)
+
+    def adapt_gradients(self, pairs: np.ndarray, rates: Mapping[str, float]) -> None:
+        for q, rate in rates.items() if self.lookup_use_adaptive_lr else ():
+            if rate != 1.0:
+                raise ValueError(f"lookup_use_adaptive_lr needs lr_{q} and all factors on it to be 1, not {rate:g}: {WHY}")
+            table = self.table(q)
+            table.increment_update_counts(pairs)
+            table.scale_gradients_by_update_count(self.lookup_adaptive_lr_min)
+
+    def restart_means(self) -> None:
+        for q in self.networks if self.lookup_use_adaptive_lr else ():
+            self.table(q).reset_update_counts()
+
+    def table(self, quantity: str) -> CountedTable:
+        """
+        The table of a quantity, with its counts.
+
+        :raises ValueError: without ``lookup_use_adaptive_lr``, where nobody counts
+        """
+        table = self.net(quantity).encoder
+        if not isinstance(table, CountedTable):
+            raise ValueError("TablePolicy counts updates only with lookup_use_adaptive_lr=True")
+        return table
 
     def set_training_mode(self, mode: bool) -> None:
         """Tables are the same in training and in use."""
@@ -127,6 +162,8 @@ class NetworkPolicy(EmpoPolicy):
             kwargs = {**kwargs, "optimizer_class": th.optim.AdamW}
             kwargs["optimizer_kwargs"] = {"fused": True, **(kwargs.get("optimizer_kwargs") or {})}
         super().__init__(*args, **kwargs)
+        if self.lookup_use_adaptive_lr:
+            raise ValueError("lookup_use_adaptive_lr is for TablePolicy; networks have use_uncertainty_weighted_lr")
         self.net_arch, self.activation_fn, self.norm_layer = tuple(net_arch), activation_fn, norm_layer
         self.transforms = {**self.default_transforms, **(transforms or {})}
         self.share_encoder, self.goals_as_inputs, self.dropout = share_encoder, goals_as_inputs, dropout

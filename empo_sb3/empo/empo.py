@@ -29,15 +29,16 @@ from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.config import TrainingConfig, split_keywords
 from empo_sb3.empo.base import STARTS_INTERVAL, WorldLearner
 from empo_sb3.empo.curiosity import Curiosity, GrowingCuriosity
+from empo_sb3.empo.emphasis import POOL, Emphasis, make_emphasis
 from empo_sb3.empo.progress import StageProgressBar
 from empo_sb3.empo.report import report_stage, report_training
-from empo_sb3.growing import GrowingTargets
+from empo_sb3.growing import GrowingTargets, MetPairs
 from empo_sb3.networks import WorldSizes
 from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
 from empo_sb3.sampled_targets import SampledTargets, draw
 from empo_sb3.targets import ModelTargets, TargetCache, Values
 from empo_sb3.timeline import FULL_STAGE, RAMP_STAGE, Stage
-from empo_sb3.uncertainty import RND
+from empo_sb3.uncertainty import RND, VisitCounts
 from empo_sb3.uncertainty.states import as_tensor
 
 SelfEMPO = TypeVar("SelfEMPO", bound="EMPO")
@@ -47,7 +48,7 @@ CURIOUS_BATCH = 256
 HUMAN_NAMES = ("gamma_h", "beta_h", "nu_h")
 SHARPEST = 50.0
 """A higher beta_r weighs the errors of Q_r no more than this: else the level of Q_r, which is V_r's, would hardly count."""
-POLICY_NUMBERS = ("dropout", "max_grad_norm", "weight_decay")
+POLICY_NUMBERS = ("dropout", "max_grad_norm", "weight_decay", "lookup_use_adaptive_lr", "lookup_adaptive_lr_min")
 
 
 class EMPO(WorldLearner):
@@ -83,7 +84,7 @@ class EMPO(WorldLearner):
         "CnnPolicy": CnnPolicy,
         "MultiInputPolicy": MultiInputPolicy,
     }
-    run_parts: ClassVar[tuple[str, ...]] = (*WorldLearner.run_parts, "values", "curiosity")
+    run_parts: ClassVar[tuple[str, ...]] = (*WorldLearner.run_parts, "values", "curiosity", "emphasis_memory")
     not_saved: ClassVar[tuple[str, ...]] = (
         *WorldLearner.not_saved,
         "targets",
@@ -91,6 +92,7 @@ class EMPO(WorldLearner):
         "outlook",
         "cache",
         "curiosity",
+        "emphasis",
         "_seen",
     )
     policy: EmpoPolicy
@@ -101,6 +103,8 @@ class EMPO(WorldLearner):
     config: TrainingConfig
     """The numbers that define the training: the policy class's defaults, as the keywords leave them."""
     sizes: WorldSizes
+    emphasis: Emphasis | None
+    """What makes little known pairs count for more, if anything."""
     curiosity: Curiosity | None
     """What tilts the robots towards the unknown, if anything."""
     targets: Any
@@ -245,6 +249,8 @@ class EMPO(WorldLearner):
             self.curiosity = kind(self.config.curiosity_bonus, rnd)
             self._seen: Any = self._look_at if seen is None else as_tensor(seen).flatten(1).numpy()
             self.curiosity.refresh(self.targets, self.visits, self._seen)
+        visits = VisitCounts(self.sizes.n_pairs) if self.grown is None else MetPairs()
+        self.emphasis = make_emphasis(self.config, self.policy, visits, self.seed or 0)
         self._refresh_targets(self.config.networks)
 
     # ---------------------------------------------------------------- collecting
@@ -298,7 +304,7 @@ class EMPO(WorldLearner):
             # One step before the horizon all Q_r are known to be equal
             masks = {"q_r": self.targets.last_step(pairs)}
             rates = {q: factor * self.config.learning_rate_schedules[q](self._n_updates) for q in due}
-            losses |= self.policy.update(pairs, targets, masks, rates)
+            losses |= self.policy.update(pairs, targets, masks, rates, self._weigh(pairs))
             self._n_updates += 1
             if self._n_updates % WATCH_INTERVAL == 0:
                 self._watch(pairs, targets)
@@ -319,6 +325,19 @@ class EMPO(WorldLearner):
     def _forget_targets(self) -> None:
         if self.cache is not None:
             self.cache.forget()
+
+    def _weigh(self, pairs: np.ndarray) -> np.ndarray | None:
+        """What the pairs of a batch count, if not all the same; the source of the uncertainty learns the batch."""
+        if self.emphasis is None:
+            return None
+        weights = self.emphasis.weights(pairs)
+        return weights if self.config.weighs_losses else None
+
+    def _draw_pairs(self, batch_size: int) -> np.ndarray:
+        """A batch, of little known pairs rather than of well known ones if that is wanted."""
+        if self.emphasis is None or not self.config.prioritized:
+            return super()._draw_pairs(batch_size)
+        return self.emphasis.choose(super()._draw_pairs(POOL * batch_size), batch_size)
 
     def _look_around(self) -> None:
         """See anew which pairs are little known."""
@@ -356,6 +375,7 @@ class EMPO(WorldLearner):
         if stage == self.stage:
             return stage
         cleared = 0
+        self.policy.restart_means()
         # Replay must not mix the uniform, the rising and the full beta_r
         if self.stage is not None and stage.number in (RAMP_STAGE, FULL_STAGE):
             cleared = self._renew_replay()
@@ -413,6 +433,16 @@ class EMPO(WorldLearner):
     def _refresh_after_load(self) -> None:
         if self.env is not None:
             self._refresh_targets(self.config.networks)
+
+    @property
+    def emphasis_memory(self) -> Any:
+        """What the source of the uncertainty has learned; None without one."""
+        return None if self.emphasis is None else self.emphasis.memory
+
+    @emphasis_memory.setter
+    def emphasis_memory(self, memory: Any) -> None:
+        if self.emphasis is not None:
+            self.emphasis.memory = memory
 
     def restore_run(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`run_state` gave."""

@@ -13,11 +13,11 @@ from empo_sb3.lr_rules import Rule
 class Source(Protocol):
     """How little is known of states."""
 
-    def update(self, states: Any) -> None:
+    def update(self, states: Any, /) -> None:
         """Learn these states."""
         ...
 
-    def __call__(self, states: Any) -> np.ndarray:
+    def __call__(self, states: Any, /) -> np.ndarray:
         """Uncertainty of each state, (n,), not negative."""
         ...
 
@@ -45,12 +45,24 @@ class Weighing:
 
         :param states: n states
         """
-        uncertainty = self.source(states)
-        mean = float(uncertainty.mean())
-        if math.isnan(self.typical):
-            self.typical = mean
-        factors = np.nan_to_num(self.rule(uncertainty, self.typical), nan=1.0, posinf=1.0)
+        factors, mean = self._look(states)
         if math.isfinite(mean):
             self.typical = self.decay * self.typical + (1.0 - self.decay) * mean
         self.source.update(states)
         return factors
+
+    def factors(self, states: Any) -> np.ndarray:
+        """
+        Factors, (n,); nothing is learned.
+
+        :param states: n states
+        """
+        return self._look(states)[0]
+
+    def _look(self, states: Any) -> tuple[np.ndarray, float]:
+        """The factors and the mean uncertainty."""
+        uncertainty = self.source(states)
+        mean = float(uncertainty.mean())
+        if math.isnan(self.typical):
+            self.typical = mean
+        return np.nan_to_num(self.rule(uncertainty, self.typical), nan=1.0, posinf=1.0), mean
