@@ -67,14 +67,6 @@ def show_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, None, "also write the picture to this PNG file")
 
 
-def solve_arguments(parser: argparse.ArgumentParser) -> None:
-    """``empo solve``."""
-    add_world(parser)
-    add_output(parser, None, "folder for solution.npz and the pictures (solutions/WORLD)")
-    add_belief(parser)
-    add_theory(parser)
-
-
 def _positive(text: str) -> int:
     try:
         value = float(text)
@@ -83,6 +75,22 @@ def _positive(text: str) -> int:
     if not value >= 1.0 or not value.is_integer():
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(value)
+
+
+def solve_arguments(parser: argparse.ArgumentParser) -> None:
+    """``empo solve``."""
+    add_world(parser)
+    add_output(parser, None, "folder for solution.npz and the pictures (solutions/WORLD)")
+    add_belief(parser)
+    parser.add_argument(
+        "--keep",
+        choices=("policy", "values", "all"),
+        default="all",
+        help="what to keep of all times: less needs less memory; pictures of values need values (all)",
+    )
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="precision of the humans' values")
+    parser.add_argument("--threads", type=_positive, default=1, help="how many threads; the result is the same (1)")
+    add_theory(parser)
 
 
 def sweep_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from empo_gym.checks import check_world
 from empo_gym.cli_arguments import theory_overrides
-from empo_gym.cli_planner import planner_pictures
+from empo_gym.cli_planner import fixed_point_lines, planner_pictures, progress_shown
 from empo_gym.cli_report import (
     first_decisions,
     model_line,
@@ -98,32 +98,39 @@ def episode_frames(solution: EmpoSolution, n_episodes: int = 3, seed: int = 0) -
     return frames
 
 
-def solve_exactly(world: Any, theory: Theory, belief: str = "worst_case") -> EmpoSolution:
-    """Pack and solve a world, saying how large it is and how long that takes."""
+def solve_exactly(world: Any, theory: Theory, belief: str = "worst_case", **settings: Any) -> EmpoSolution:
+    """Pack and solve a world, saying how large it is and how long that takes.
+
+    :param settings: ``keep``, ``dtype`` and ``threads`` of both phases
+    """
     with timed("packed"):
         model = TabularModel.pack(world)
-    print(f"  {model_line(model)}")
-    with timed("humans solved (equations 1-3)"):
-        prior = solve_humans(model, theory, belief=belief)
-    with timed("robot solved (equations 4-9)"):
-        solution = solve_robot(model, prior, theory)
+    print(f"  {model_line(model)}", flush=True)
+    with timed("humans solved (equations 1-3)"), progress_shown("humans") as progress:
+        prior = solve_humans(model, theory, belief=belief, progress=progress, **settings)
+    with timed("robot solved (equations 4-9)"), progress_shown("robot") as progress:
+        solution = solve_robot(model, prior, theory, progress=progress, **settings)
     return solution
 
 
 def write_pictures(solution: EmpoSolution, folder: Path) -> list[Path]:
-    """Draw a solution: the world, the power map, the policy arrows, and the values beside those of a random robot.
+    """Draw a solution: the world, the policy arrows and, where values were kept, the power map and the values beside those of
+    a random robot.
 
     :param solution: exact or learned, of a world that has pictures
     :param folder: where the files go
     :return: what was written
     """
     world = solution.model.world
-    both = {"empowering robot": solution, "random robot": uniform_robot(solution)}
     save_picture(folder / "world.png", render(world, world.initial_state(), tile_size=64))
+    written = [folder / "world.png", save_figure(policy_arrows(solution), folder / "policy_arrows.png")]
+    if len(solution.x_h) < len(solution.pi_r):
+        print('power_map.png and value_curve.png are not drawn: they need the values of all times (keep "values" or "all").')
+        return written
+    both = {"empowering robot": solution, "random robot": uniform_robot(solution)}
     return [
-        folder / "world.png",
+        *written,
         save_figure(power_map(solution), folder / "power_map.png"),
-        save_figure(policy_arrows(solution), folder / "policy_arrows.png"),
         save_figure(value_curve(both), folder / "value_curve.png"),
     ]
 
@@ -135,6 +142,8 @@ def print_solution(solution: EmpoSolution) -> None:
     print("\nThe humans' power at the start:")
     print(power_table(solution))
     print(f"U_r = {solution.u_r[0, 0]:.4g}   V_r = {solution.v_r[0, 0]:.4g}")
+    if solution.convergence is not None:
+        print(fixed_point_lines(solution))
     if solution.n_floored:
         print(f"X_h is at its floor x_h_min in {solution.n_floored:,} (t, s, h): no goal is within reach there.")
 
@@ -185,7 +194,8 @@ def solve(arguments: argparse.Namespace) -> None:
     overrides = theory_overrides(arguments)
     world = load_world(arguments.world)
     print(f"{world.name}: {world_line(world)}")
-    solution = solve_exactly(world, environment_theory(world, overrides), arguments.belief)
+    settings = {"keep": arguments.keep, "dtype": arguments.dtype, "threads": arguments.threads}
+    solution = solve_exactly(world, environment_theory(world, overrides), arguments.belief, **settings)
     print_solution(solution)
     folder = arguments.output or Path("solutions") / world.name
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 from empo_gym.cli_arguments import BadUsage, theory_overrides
@@ -18,11 +22,61 @@ from empo_gym.plots_planner import goal_ability_map, sensitivity
 from empo_gym.solution import EmpoSolution
 from empo_gym.sweep import Sweep, failures, parse_grid, run
 
-_MAX_WORK = 10_000_000
+_MAX_WORK = {"finite": 10_000_000, "stationary": 30_000_000}  # transitions x goals x sweeps: some ten seconds for all solves
+_PATIENCE = 2.0
+
+
+@contextmanager
+def progress_shown(what: str, every: float | None = None) -> Iterator[Callable[[int, float], None]]:
+    """Yield a function for ``progress=`` of the planner that tells on the error stream where a long solve stands.
+
+    :param what: is solved
+    :param every: seconds between two reports, by default a fifth in a terminal and ten elsewhere; none within two seconds
+    """
+    terminal = sys.stderr.isatty()
+    every = every if every is not None else 0.2 if terminal else 10.0
+    start, last, shown = time.perf_counter(), -every, False
+
+    def report(step: int, residual: float) -> None:
+        nonlocal last, shown
+        now = time.perf_counter() - start
+        if now < _PATIENCE or now - last < every:
+            return
+        where = f"t = {step}" if residual == 0.0 else f"sweep {step}, residual {residual:.1e}"
+        print(f"{what}: {where}", end="\x1b[K\r" if terminal else "\n", file=sys.stderr, flush=True)
+        last, shown = now, True
+
+    try:
+        yield report
+    finally:
+        if shown and terminal:
+            print("\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def fixed_point_lines(solution: EmpoSolution) -> str:
+    """Say how the solution of a world without horizon was found, and which others there are; nothing of other worlds."""
+    about = solution.convergence
+    if about is None:
+        return ""
+    failed = sum(point.residual > about.tol for point in about.tried)
+    n, n_found = len(about.tried), 1 + len(about.others)
+    lines = [
+        f"Fixed point: residual {about.residual:.1e} after {len(about.residuals)} sweeps, from {about.start}; "
+        f"{n} beginning{'s' * (n > 1)} led to {n_found} solution{'s' * (n_found > 1)}"
+        + (f", {failed} of them nowhere." if failed else ".")
+    ]
+    names = ["+".join(names) for names in product(*(a.actions for a in solution.model.agents[: solution.model.n_robots]))]
+    for point in about.others:
+        best = int(point.policy.argmax())
+        first = f"{names[best] or 'none'} ({point.policy[best]:.3f})"
+        lines.append(f"Another one, from {point.start}: V_r = {point.value:.4g}, likeliest first action {first}.")
+    return "\n".join(lines)
 
 
 def planner_pictures(solution: EmpoSolution, belief: str, folder: Path) -> list[Path]:
     """Draw how well each goal is within reach, and in worlds that are solved in no time what each parameter changes.
+
+    Where the latter would take long, that is said.
 
     :param solution: exact
     :param belief: the humans' belief it was solved for
@@ -35,8 +89,11 @@ def planner_pictures(solution: EmpoSolution, belief: str, folder: Path) -> list[
         save_figure(goal_ability_map(solution, human=h), folder / f"goal_ability_{name}.png") for h, name in enumerate(names)
     ]
     goals = sum(len(goal_set) for goal_set in model.goal_sets)
-    if len(model.probs) * goals * len(solution.pi_r) <= _MAX_WORK and solution.mode == "finite":
+    n_sweeps = len(solution.pi_r) if solution.convergence is None else len(solution.convergence.residuals)
+    if len(model.probs) * goals * n_sweeps <= _MAX_WORK[solution.mode]:
         written.append(save_figure(sensitivity(model, solution.theory, belief=belief), folder / "sensitivity.png"))
+    else:
+        print("sensitivity.png is not drawn: it takes some sixty solutions, too long for this world; see `empo sweep`.")
     return written
 
 

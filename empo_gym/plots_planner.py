@@ -40,6 +40,7 @@ RANGES: dict[str, tuple[float, ...]] = {
 }
 _FROM_ZERO, _LOGARITHMIC = ("beta_r", "beta_h"), ("x_h_min", "terminal_v_r")
 _MAX_PANELS = 20
+_TOL = 1e-6  # of fixed points, in a picture
 
 
 def goal_ability_map(solution: EmpoSolution, world: Any = None, human: int = 0, goals: Sequence[int] | None = None) -> Figure:
@@ -199,8 +200,8 @@ def first_decisions(
         key = (changed.gamma_h, changed.beta_h, changed.nu_h)
         try:
             if key not in priors:
-                priors[key] = solve_humans(model, changed, belief=belief, keep="policy")
-            policies.append(solve_robot(model, priors[key], changed, keep="policy", starts=1).pi_r[0, 0])
+                priors[key] = solve_humans(model, changed, belief=belief, keep="policy", tol=_TOL)
+            policies.append(solve_robot(model, priors[key], changed, keep="policy", starts=1, tol=_TOL).pi_r[0, 0])
         except NotConverged:
             policies.append(np.full(model.n_robot_joint, np.nan))
     return tried, np.array(policies)

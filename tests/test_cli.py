@@ -125,8 +125,49 @@ def test_a_world_without_horizon_is_solved_and_drawn_too(capsys, tmp_path):
     path.write_text("map: |\n  We We We We We\n  We Ay Ae .. We\n  We We We We We\n", encoding="utf-8")
     status, out, err = run(capsys, "solve", str(path), "-o", str(tmp_path / "solution"))
     assert (status, err) == (0, "")
-    assert "no horizon" in out
+    assert "no horizon" in out and re.search(r"Fixed point: residual \d\.\de-\d+ after \d+ sweeps, from a far horizon", out)
+    assert "3 beginnings led to 1 solution." in out
     assert (tmp_path / "solution" / "value_curve.png").stat().st_size > 0
+    drawn = (tmp_path / "solution" / "sensitivity.png").exists()
+    assert drawn != ("sensitivity.png is not drawn" in out)
+
+
+def test_less_can_be_kept_and_what_cannot_be_drawn_of_it_is_said(capsys, tmp_path):
+    from empo_gym import EmpoSolution
+
+    words = ["--keep", "policy", "--dtype", "float32", "--threads", "2", "-o", str(tmp_path)]
+    status, out, _ = run(capsys, "solve", SMALL, *words)
+    assert status == cli.DONE and "power_map.png and value_curve.png are not drawn" in out
+    assert (tmp_path / "policy_arrows.png").exists() and not (tmp_path / "power_map.png").exists()
+    read = EmpoSolution.load(tmp_path / "solution.npz")
+    assert len(read.v_r) == 1 < len(read.pi_r) and read.v_h_e[0].dtype == "float32"
+
+
+def test_long_solves_tell_where_they_stand_and_short_ones_do_not(capsys, monkeypatch):
+    from empo_gym import cli_planner
+
+    now = iter([0.0, 1.0, 3.0, 4.0, 20.0])
+    monkeypatch.setattr(cli_planner.time, "perf_counter", lambda: next(now))
+    with cli_planner.progress_shown("robot") as report:
+        report(1, 1e-1)
+        report(7, 1e-3)
+        report(8, 1e-4)
+        report(5, 0.0)
+    assert capsys.readouterr().err == "robot: sweep 7, residual 1.0e-03\nrobot: t = 5\n"
+
+
+def test_other_fixed_points_are_told():
+    from tables import random_world
+
+    from empo_gym import TabularModel, Theory, solve_humans, solve_robot
+    from empo_gym.cli_planner import fixed_point_lines
+
+    model = TabularModel.pack(random_world(57, (2,), (2, 2), n_states=5), horizon=None)
+    theory = Theory(gamma_h=0.9, gamma_r=0.9, beta_r=200.0, zeta=3.0, xi=2.0, eta=2.0)
+    solution = solve_robot(model, solve_humans(model, theory), theory)
+    first, second = fixed_point_lines(solution).splitlines()
+    other = solution.convergence.others[0]
+    assert "led to 2 solutions" in first and f"V_r = {other.value:.4g}" in second and other.start in second
 
 
 def test_the_actions_of_the_likeliest_path_have_a_column_however_many_there_are():
