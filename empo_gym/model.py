@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from empo_gym.goals import GoalSet
 from empo_gym.memory import require_memory
+from empo_gym.search import check_whole
 from empo_gym.state_index import ObjectIndex, StateIndex, VectorIndex
 from empo_gym.world import Agent, action_shape
 
@@ -247,14 +248,16 @@ class TabularModel:
         :param progress: called with (states so far, depth) after each chunk
         :raises TooManyStates: if there are more states
         :raises NotEnoughMemory: as soon as the next depth will not fit into memory
-        :raises ValueError: if probabilities do not sum to 1 or goal sets do not fit the humans
+        :raises ValueError: if probabilities do not sum to 1, goal sets do not fit the humans, or a number is none
         """
         shape = action_shape(world.agents)
         if len(world.goal_sets) != sum(agent.role == "human" for agent in world.agents):
             raise ValueError(f"The world has {len(world.goal_sets)} goal sets; it needs one per human.")
         steps = world.horizon if horizon == "world" else horizon
-        if not (steps is None or (isinstance(steps, int) and steps >= 0)):
-            raise ValueError(f"horizon must be a number of steps or None, not {horizon!r}.")
+        if steps is not None:
+            check_whole("horizon", steps, least=0)
+            steps = int(steps)
+        check_whole("max_states", max_states)
         rows = _RowStore()
         origin = world.initial_state() if start is None else start
         index, ends = _explore(world, origin, steps, max_states, progress, rows)

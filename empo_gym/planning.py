@@ -81,10 +81,10 @@ def solve_humans(
     check_choices(model, theory, keep, dtype, threads)
     if mode_of(model, mode) == "stationary":
         numbers = model.n_states * sum(4 * n * (a + 2) for n, a in _sizes(model))
-        _require(numbers, dtype, "The stationary mode of phase 1", mode="stationary")
+        _require(numbers * np.dtype(dtype).itemsize, "The stationary mode of phase 1", "stationary")
         how = Method(threads=threads, tol=tol, max_sweeps=max_sweeps, progress=progress)
         return stationary.humans(model, theory, belief, mu, habit, np.dtype(dtype), how)
-    _require(_numbers_of_humans(model, keep), dtype, "Phase 1")
+    _require(_bytes_of_humans(model, keep, dtype), "Phase 1")
     phases = [HumanPhase(model, theory, h, belief, mu, habit, _horizon(model)) for h in range(model.n_humans)]
     solved = [_solve_human(phase, keep, np.dtype(dtype), threads, progress) for phase in phases]
     return HumanPrior(model, theory, tuple(pi_h for pi_h, _ in solved), tuple(v_h_m for _, v_h_m in solved))
@@ -129,11 +129,12 @@ def solve_robot(
     mode = mode_of(model, mode)
     _check_prior(model, prior, mode)
     if mode == "stationary":
-        numbers = model.n_states * (sum(5 * n for n, _ in _sizes(model)) + 6 * model.n_robot_joint + 12)
-        _require(numbers, dtype, "The stationary mode of phase 2", mode)
+        values = sum(5 * n for n, _ in _sizes(model)) * np.dtype(dtype).itemsize
+        others = 8 * (model.n_states * (6 * model.n_robot_joint + 12) + len(model.probs))
+        _require(model.n_states * values + others, "The stationary mode of phase 2", mode)
         how = Method(threads=threads, tol=tol, max_sweeps=max_sweeps, starts=starts, progress=progress)
         return stationary.robot(model, prior, theory, np.dtype(dtype), how)
-    _require(_numbers_of_robot(model, keep), dtype, "Phase 2")
+    _require(_bytes_of_robot(model, keep, dtype), "Phase 2")
     return _RobotSweep(model, prior, theory, keep, np.dtype(dtype), threads).run(progress)
 
 
@@ -162,7 +163,8 @@ def solve(
     check_choices(model, theory, keep, dtype, threads)
     mode_of(model, "finite")
     n_goals = sum(goals for goals, _ in _sizes(model))
-    _require(_numbers_of_robot(model, keep) + 3 * n_goals * model.n_states, dtype, "Solving both phases at once")
+    both = _bytes_of_robot(model, keep, dtype) + 3 * n_goals * model.n_states * np.dtype(dtype).itemsize
+    _require(both, "Solving both phases at once")
     phases = [HumanPhase(model, theory, h, belief, mu, habit, _horizon(model)) for h in range(model.n_humans)]
     return _JointSweep(model, phases, theory, keep, np.dtype(dtype), threads).run(progress)
 
@@ -192,12 +194,13 @@ def mode_of(model: TabularModel, mode: str | None) -> str:
 
     :raises ValueError: for an unknown mode, or one that does not fit
     """
-    if mode is None:
-        return "stationary" if model.horizon is None else "finite"
+    mode = ("stationary" if model.horizon is None else "finite") if mode is None else mode
     if mode not in ("finite", "stationary"):
         raise ValueError(f"There is no mode {mode!r}; this planner knows 'finite' and 'stationary'.")
     if mode == "finite" and model.horizon is None:
         raise ValueError("The finite mode needs a world with a horizon; give the world max_steps, or pack it with horizon=.")
+    if mode == "finite" and model.horizon == 0:
+        raise ValueError("With a horizon of 0 steps there is nothing to decide; pack the world with another horizon.")
     return mode
 
 
@@ -232,28 +235,27 @@ def _sizes(model: TabularModel) -> list[tuple[int, int]]:
     return [(len(goals), n_a_h) for goals, n_a_h in zip(model.goal_sets, model.human_action_shape, strict=True)]
 
 
-def _numbers_of_humans(model: TabularModel, keep: str) -> int:
-    """Return how many numbers phase 1 will hold."""
+def _bytes_of_humans(model: TabularModel, keep: str, dtype: Any) -> int:
+    """Return what phase 1 will hold."""
     n, entries = model.n_states, sum(model.n_within(t) for t in range(_horizon(model)))
     actions = 0 if keep == "values" else 1
     values = 1 if keep != "policy" else 0
-    return sum(goals * (entries * (actions * n_a_h + values) + 3 * n) for goals, n_a_h in _sizes(model))
+    numbers = sum(goals * (entries * (actions * n_a_h + values) + 3 * n) for goals, n_a_h in _sizes(model))
+    return numbers * np.dtype(dtype).itemsize
 
 
-def _numbers_of_robot(model: TabularModel, keep: str) -> int:
-    """Return how many numbers phase 2 will hold."""
+def _bytes_of_robot(model: TabularModel, keep: str, dtype: Any) -> int:
+    """Return what phase 2 will hold: the humans' values of that kind, float64 for the robots', a mark per (t, state)."""
     n, entries = model.n_states, sum(model.n_within(t) for t in range(_horizon(model)))
-    n_goals = sum(goals for goals, _ in _sizes(model))
-    per_entry = {
-        "policy": model.n_robot_joint,
-        "values": n_goals + model.n_robot_joint + model.n_humans + 2,
-        "all": n_goals + 2 * model.n_robot_joint + model.n_humans + 2,
-    }[keep]
-    return entries * per_entry + n * (3 * n_goals + model.n_robot_joint + model.n_humans + 4)
+    n_goals, n_a_r = sum(goals for goals, _ in _sizes(model)), model.n_robot_joint
+    values = keep != "policy"
+    humans = n_goals * (values * entries + 3 * n)
+    robots = entries * ((keep != "values") * n_a_r + values * (n_a_r + model.n_humans + 2)) + n * (n_a_r + model.n_humans + 4)
+    return humans * np.dtype(dtype).itemsize + robots * 8 + n * (_horizon(model) + 1)
 
 
-def _require(numbers: int, dtype: Any, what: str, mode: str = "finite") -> None:
-    require_memory(numbers * np.dtype(dtype).itemsize, what, _ADVICE[mode])
+def _require(n_bytes: int, what: str, mode: str = "finite") -> None:
+    require_memory(n_bytes, what, _ADVICE[mode])
 
 
 class _Layers:

@@ -168,13 +168,15 @@ def test_packing_stops_before_memory_does(monkeypatch):
         TabularModel.pack(CHAIN)
 
 
-def test_the_estimate_covers_what_is_held():
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_estimate_covers_what_is_held(dtype):
     model = TabularModel.pack(CHAIN)
     for keep in ("all", "policy", "values"):
         asked = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("empo_gym.planning.require_memory", lambda needed, what, advice, asked=asked: asked.append(needed))
-            solution = solve_robot(model, solve_humans(model, THEORY, keep=keep), THEORY, keep=keep)
+            prior = solve_humans(model, THEORY, keep=keep, dtype=dtype)
+            solution = solve_robot(model, prior, THEORY, keep=keep, dtype=dtype)
         visited = model.depth[None] <= np.arange(model.horizon)[:, None]
         arrays = [*solution.v_h_e, *solution.prior.v_h_m, *(getattr(solution, name) for name in (*VALUES, "pi_r"))]
         arrays += solution.prior.pi_h

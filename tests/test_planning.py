@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tables import AmongStates, TableWorld, random_world, worlds
 
-from empo_gym import ChainWorld, GoalSet, ReachCell, TabularModel, Theory, phases, solve_humans, solve_robot
+from empo_gym import ChainWorld, GoalSet, ReachCell, TabularModel, Theory, phases, planning, solve_humans, solve_robot
 from empo_gym.world import Agent
 
 INF = math.inf
@@ -401,3 +401,18 @@ def test_a_prior_of_the_same_world_packed_again_serves():
     prior = solve_humans(first, Theory())
     solutions = [solve_robot(model, prior, Theory()) for model in (first, again)]
     assert solutions[0].v_r.tobytes() == solutions[1].v_r.tobytes()
+
+
+def test_numbers_that_cannot_be_are_refused_before_anything_is_packed_or_solved():
+    chain = ChainWorld(length=4, horizon=3)
+    for horizon in (True, 2.5, -1, "3"):
+        with pytest.raises(ValueError, match="horizon must be a whole number from 0 on"):
+            TabularModel.pack(chain, horizon=horizon)
+    for most in (None, "many", 0):
+        with pytest.raises(ValueError, match="max_states must be a whole number from 1 on"):
+            TabularModel.pack(chain, max_states=most)
+    assert TabularModel.pack(chain, horizon=np.int64(2)).horizon == 2
+    ended = TabularModel.pack(chain, horizon=0)
+    for what in (solve_humans, planning.solve):
+        with pytest.raises(ValueError, match="horizon of 0 steps there is nothing to decide"):
+            what(ended, Theory())
