@@ -1,99 +1,54 @@
-"""How fast is PPO with memory? Our LSTM, GRU and attention beside sb3-contrib's LSTM, on CartPole without velocities.
+"""PPO with memory: how fast it is, what its zoo entries reach, and whether warming up the rate saves fresh heads.
 
-Run ``python benchmarks/recurrent.py [--quick] [--repeat N] [--steps N]``. All run in one process on one thread, in turn, and
-times are CPU seconds, medians over repetitions with different seeds; one short run of each comes first and does not count.
-A run that leaves its parameters where they were, or an LSTM whose parameters are not sb3-contrib's, is an error.
+    python benchmarks/recurrent.py                     # every study; goes on where it was stopped
+    python benchmarks/recurrent.py cartpole collapse   # only these
+    python benchmarks/recurrent.py --quick             # a short run or two of each
+    python benchmarks/recurrent.py --report            # run nothing: tables and figures of the runs that are finished
+
+``speed``: our LSTM, GRU and attention beside sb3-contrib's LSTM. ``cartpole``, ``memory``: what ``ppo_gru.yml`` and its like
+reach from scratch. ``collapse``: constant and warmed-up rates on transferred features. Each finished run is a row of
+``benchmarks/results/recurrent_STUDY.jsonl``.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
-import gymnasium as gym
-import numpy as np
-import sb3_contrib
 import torch as th
-from stable_baselines3.common.env_util import make_vec_env
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from empo_sb3.recurrent import RecurrentPPO
+from recurrent_studies.collapse import COLLAPSE_STUDY
+from recurrent_studies.runs import IMAGES
+from recurrent_studies.speed import SPEED_STUDY
+from recurrent_studies.zoo_runs import CARTPOLE_STUDY, MEMORY_STUDY
 
-CONTRIB = "sb3-contrib LSTM"
-LSTM = "our LSTM"
-CONTENDERS: dict[str, tuple[type[Any], str, str]] = {
-    CONTRIB: (sb3_contrib.RecurrentPPO, "MlpLstmPolicy", "lstm_hidden_size"),
-    LSTM: (RecurrentPPO, "MlpLstmPolicy", "rnn_hidden_size"),
-    "our GRU": (RecurrentPPO, "MlpGruPolicy", "rnn_hidden_size"),
-    "our attention": (RecurrentPPO, "MlpAttentionPolicy", "rnn_hidden_size"),
-}
-SETTINGS = {"n_steps": 128, "batch_size": 256, "n_epochs": 10, "device": "cpu"}
-N_ENVS = 8
-
-
-class Positions(gym.ObservationWrapper):
-    """CartPole's position and angle; their velocities must be remembered."""
-
-    def __init__(self, env: gym.Env):
-        super().__init__(env)
-        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
-
-    def observation(self, observation: np.ndarray) -> np.ndarray:
-        return observation[[0, 2]]
-
-
-def run(name: str, size: int, steps: int, seed: int) -> tuple[float, list[th.Tensor]]:
-    """Steps per CPU second of one training, and the parameters at which it arrives."""
-    algorithm, policy, keyword = CONTENDERS[name]
-    env = make_vec_env("CartPole-v1", N_ENVS, seed=seed, wrapper_class=Positions)
-    model = algorithm(policy, env, seed=seed, policy_kwargs={keyword: size}, **SETTINGS)
-    before = [parameter.detach().clone() for parameter in model.policy.parameters()]
-    start = time.process_time()
-    model.learn(steps)
-    seconds = time.process_time() - start
-    after = [parameter.detach() for parameter in model.policy.parameters()]
-    still = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if th.equal(a, b)]
-    if still or not all(bool(th.isfinite(parameter).all()) for parameter in after):
-        raise SystemExit(f"{name}, size {size}: parameters {still} did not move, or are not finite")
-    return model.num_timesteps / seconds, after
-
-
-def compare(size: int, steps: int, repeat: int) -> dict[str, float]:
-    """Median steps per CPU second of every contender."""
-    speeds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    for seed in range(-1, repeat):
-        arrived = {}
-        for name in CONTENDERS:
-            warm_up = seed < 0
-            speed, arrived[name] = run(name, size, N_ENVS * SETTINGS["n_steps"] if warm_up else steps, max(seed, 0))
-            speeds[name] += [] if warm_up else [speed]
-        apart = max(float((a - b).abs().max()) for a, b in zip(arrived[CONTRIB], arrived[LSTM], strict=True))
-        if apart > 1e-6:
-            raise SystemExit(f"the LSTMs arrive at parameters {apart:.1e} apart")
-    return {name: statistics.median(values) for name, values in speeds.items()}
+STUDIES = {study.name: study for study in (SPEED_STUDY, CARTPOLE_STUDY, MEMORY_STUDY, COLLAPSE_STUDY)}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one size, one short run of each")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each, with different seeds")
-    parser.add_argument("--steps", type=int, default=8192, help="environment steps of each run")
+    parser.add_argument("studies", nargs="*", default=[], help=f"of {', '.join(STUDIES)}; all of them by default")
+    parser.add_argument("--quick", action="store_true", help="a short run or two of each study")
+    parser.add_argument("--report", action="store_true", help="run nothing")
     options = parser.parse_args()
-    sizes, steps, repeat = ((64, 256), options.steps, options.repeat) if not options.quick else ((64,), 2048, 1)
-
+    unknown = [name for name in options.studies if name not in STUDIES]
+    if unknown:
+        parser.error(f"there is no study {unknown[0]!r}; there are {', '.join(STUDIES)}")
     th.set_num_threads(1)
-    print(f"CartPole without velocities, {N_ENVS} environments, {steps} steps, {repeat} seed(s), one thread; {SETTINGS}")
-    print(f"{'':20}{'hidden size':>12}{'steps/CPU s':>14}{'times contrib':>15}")
-    for size in sizes:
-        speeds = compare(size, steps, repeat)
-        for name, speed in speeds.items():
-            print(f"{name:20}{size:>12}{speed:>14.0f}{speed / speeds[CONTRIB]:>15.2f}")
-    print("the LSTMs arrived at the same parameters, to 1e-6")
+    for name in options.studies or STUDIES:
+        study = STUDIES[name]
+        if not options.report:
+            study.work(options.quick)
+        rows = study.rows(options.quick)
+        print(f"\n{name}: {len(rows)} of {len(study.plans(options.quick))} runs")
+        if rows:
+            study.report(rows)
+        if rows and study.draw is not None and not options.quick:
+            study.draw(rows, IMAGES / f"{name}.png")
+            print(f"wrote docs/images/{name}.png")
     return 0
 
 
