@@ -163,21 +163,28 @@ class EmpoPolicy(BasePolicy):
         :param emphasis: (batch,) further weights of the losses, of mean 1
         :return: by quantity the mean loss of an output, before the step: of tables the squared error
         """
-        inputs, weights = self.inputs_of(pairs), self.loss_weights(pairs)
+        weights = self.loss_weights(pairs)
         if emphasis is not None:
             weights = weights * th.as_tensor(emphasis, dtype=weights.dtype, device=weights.device)
-        errors = {q: self._errors(q, inputs, targets[q], masks.get(q)) for q in targets}
         shared = max(rates.values(), default=0.0)
         for group in self.optimizer.param_groups:
             group["lr"] = rates.get(group["name"], shared if group["name"] == "encoder" else 0.0)
         self.optimizer.zero_grad()
-        # heads share no weights, so the sum of the losses gives each its own gradient
-        sum((error.sum(dim=1) * weights).sum() for error in errors.values()).backward()  # type: ignore[union-attr]
+        losses = self._backward(self.inputs_of(pairs), weights, targets, masks)
         if self.max_grad_norm is not None:
             for group in self.optimizer.param_groups:
                 _clip(group["params"], self.max_grad_norm)
         self.adapt_gradients(pairs, rates)
         self.optimizer.step()
+        return losses
+
+    def _backward(
+        self, inputs: Any, weights: th.Tensor, targets: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]
+    ) -> dict[str, float]:
+        """Leave the gradients of the weighted losses in the parameters; returns the mean losses."""
+        errors = {q: self._errors(q, inputs, targets[q], masks.get(q)) for q in targets}
+        # heads share no weights, so the sum of the losses gives each its own gradient
+        sum((error.sum(dim=1) * weights).sum() for error in errors.values()).backward()  # type: ignore[union-attr]
         return {q: float(error.detach().mean()) for q, error in errors.items()}
 
     @th.no_grad()

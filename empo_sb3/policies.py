@@ -28,7 +28,7 @@ class TablePolicy(EmpoPolicy):
     reads_observations = False
     training_defaults: ClassVar[Mapping[str, Any]] = {
         **{f"lr_{q}": 1.0 for q in NEUTRAL if q != "pi_r"},
-        **{f"{q}_target_update_interval": 25 for q in NEUTRAL if q != "pi_r"},
+        **{f"{q}_target_update_interval": 50 for q in NEUTRAL if q != "pi_r"},
         "use_sqrt_lr_decay": False,
         "use_lookup_tables": True,
     }
@@ -111,6 +111,26 @@ class TablePolicy(EmpoPolicy):
         if not isinstance(table, CountedTable):
             raise ValueError("TablePolicy counts updates only with lookup_use_adaptive_lr=True")
         return table
+
+    @th.no_grad()
+    def _backward(
+        self, inputs: Any, weights: th.Tensor, targets: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]
+    ) -> dict[str, float]:
+        # the gradient of an entry's squared error is twice its error, which autograd takes longer to find out
+        losses = {}
+        for q, target in targets.items():
+            table: th.Tensor = self.net(q).encoder.weight  # type: ignore[assignment]
+            entries, wanted = table[inputs], th.as_tensor(target, dtype=table.dtype, device=table.device)
+            mask = masks.get(q)
+            if mask is not None and mask.any():
+                alike = th.as_tensor(mask, device=table.device)[:, None]
+                wanted = th.where(alike, entries.mean(dim=1, keepdim=True), wanted)
+            errors = entries - wanted
+            table.grad = th.sparse_coo_tensor(
+                inputs[None], 2.0 * weights[:, None] * errors, table.shape, check_invariants=False
+            )
+            losses[q] = float(errors.square().mean())
+        return losses
 
     def set_training_mode(self, mode: bool) -> None:
         """Tables are the same in training and in use."""

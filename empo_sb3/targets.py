@@ -24,6 +24,8 @@ from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
 
 Values = dict[str, np.ndarray]
+CHUNK = 1024
+"""Pairs whose targets are computed together: their expectations over successors fit the processor's cache."""
 NEUTRAL = {"v_h_e": 0.5, "x_h": 0.5, "u_r": -1.0, "q_r": -1.0, "v_r": -1.0, "pi_r": 0.0}
 """Start values, inside each quantity's range."""
 
@@ -276,10 +278,12 @@ class TargetCache:
     Networks see every pair many times between two refreshes, and computing many targets at once costs less than few.
 
     :param targets: whose :meth:`~ModelTargets.of_batch` is asked
+    :param n_draws: how many pairs are drawn between two refreshes; where that is as many as there are, all targets are
+        computed at once
     """
 
-    def __init__(self, targets: ModelTargets) -> None:
-        self.targets = targets
+    def __init__(self, targets: ModelTargets, n_draws: int = 0) -> None:
+        self.targets, self.all_at_once = targets, n_draws >= len(targets.live)
         self.known: dict[str, np.ndarray] = {}
         self.kept: Values = {}
 
@@ -295,10 +299,12 @@ class TargetCache:
         for q in networks:
             missing |= ~self.known.setdefault(q, np.zeros(n_all, dtype=bool))[pairs]
         if missing.any():
-            asked = np.unique(pairs[missing])
-            for q, found in self.targets.of_batch(asked, networks, values, outlook).items():
-                self.kept.setdefault(q, np.zeros((n_all, found.shape[1])))[asked] = found
-                self.known[q][asked] = True
+            wanted = self.targets.live if self.all_at_once else np.unique(pairs[missing])
+            for first in range(0, len(wanted), CHUNK):
+                asked = wanted[first : first + CHUNK]
+                for q, found in self.targets.of_batch(asked, networks, values, outlook).items():
+                    self.kept.setdefault(q, np.zeros((n_all, found.shape[1])))[asked] = found
+                    self.known[q][asked] = True
         return {q: self.kept[q][pairs] for q in networks}
 
 

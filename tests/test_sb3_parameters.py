@@ -82,7 +82,8 @@ def test_update_frequencies_are_in_relation_to_the_highest():
 
 
 def test_a_rarer_q_r_stands_still_between_its_updates():
-    model = EMPO("TablePolicy", gate_env(), seed=0, update_frequencies={"v_h_e": 4, "x_h": 4}, **SHARP, **SHORT)
+    often = {f"{q}_target_update_interval": 25 for q in QUANTITIES}
+    model = EMPO("TablePolicy", gate_env(), seed=0, update_frequencies={"v_h_e": 4, "x_h": 4}, **SHARP, **SHORT, **often)
     weight = model.policy.nets["q_r"].encoder.weight
     watch = Watch(lambda _: weight.detach().sum().item())
     model.learn(600, watch)

@@ -128,6 +128,8 @@ def test_targets_are_computed_once_between_two_refreshes(learner, monkeypatch):
         for q in QUANTITIES:
             np.testing.assert_allclose(answers[q], wanted[q], rtol=1e-12, err_msg=q)
     assert [len(pairs) for pairs in asked] == [3, 1]
+    TargetCache(targets, n_draws=10**6)(targets.live[:2], QUANTITIES, values, outlook)
+    assert sorted(np.concatenate(asked[2:])) == sorted(targets.live), "all at once"
     values["v_r"] -= 1.0
     outlook = targets.outlook(values)
     cache.forget()

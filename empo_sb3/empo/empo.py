@@ -241,7 +241,7 @@ class EMPO(WorldLearner):
         """Show the policy all pairs and take the first target copies."""
         seen = self._show_world(self.targets.model)
         self.values = self.targets.initial_values()
-        self.cache = TargetCache(self.targets) if self._caches else None
+        self.cache = TargetCache(self.targets, self._draws_between_refreshes) if self._caches else None
         self.curiosity = None
         if self.config.curiosity_bonus:
             rnd = RND(lr=1e-3, seed=self.seed or 0) if self.config.use_rnd else None
@@ -263,21 +263,23 @@ class EMPO(WorldLearner):
         return super()._init_callback(callback)
 
     def _sample_action(self, learning_starts: int, action_noise: Any = None, n_envs: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """pi_r on the present networks, with a probability of epsilon_r a uniformly random action instead."""
+        """pi_r as last refreshed, with a probability of epsilon_r a uniformly random action instead."""
         self._mid_step = True
         epsilon = 1.0 if self.num_timesteps < learning_starts else self.config.epsilon_r_schedule(self._n_updates)
-        inputs = self.policy.inputs_of(self._pairs)
-        with th.no_grad():
-            if self.curiosity is None:
-                joint = self.policy.act(inputs).cpu().numpy()
-            else:
-                pi_r = self.policy.robot_policy(inputs).cpu().numpy()
-                joint = draw(self.curiosity.tilt(pi_r, self.targets, self._pairs))
+        pi_r = self._pi_r_of(self._pairs)
+        joint = draw(pi_r if self.curiosity is None else self.curiosity.tilt(pi_r, self.targets, self._pairs))
         self._explore_humans(self.config.epsilon_h_schedule(self._n_updates))
         explore = np.random.random(n_envs) < epsilon
         joint = np.where(explore, np.random.randint(0, self.sizes.n_robot_joint, size=n_envs), joint)
         actions = self.policy.as_env_actions(joint)
         return actions, actions
+
+    def _pi_r_of(self, pairs: np.ndarray) -> np.ndarray:
+        """What the robots do while pairs are collected, (n, n_a_r): as of the last refresh, where that is known."""
+        if self.grown is None:
+            return self.values["pi_r"][pairs]
+        with th.no_grad():
+            return self.policy.robot_policy(self.policy.inputs_of(pairs)).cpu().numpy()
 
     # ---------------------------------------------------------------- training
 
@@ -321,6 +323,10 @@ class EMPO(WorldLearner):
     @property
     def _caches(self) -> bool:
         return self.config.use_target_cache and type(self.targets) is ModelTargets
+
+    @property
+    def _draws_between_refreshes(self) -> int:
+        return self.batch_size * min(self.config.target_update_interval(q) for q in self.config.networks)
 
     def _forget_targets(self) -> None:
         if self.cache is not None:
