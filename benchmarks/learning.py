@@ -40,7 +40,7 @@ SHARES = {"TablePolicy": 0.1, "MlpPolicy": 0.25}
 """The part of the careless robot's error that a learner may have at most."""
 SMALL, LARGE = ("unsteady_bridge", "thicket", "in_series", "bystander"), ("hedgerow", "market")
 WORLDS = (*SMALL, *LARGE)
-STEPS = {"TablePolicy": (6_000, 18_000), "MlpPolicy": (5_000, 16_000)}
+STEPS = {"TablePolicy": (6_000, 18_000), "MlpPolicy": (10_000, 16_000)}
 """By policy, the steps in a small world (up to 3,000 pairs) and in a large one (more than 10,000)."""
 SETTINGS: dict[str, dict[str, Any]] = {
     "TablePolicy": {},
