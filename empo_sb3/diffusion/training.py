@@ -1,0 +1,81 @@
+"""Fitting a policy over chunks to demonstrations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch as th
+
+from empo_sb3.diffusion.base import ChunkPolicy
+from empo_sb3.diffusion.horizons import Horizons, windows
+from empo_sb3.imitation import Fit
+from empo_sb3.imitation.dataset import Steps, each, take
+
+
+def fit_chunks(
+    policy: ChunkPolicy,
+    demonstrations: Steps,
+    horizons: Horizons | None = None,
+    *,
+    n_updates: int = 1500,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    decay: float = 0.99,
+    seed: int = 0,
+) -> Fit:
+    """
+    Train a diffusion or implicit policy on demonstrations of the plain environment; Ctrl-C ends it early.
+
+    The rate falls to zero along a cosine; what is kept is a running average of the weights, which denoises much better than
+    the last ones.
+
+    :param horizons: the policy's own
+    :param n_updates: minibatches
+    :param decay: of the running average, in [0, 1)
+    :param seed: of the order; noise comes from torch's global generator
+    :return: losses by blocks of a twentieth of the updates; no episodes are held back
+    :raises ValueError: for numbers out of range or horizons that are not the policy's
+    """
+    if n_updates < 1 or batch_size < 1 or not learning_rate > 0 or not 0 <= decay < 1:
+        raise ValueError("fit_chunks needs n_updates, batch_size >= 1, learning_rate > 0 and decay in [0, 1)")
+    if horizons not in (None, policy.horizons):
+        raise ValueError(f"fit_chunks: the policy's horizons are {policy.horizons}, not {horizons}")
+    observations, chunks = windows(demonstrations, policy.horizons)
+    targets = th.as_tensor(policy.scale_chunks(chunks), device=policy.device)
+    named = [(n, p) for n, p in policy.named_parameters() if not n.startswith(("vf_features_extractor", "value_net"))]
+    parameters = [p for _, p in named]
+    optimizer = th.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
+    falling = th.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_updates)
+    averages = [p.detach().clone() for p in parameters]
+    rng, losses, fit = np.random.default_rng(seed), [], Fit(names=tuple(n for n, _ in named))
+    policy.set_training_mode(True)
+    try:
+        for update in range(n_updates):
+            rows = rng.integers(len(targets), size=min(batch_size, len(targets)))
+            losses.append(_update(policy, optimizer, take(observations, rows), targets[rows]))
+            falling.step()
+            share = min(decay, (1 + update) / (10 + update))  # early averages must forget the random beginning
+            with th.no_grad():
+                th._foreach_lerp_(averages, [p.detach() for p in parameters], 1 - share)
+    except KeyboardInterrupt:
+        fit.ended = "interrupted"
+        print(f"stopped after {len(losses)} updates: the average so far is kept")
+    with th.no_grad():
+        for parameter, average in zip(parameters, averages, strict=True):
+            parameter.copy_(average)
+    policy.set_training_mode(False)
+    if losses:
+        fit.train_losses = [float(np.mean(part)) for part in np.array_split(losses, min(20, len(losses)))]
+    return fit
+
+
+def _update(policy: ChunkPolicy, optimizer: th.optim.Optimizer, observations: Any, targets: th.Tensor) -> float:
+    seen, _ = policy.obs_to_tensor(each(observations, np.asarray))
+    loss = policy.imitation_loss(seen, targets)
+    optimizer.zero_grad()
+    loss.backward()
+    th.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()

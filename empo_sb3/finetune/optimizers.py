@@ -1,0 +1,51 @@
+"""From the name of a way to find the learning rate to what a model must be built with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+
+from empo_sb3.callbacks import KLAdaptiveLR
+from empo_sb3.finetune.settings import Settings
+from empo_sb3.optim import TRAC, Mechanic, ScaledOptimizer, actor_critic
+from empo_sb3.optim.presets import SB3_ADAM
+
+SCALED = {"mechanic": Mechanic, "trac": TRAC}
+
+
+def policy_options(settings: Settings) -> dict[str, Any]:
+    """The part of ``policy_kwargs`` that names the optimizer; Adam is Stable-Baselines3's own default."""
+    if settings.optimizer not in SCALED:
+        return {}
+    return {"optimizer_class": SCALED[settings.optimizer], "optimizer_kwargs": {"base": "adam", "base_kwargs": dict(SB3_ADAM)}}
+
+
+def split(model: BaseAlgorithm) -> None:
+    """Give the actor with its encoder and the critic with its encoder a tuner each, where the optimizer has tuners."""
+    optimizer = model.policy.optimizer
+    if isinstance(optimizer, ScaledOptimizer):
+        optimizer.split(model.policy.named_parameters(), actor_critic)
+
+
+def callbacks(settings: Settings) -> list[BaseCallback]:
+    """What must watch the run."""
+    return [KLAdaptiveLR()] if settings.optimizer == "kl" else []
+
+
+def rates(model: BaseAlgorithm) -> dict[str, float]:
+    """The rate of actor and critic as it is now, tuners included."""
+    optimizer = model.policy.optimizer
+    if isinstance(optimizer, ScaledOptimizer):
+        return {f"lr_{label}": rate for label, rate in optimizer.effective_lr.items()}
+    return dict.fromkeys(("lr_actor", "lr_critic"), optimizer.param_groups[0]["lr"])
+
+
+def after_restoring(model: BaseAlgorithm) -> str:
+    """Make what led astray smaller, where somebody else than the user chooses it; what was done, in words."""
+    optimizer = model.policy.optimizer
+    if not isinstance(optimizer, ScaledOptimizer):
+        return "the learning rate stays as it was chosen"
+    optimizer.shrink(0.5)
+    return "the tuners' scales are halved"

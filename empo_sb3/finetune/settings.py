@@ -1,0 +1,175 @@
+"""What one run of fine-tuning is: a value that says all it depends on, and the three sizes it comes in."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from empo_sb3.diffusion.horizons import Horizons
+
+HORIZONS = Horizons()
+FRANKA_EXPERT = "empo_gym.franka.expert:expert_for"
+
+
+@dataclass(frozen=True)
+class Size:
+    """
+    How much of everything; steps are those of the plain environment.
+
+    :param image_size: pixels
+    :param n_demonstrations: episodes
+    :param clone_epochs: of the Gaussian policy
+    :param diffusion_updates: of the denoiser
+    :param n_envs: beside each other
+    :param n_steps: of each environment between two updates
+    :param total_steps: of fine-tuning
+    :param n_evaluations: during fine-tuning
+    :param evaluation_episodes: of each of them
+    :param test_episodes: before and after, on other starts than the evaluations'
+    :param critic_episodes: of the clone itself, for the critic's warm-up
+    :param film_episodes: in each video
+    """
+
+    image_size: int
+    n_demonstrations: int
+    clone_epochs: int
+    diffusion_updates: int
+    n_envs: int
+    n_steps: int
+    total_steps: int
+    n_evaluations: int
+    evaluation_episodes: int
+    test_episodes: int
+    critic_episodes: int
+    film_episodes: int
+
+
+SIZES = {
+    "ci": Size(48, 6, 10, 40, 2, 64, 256, 2, 4, 6, 4, 1),
+    "default": Size(48, 30, 60, 1500, 4, 256, 40_960, 8, 40, 100, 30, 3),
+    "gpu": Size(84, 200, 200, 20_000, 50, 100, 2_000_000, 20, 100, 200, 100, 3),
+}
+POLICIES = ("gaussian", "diffusion")
+OPTIMIZERS = {"mechanic": 1.0, "trac": 1e-2, "adam": 1e-4, "kl": 1e-4}
+"""Names with the learning rate that is taken where none is given."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    One run.
+
+    :param env: id of an environment with ``image_size=``, ``shift=``, a Dict observation and ``info["is_success"]``
+    :param policy: one of ``POLICIES``
+    :param optimizer: one of ``OPTIMIZERS``
+    :param lr: learning rate; None for the optimizer's own
+    :param shift: name of what differs from the scene of the demonstrations
+    :param size: one of ``SIZES``
+    :param seed: of everything
+    :param guard: how far success may fall below the pre-trained policy's before a restoration; ``math.inf`` for never
+    :param steps: of fine-tuning instead of the size's
+    :param denoiser: of the diffusion policy
+    :param horizons: of the diffusion policy
+    :param expert: import path of a function from an environment to a callable that returns the expert's action
+    :raises ValueError: for an unknown name or a number out of range
+    """
+
+    env: str = "FR3VisualReach-v0"
+    policy: str = "gaussian"
+    optimizer: str = "mechanic"
+    lr: float | None = None
+    shift: str = "none"
+    size: str = "default"
+    seed: int = 0
+    guard: float = 0.0
+    steps: int | None = None
+    denoiser: str = "mlp"
+    horizons: Horizons = HORIZONS
+    expert: str = FRANKA_EXPERT
+
+    def __post_init__(self) -> None:
+        one_of("policy", self.policy, POLICIES)
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("size", self.size, SIZES)
+        if self.lr is not None and not self.lr > 0:
+            raise ValueError(f"lr must be positive, not {self.lr}")
+        if not self.guard >= 0:
+            raise ValueError(f"guard is the fall of success that is let pass and must not be negative, not {self.guard}")
+        if self.policy == "diffusion" and self.optimizer == "kl":
+            raise ValueError("optimizer 'kl' needs a policy with one distribution per step, such as 'gaussian'")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be at least 1, not {self.steps}")
+
+    @property
+    def amounts(self) -> Size:
+        """The numbers of the size."""
+        return SIZES[self.size]
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate that is used."""
+        return OPTIMIZERS[self.optimizer] if self.lr is None else self.lr
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of fine-tuning."""
+        return self.steps or self.amounts.total_steps
+
+    @property
+    def env_options(self) -> dict[str, Any]:
+        """What the environment is made with for fine-tuning; demonstrations come from the plain scene."""
+        return {"image_size": self.amounts.image_size, "shift": None if self.shift == "none" else self.shift}
+
+    @property
+    def name(self) -> str:
+        """Of the run's folder; two runs that differ have different ones."""
+        guard = "unguarded" if math.isinf(self.guard) else f"guard{self.guard:g}"
+        words = [self.env, self.policy, self.optimizer, f"lr{self.learning_rate:g}", self.shift, self.size, f"seed{self.seed}"]
+        words += [guard] + ([f"{self.steps}steps"] if self.steps else [])
+        if self.policy == "diffusion":
+            words.append(self.denoiser.replace(":", "."))
+            words.append(str(self.horizons))
+        return "-".join(words)
+
+    def as_json(self) -> str:
+        """All fields, for the run's folder."""
+        return json.dumps(asdict(self), indent=1)
+
+
+def one_of(field: str, value: str, known: Iterable[str]) -> None:
+    """:raises ValueError: with the nearest known name."""
+    if value not in known:
+        near = difflib.get_close_matches(value, list(known), n=1)
+        raise ValueError(f"{field} must be one of {', '.join(known)}, not {value!r}" + (f"; {near[0]!r}?" if near else ""))
+
+
+def of_demonstrations(settings: Settings) -> dict[str, Any]:
+    """What recorded demonstrations depend on."""
+    amounts = settings.amounts
+    return {
+        "env": settings.env,
+        "expert": settings.expert,
+        "pixels": amounts.image_size,
+        "episodes": amounts.n_demonstrations,
+        "seed": settings.seed,
+    }
+
+
+def of_clone(settings: Settings) -> dict[str, Any]:
+    """What a pre-trained policy depends on."""
+    amounts, parts = settings.amounts, {**of_demonstrations(settings), "policy": settings.policy}
+    if settings.policy == "gaussian":
+        return {**parts, "epochs": amounts.clone_epochs}
+    return {
+        **parts,
+        "updates": amounts.diffusion_updates,
+        "denoiser": settings.denoiser,
+        "horizons": str(settings.horizons),
+    }
+
+
+FIELDS = tuple(field.name for field in fields(Settings))
