@@ -149,6 +149,19 @@ def test_presets_are_keywords_of_an_algorithm(preset):
     assert model.policy.net_arch == [4]
 
 
+@pytest.mark.parametrize("base_rate", [0.01, 10.0])
+def test_from_scratch_goes_on_moving_where_gradients_are_noise(base_rate):
+    torch.manual_seed(0)
+    parameter = torch.nn.Parameter(torch.randn(100))
+    optimizer = Mechanic([parameter], base_rate, **from_scratch(base_rate)["policy_kwargs"]["optimizer_kwargs"])
+    rates = []
+    for _ in range(1000):
+        parameter.grad = torch.randn(100)
+        optimizer.step()
+        rates.append(optimizer.effective_lr["all"])
+    assert 1e-4 < min(rates) and max(rates) < 5e-3
+
+
 @pytest.mark.slow
 def test_mechanic_learns_cart_pole_a_little():
     def mean_return(updates):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rates_studies.runs import Claim, Plan, Row, Study, grouped, tabulate
-from rates_studies.training import TASKS, Arm, adam, bounded, constant, decayed, train
+from rates_studies.training import TASKS, Arm, adam, bounded, constant, decayed, preset, train
 
 GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 MISTUNED = 3e-5
@@ -17,6 +17,7 @@ BASES = (1e-2, 0.1, 1.0, 10.0)
 N_SEEDS = 5
 KL_BOUND = 0.05
 UNTUNED: Mapping[str, Arm] = {
+    **{f"preset, base {base:g}": preset(base) for base in BASES},
     **{f"Mechanic, base {base:g} to 0": decayed(base) for base in BASES},
     **{f"Adam {rate:g}": adam(rate) for rate in GRID},
 }
@@ -42,7 +43,7 @@ def plans_of(arms: Sequence[str], n_seeds: int, steps: int) -> list[Plan]:
 
 
 def untuned_plans(quick: bool) -> list[Plan]:
-    arms = ["Mechanic, base 0.01 to 0", "Mechanic, base 10 to 0", f"Adam {1e-3:g}", f"Adam {MISTUNED:g}"]
+    arms = ["preset, base 0.01", "preset, base 10", f"Adam {1e-3:g}", f"Adam {MISTUNED:g}"]
     return plans_of(arms, 1, TASKS["cartpole"].steps) if quick else plans_of(list(UNTUNED), N_SEEDS, TASKS["cartpole"].steps)
 
 
@@ -75,7 +76,7 @@ def judge_untuned(rows: Sequence[Row]) -> list[Claim]:
     numbers = table(rows)
     claims = []
     for arm, found in numbers.items():
-        if arm.startswith("Mechanic"):
+        if arm.startswith("preset"):
             last, least, kl = found["last fifth"], found["least seed"], max(found["KL 95 %"], found["approx_kl 95 %"])
             claims += [
                 Claim(f"{arm}: mean return of the last fifth at least 430", last, last >= 430),
@@ -95,19 +96,20 @@ def draw_untuned(rows: Sequence[Row], path: Path) -> None:
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     numbers = grouped(rows, "arm")
-    for kind, colour in (("Adam", "C7"), ("Mechanic", "C0")):
+    kinds = {"Adam": ("C7", "Adam"), "Mechanic": ("C9", "Mechanic alone"), "preset": ("C0", "Mechanic, our preset")}
+    for kind, (colour, name) in kinds.items():
         arms = [(arm, runs) for (arm,), runs in numbers.items() if arm.startswith(kind)]
         if not arms:
             continue
         places = [float(arm.removesuffix(" to 0").split()[-1]) for arm, _ in arms]
         returns = [[run["found"]["last_fifth"] for run in runs] for _, runs in arms]
-        left.plot(places, [np.mean(r) for r in returns], "o-", color=colour, label=kind)
+        left.plot(places, [np.mean(r) for r in returns], "o-", color=colour, label=name)
         for place, some in zip(places, returns, strict=True):
             left.plot([place] * len(some), some, ".", color=colour, alpha=0.5, ms=4)
     left.set(xscale="log", xlabel="rate given (Adam: constant; Mechanic: base, falling to 0)", ylabel="return, last fifth")
     left.set(title="dots: seeds; lines: their mean", ylim=(0, 515))
     left.legend(loc="lower right")
-    shown = {"Mechanic, base 0.01 to 0": "C0", "Mechanic, base 10 to 0": "C9", "Adam 0.001": "C2", "Adam 3e-05": "C3"}
+    shown = {"preset, base 0.01": "C0", "preset, base 10": "C9", "Adam 0.001": "C2", "Adam 3e-05": "C3"}
     for arm, colour in shown.items():
         curves = np.array([run["found"]["curve"] for run in numbers.get((arm,), [])], dtype=float)
         if len(curves):

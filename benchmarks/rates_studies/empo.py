@@ -56,6 +56,9 @@ GROUPS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "1/sqrt(t)": ROOT,
         "constant, then 1/t": INVERSE,
         "cooldown": {},
+        "all rates tenfold": rates(2e-2),
+        "all rates a tenth": rates(2e-4),
+        "Q_r at a tenth": {"lr_q_r": 2e-4},
         "RND weighs": {"rnd_use_adaptive_lr": True},
         "RND sets the rate": {},
         "ensemble weighs": {**BY, "uncertainty_source": "ensemble"},
@@ -66,8 +69,9 @@ GROUPS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "Mechanic, cooldown": TUNED,
     },
 }
-"""By group, the keywords of each way; the first of a group is what the others are compared with, for networks the cooldown."""
+"""By group, the keywords of each way."""
 BESIDE = {"tables, noise": "constant 0.1", "tables, no noise": "constant 1", "networks": "cooldown"}
+"""What the others of a group are compared with: the cooldown is EMPO's default for networks."""
 POLICIES = {"tables, noise": "TablePolicy", "tables, no noise": "TablePolicy", "networks": "MlpPolicy"}
 FURTHER: Mapping[str, dict[str, Any]] = {"tables, noise": {"use_model_based_targets": False}}
 

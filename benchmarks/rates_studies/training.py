@@ -118,14 +118,19 @@ def adam(rate: float) -> Arm:
     return Arm(lambda: {"learning_rate": rate})
 
 
+def preset(base: float) -> Arm:
+    """Mechanic as we advise: the preset ``from_scratch`` and a bound on the KL divergence, with their defaults."""
+    return Arm(lambda: from_scratch(base), lambda: [KLBoundedScale()])
+
+
 def decayed(base: float, **options: Any) -> Arm:
-    """Mechanic whose base rate falls to zero over the run: the preset ``from_scratch``."""
-    return Arm(lambda: with_options(from_scratch(base), options))
+    """Mechanic with its own defaults, whose base rate falls to zero over the run."""
+    return Arm(lambda: with_options(from_scratch(base), {"s_init": 1e-8, **options}))
 
 
 def constant(base: float, **options: Any) -> Arm:
-    """Mechanic at a constant base rate."""
-    return Arm(lambda: {**with_options(from_scratch(base), options), "learning_rate": base})
+    """Mechanic with its own defaults at a constant base rate."""
+    return Arm(lambda: {**decayed(base, **options).keywords(), "learning_rate": base})
 
 
 def bounded(arm: Arm, bound: float) -> Arm:

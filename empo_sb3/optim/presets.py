@@ -19,17 +19,26 @@ def _keywords(learning_rate: Any, policy_kwargs: dict[str, Any], **options: Any)
     return {"learning_rate": learning_rate, "policy_kwargs": {**chosen, **policy_kwargs}}
 
 
-def from_scratch(init_value: float = 0.01, base: Base = "adam", **policy_kwargs: Any) -> dict[str, Any]:
+def from_scratch(
+    init_value: float = 0.01, base: Base = "adam", first_rate: float = 1e-3, **policy_kwargs: Any
+) -> dict[str, Any]:
     """
     Keywords for thousands of updates from random weights: the base rate falls to zero over the run.
 
     A moving objective makes an online tuner overshoot; the decay takes that back, and makes the first rate matter little.
+    While rewards are rare, gradients are noise, on which a tuner wins nothing and comes to rest: so that it goes on moving,
+    its bettors begin with the wealth that ``first_rate`` stands for, and never hold much less. With PPO, pass
+    :class:`~empo_sb3.rates.scale.KLBoundedScale` to ``learn`` as well.
 
     :param init_value: base rate at the start
+    :param first_rate: rate times ``s_init``. What is played in the end, rate times scale, falls to about a third of this where
+        nothing is to be won, and rises to any size where something is
     :param base: base optimiser
     :param policy_kwargs: more of SB3's ``policy_kwargs``, such as ``net_arch``
     """
-    return _keywords(Linear(init_value, 0.0, transition_steps=1.0).as_learning_rate(), policy_kwargs, base=base)
+    rate = Linear(init_value, 0.0, transition_steps=1.0).as_learning_rate()
+    # with the tuner's own eps, 1e-8, the first scale would be a hundred times s_init
+    return _keywords(rate, policy_kwargs, base=base, s_init=first_rate / init_value, eps=1e-6)
 
 
 def fine_tune(base: Base = "adam", **policy_kwargs: Any) -> dict[str, Any]:
