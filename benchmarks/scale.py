@@ -30,6 +30,8 @@ WORLD = "allotments"
 EPISODES = 1000
 STEPS = {"humans": 8_000, "robot": 25_000}
 STAGES = {"warmup_v_h_e_steps": 1500, "warmup_x_h_steps": 500, "warmup_q_r_steps": 1000, "beta_r_rampup_steps": 3000}
+OWN_WAYS = {"exploring_starts": 0.5, "exploring_pairs": 0.4, "policy_kwargs": {"net_arch": (128, 128)}}
+"""No network knows a million states: more of what it learns is on the robot's own ways than where all states are known."""
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "scale.png"
 Robot = Callable[[np.ndarray, int], np.ndarray]
 """(numbers of states, time) to probabilities of the robots' joint actions."""
@@ -70,7 +72,7 @@ def learn(seed: int, share: float, folder: Path) -> dict[str, Any]:
     middle = time.process_time()
     env = RobotEnv(WORLD, human_policy=humans.prior())
     stages = {name: int(steps * share) for name, steps in STAGES.items()}
-    model = EMPO("MlpPolicy", env, seed=seed, **stages)
+    model = EMPO("MlpPolicy", env, seed=seed, **stages, **OWN_WAYS)
     model.learn(int(STEPS["robot"] * share))
     model.save(folder / f"robot{seed}-{share:g}.zip")
     return {

@@ -5,8 +5,8 @@
     python benchmarks/unseen.py --report   # only print what is finished, and draw the figure
 
 One convolutional policy (``PlacesPolicy``) learns in a hundred random worlds of one size, beside their exact humans. Then it
-acts in others, and so do the exact robot of each, and one that acts by chance. Counted is the share of episodes in which the human
-attains its goal, in each world; the intervals are over worlds.
+acts in others, and so do the exact robot of each, and one that acts by chance. Counted is the share of episodes in
+which the human attains its goal, in each world; the intervals are over worlds.
 """
 
 from __future__ import annotations

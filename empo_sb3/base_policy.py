@@ -18,6 +18,7 @@ from empo_gym import equations
 from empo_sb3.networks import QuantityNetwork, WorldSizes
 
 CHUNK = 16_384
+ACTIVATIONS = (nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU, nn.LeakyReLU)
 
 
 class EmpoPolicy(BasePolicy):
@@ -35,6 +36,7 @@ class EmpoPolicy(BasePolicy):
         0 for no such weights
     :param lookup_use_adaptive_lr: whether each entry of a table becomes the mean of its targets, by a rate of 1/n at its n-th
     :param lookup_adaptive_lr_min: the smallest such rate
+    :param compile_options: arguments of ``torch.compile`` for every network (``{}`` for its defaults); None for no compilation
     :param optimizer_class: optimizer of every network
     :param optimizer_kwargs: its further arguments
     """
@@ -58,6 +60,7 @@ class EmpoPolicy(BasePolicy):
         sharpness: float = 0.0,
         lookup_use_adaptive_lr: bool = False,
         lookup_adaptive_lr_min: float = 1e-6,
+        compile_options: dict[str, Any] | None = None,
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
@@ -65,10 +68,13 @@ class EmpoPolicy(BasePolicy):
         self.sizes, self.networks = sizes, networks
         self.max_grad_norm, self.weight_decay, self.sharpness = max_grad_norm, weight_decay, sharpness
         self.lookup_use_adaptive_lr, self.lookup_adaptive_lr_min = lookup_use_adaptive_lr, lookup_adaptive_lr_min
+        self.compile_options = compile_options
         self.register_buffer("beta_r", th.zeros((), dtype=th.float64))
 
     def _build(self) -> None:
         self.nets = nn.ModuleDict({q: self.make_network(q) for q in self.networks})
+        for net in self.nets.values() if self.compile_options is not None else ():
+            net.compile(**self.compile_options)
         groups = self._parameter_groups()
         # AdamW's own default is not 0
         decays = self.weight_decay or issubclass(self.optimizer_class, th.optim.AdamW)
@@ -194,7 +200,8 @@ class EmpoPolicy(BasePolicy):
 
         :param pairs: its batch
         :param targets: its targets
-        :return: ``{q}_prediction``, ``{q}_target`` (means) and ``{q}_grad_norm`` of each quantity
+        :return: ``{q}_prediction``, ``{q}_target`` (means), ``{q}_grad_norm`` and, of networks that have any, the share of
+            ``{q}_dormant_units``
         """
         numbers = {}
         for q, wanted in targets.items():
@@ -202,6 +209,8 @@ class EmpoPolicy(BasePolicy):
             numbers[f"{q}_prediction"] = float(self.evaluate(q, pairs).mean())
             numbers[f"{q}_target"] = float(np.mean(wanted))
             numbers[f"{q}_grad_norm"] = float(th.stack(norms).norm()) if norms else 0.0
+            dormant = dormant_units(self.net(q), self.inputs_of(pairs))
+            numbers |= {} if dormant is None else {f"{q}_dormant_units": dormant}
         return numbers
 
     def all_coordinates(self, inputs: Any) -> th.Tensor:
@@ -273,8 +282,34 @@ class EmpoPolicy(BasePolicy):
         del data["normalize_images"]
         data |= {"lr_schedule": self._dummy_schedule, "sizes": self.sizes, "networks": self.networks}
         names = ("max_grad_norm", "weight_decay", "sharpness", "lookup_use_adaptive_lr", "lookup_adaptive_lr_min")
-        data |= {name: getattr(self, name) for name in names}
+        data |= {name: getattr(self, name) for name in (*names, "compile_options")}
         return data | {"optimizer_class": self.optimizer_class, "optimizer_kwargs": self.optimizer_kwargs}
+
+
+DORMANT = 0.025
+"""A unit sleeps whose mean activation is at most this share of its layer's."""
+
+
+@th.no_grad()
+def dormant_units(net: nn.Module, inputs: Any) -> float | None:
+    """
+    The share of hidden units that a network hardly uses, by the definition of Sokar et al. (2023).
+
+    :param inputs: of a batch
+    :return: in [0, 1]; None for a network without hidden units, a table
+    """
+    answers: list[th.Tensor] = []
+    hidden = [m for m in net.modules() if isinstance(m, ACTIVATIONS)]
+    handles = [
+        m.register_forward_hook(lambda _m, _i, out: answers.append(out.abs().transpose(0, 1).flatten(1))) for m in hidden
+    ]
+    try:
+        net.forward(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    means = [answer.mean(dim=1) for answer in answers]
+    return float(th.cat([mean <= DORMANT * mean.mean() for mean in means]).float().mean()) if means else None
 
 
 def _clip(parameters: list[nn.Parameter], limit: float) -> None:
