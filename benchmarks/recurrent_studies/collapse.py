@@ -35,7 +35,7 @@ RATES: dict[str, Schedule] = {
     "warm-up 3e-3": WarmupRampDecay(3e-3),
 }
 THRESHOLD, PATIENCE, DROP = 0.02, 3, 0.2
-STEPS = 40_960
+STEPS = 20_480
 SETTINGS: dict[str, Any] = {
     "n_steps": 128,
     "batch_size": 256,
