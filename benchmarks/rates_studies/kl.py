@@ -83,11 +83,11 @@ def draw(rows: Sequence[Row], path: Path) -> None:
                     steps = (np.arange(len(values)) + 1) * run["steps"] / len(values)
                     label = f"from {start:g}" if i == 0 else None
                     axes[line, column].plot(steps, values, color=colour, lw=0.8, label=label)
-        axes[0, column].set(yscale="log", title=task)
+        axes[0, column].set(yscale="log", title={"cartpole": "CartPole", "acrobot": "Acrobot"}[task])
         axes[1, column].set(yscale="log", xlabel="environment steps")
         axes[1, column].axhspan(0.5 * TARGET, 2 * TARGET, color="k", alpha=0.1)
-    axes[0, 0].set(ylabel="learning rate")
-    axes[1, 0].set(ylabel="KL of the whole update")
+    axes[0, 0].set(ylabel="rate at the end of an update")
+    axes[1, 0].set(ylabel="KL of an update (grey: target, factor 2)")
     axes[0, 0].legend(loc="lower right")
     figure.savefig(path, dpi=110)
 

@@ -125,10 +125,18 @@ def grouped(rows: Sequence[Row], *names: str) -> dict[tuple[Any, ...], list[Row]
     return groups
 
 
+def shown(value: Any) -> str:
+    """A word as it is, a count in full, another number with four digits; nothing for what is not known."""
+    if isinstance(value, str | int):
+        return str(value)
+    return "" if value != value else f"{value:.4g}"
+
+
 def tabulate(head: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
-    """Print a table: a first column of words, then numbers with four digits."""
-    cells = [[str(x) if isinstance(x, str | int) else f"{x:.4g}" for x in line] for line in [head, *lines]]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
+    """Print a Markdown table: a first column of words, then numbers with four digits."""
+    cells = [[shown(value) for value in line] for line in [head, *lines]]
+    widths = [max(3, *(len(line[i]) for line in cells)) for i in range(len(head))]
+    cells.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
     for line in cells:
-        numbers = "".join("  " + cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))
-        print("  " + line[0].ljust(widths[0]) + numbers)
+        rest = "".join(" | " + cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))
+        print("| " + line[0].ljust(widths[0]) + rest + " |")
