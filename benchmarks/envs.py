@@ -6,7 +6,8 @@
 Times are CPU seconds of this process on one thread; of each side the median over repetitions after a warm-up, the two sides
 taking turns, so that a busy machine disturbs both alike. Robots act at random, the humans inside follow their exact prior (in
 the crowd of 17, whom nobody can plan for, they act at random), observations are features. A vector that does not move would be
-fast, too: the share of states that change is asserted. A finished measurement is a row in ``benchmarks/results/envs.jsonl``.
+fast, too: the share of states that change is asserted. In the large worlds, which nobody can pack, people walk shortest
+paths. A finished measurement is a row in ``benchmarks/results/envs.jsonl``.
 The exit status is 1 if a claim does not hold.
 """
 
@@ -48,6 +49,7 @@ from empo_sb3.vec_env import VecEnvAdapter  # noqa: E402
 
 ID, MINIGRID = "EMPO-Grid-v0", "MiniGrid-Empty-8x8-v0"
 NUM_ENVS = 4096
+LARGE = ("warehouse", "park", "hotel")
 RESULTS = ROOT / "benchmarks" / "results" / "envs.jsonl"
 PPO_SETTINGS = {"batch_size": 2048, "n_epochs": 4, "seed": 0, "device": "cpu"}
 FRAMES = 256 * 64
@@ -126,6 +128,24 @@ def vector_steps(envs: Any, n_steps: int) -> Callable[[], int]:
     return task
 
 
+def open_vector_steps(envs: Any, n_steps: int) -> Callable[[], int]:
+    """As :func:`vector_steps` in a world without state numbers."""
+    rng = np.random.default_rng(0)
+    actions = rng.integers(envs.single_action_space.n, size=(n_steps, envs.num_envs))
+
+    def task() -> int:
+        envs.reset(seed=0)
+        changes = 0.0
+        for step in actions:
+            before = np.array(envs.states)
+            envs.step(step)
+            changes += float((envs.states != before).any(axis=1).mean())
+        assert changes / n_steps > 0.3, f"only {changes / n_steps:.0%} of the states changed"
+        return n_steps * envs.num_envs
+
+    return task
+
+
 def measure_stepping(quick: bool, repeat: int) -> list[Claim]:
     minigrid_env = gym.make(MINIGRID).unwrapped
     one = gym.make(ID).unwrapped
@@ -138,6 +158,24 @@ def measure_stepping(quick: bool, repeat: int) -> list[Claim]:
         Claim(f"one environment / {MINIGRID}, both without wrappers", single / theirs, "x", 5.0),
         Claim(f"vector of {NUM_ENVS:,} / {MINIGRID}", vector / theirs, "x", 200.0),
     ]
+
+
+def measure_large(quick: bool, repeat: int) -> list[Claim]:
+    """Worlds too large to pack, whose humans walk shortest paths."""
+    theirs = gym.make(MINIGRID).unwrapped
+    n = 2_000 if quick else 5_000
+    claims = []
+    for name in LARGE:
+        assert gym.make(ID, world=name).unwrapped.human_policy_name == "heuristic"
+        one = gym.make(ID, world=name).unwrapped
+        many = gym.make_vec(ID, num_envs=256, vectorization_mode="vector_entry_point", world=name)
+        slow, single, vector = rates_in_turns(
+            [episodes(theirs, n), episodes(one, n), open_vector_steps(many, n // 100)], repeat
+        )
+        print(f"steps per CPU second in {name}: {MINIGRID} {slow:,.0f}, one environment {single:,.0f}, vector {vector:,.0f}")
+        claims.append(Claim(f"{name} (large, shortest paths): vector of 256 / {MINIGRID}", vector / slow, "x", 2.0))
+        claims.append(Claim(f"{name} (large, shortest paths): one environment / {MINIGRID}", single / slow, "x"))
+    return claims
 
 
 class FlatImage(gym.ObservationWrapper):
@@ -227,7 +265,15 @@ def measure_properties(quick: bool, repeat: int) -> list[Claim]:
     return [Claim("tests of random worlds, walks and files that fail", done.returncode, "", 0.0, at_least=False)]
 
 
-MEASUREMENTS = (measure_stepping, measure_memory, measure_learning, measure_rules, measure_checks, measure_properties)
+MEASUREMENTS = (
+    measure_stepping,
+    measure_large,
+    measure_memory,
+    measure_learning,
+    measure_rules,
+    measure_checks,
+    measure_properties,
+)
 
 
 def finished(name: str, quick: bool) -> list[Claim] | None:

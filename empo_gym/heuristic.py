@@ -7,9 +7,9 @@ goal, an action loses E d(s') - min over actions, where no outcome counts as mor
 then chooses as in equation (2): habit with weight ``nu_h``, else a softmax of ``-beta_h`` times the loss. Who cannot reach its
 goal alone goes as near as it can.
 
-Where all that a human could do alone is few enough states, paths are exact. On larger maps a human walks
-(:mod:`empo_gym.grid.walking`) where walking leads to the goal. Else paths are searched from the human's state outwards, best
-first: a state counts as near to the goal as the walls alone allow. What was searched is kept.
+Where a human can do nothing but walk (:mod:`empo_gym.grid.walking`), or all that it could do alone is few enough states, paths
+are exact. On larger maps a human walks where walking leads to the goal. Else paths are searched from the human's state
+outwards, best first: a state counts as near to the goal as the walls alone allow. What was searched is kept.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from scipy.sparse.csgraph import dijkstra
 from empo_gym.behaviour import Numbers, draw_many
 from empo_gym.cache import Recent
 from empo_gym.equations import human_policy
+from empo_gym.grid.walking import ALL_THERE_IS, LEADS, NOWHERE
 from empo_gym.state_index import VectorIndex
 from empo_gym.views import goal_cells
 
@@ -154,9 +155,11 @@ class Planner:
         self._world, self._human, self._theory = world, human, theory
         self._alone = Alone(world, human)
         self._goals = world.goal_sets[human].goals
-        cells = [goal_cells(goal) for goal in self._goals]
-        self._of_cells = np.array([bool(named) for named in cells])
-        self._walk = self._alone.walker(cells, PATIENCE, DETOUR)
+        self._cells = [goal_cells(goal) for goal in self._goals]
+        self._of_cells = np.array([bool(named) for named in self._cells])
+        self._walk = self._alone.walker(self._cells, PATIENCE, DETOUR)
+        me = world.n_robots + human
+        self._me, self._others = me, np.array([i for i in range(len(world.agents)) if i != me], dtype=np.intp)
         self._rest = np.array(world.agents[world.n_robots + human].resting_policy)
         self._regions: list[Region] = []
         self._away: Recent[NDArray[np.int64]] = Recent(4096)
@@ -168,16 +171,29 @@ class Planner:
         """Return (n, n_actions) what the human does in n states for n goals."""
         own = self._alone.project(states)
         blocked = self._blocked(states)
-        chosen = np.empty((len(own), self._alone.n_actions))
-        left = np.ones(len(own), dtype=np.bool_)
-        if not self._is_small:
-            ahead, walkable = self._walk(own, goals, blocked)
-            left = ~(walkable & self._of_cells[goals] & self._alone.is_alive(own))
-            losses = ahead - ahead.min(axis=1, keepdims=True)
-            chosen[~left] = human_policy(-losses[~left], self._theory.beta_h, self._theory.nu_h)
-        for goal in np.unique(goals).tolist():
+        is_small = not self._walk.only_walks and self._is_small
+        ahead, kind = self._walk(own, goals, blocked, is_small)
+        chosen = human_policy(ahead.min(axis=1, keepdims=True) - ahead, self._theory.beta_h, self._theory.nu_h)
+        alive = self._alone.is_alive(own)
+        chosen[(kind == NOWHERE) | ~alive] = self._rest
+        left = alive & ~(self._of_cells[goals] & (kind >= (ALL_THERE_IS if is_small else LEADS)))
+        if left.any():
+            self._search(states, own, goals, blocked, left, chosen)
+        return chosen
+
+    def _search(
+        self,
+        states: NDArray[np.int32],
+        own: NDArray[np.int32],
+        goals: Numbers,
+        blocked: Numbers,
+        left: NDArray[np.bool_],
+        chosen: Floats,
+    ) -> None:
+        """Write what the human does where walking does not tell."""
+        for goal in np.unique(goals[left]).tolist():
             # Only goals that name cells hold whatever the others do.
-            for region in self._regions if goal_cells(self._goals[goal]) else ():
+            for region in self._regions if self._cells[goal] else ():
                 where = np.flatnonzero(left & (goals == goal) & ~blocked.any(axis=1))
                 numbers = region.index.find(own[where])
                 where, numbers = where[numbers >= 0], numbers[numbers >= 0]
@@ -186,7 +202,6 @@ class Planner:
                     left[where] = False
         for i in np.flatnonzero(left).tolist():
             chosen[i] = self._policy(own[i], states[i], int(goals[i]), np.union1d([0], blocked[i]))
-        return chosen
 
     @cached_property
     def _is_small(self) -> bool:
@@ -201,14 +216,13 @@ class Planner:
     def _blocked(self, states: NDArray[np.int32]) -> NDArray[np.int64]:
         """Return (n, n_others) the places of others near the human plus 1, 0 for those further away."""
         cells = self._world.agent_positions(states)
-        me = self._world.n_robots + self._human
-        others = np.delete(cells, me, axis=1)
-        near = np.abs(others - cells[:, me, None]).sum(axis=2) <= NEAR
+        others = cells[:, self._others]
+        near = np.abs(others - cells[:, self._me, None]).sum(axis=2) <= NEAR
         return np.where(near, 1 + self._alone.place_at[others[..., 1], others[..., 0]], 0)
 
     def _policy(self, own: NDArray[np.int32], whole: NDArray[np.int32], goal: int, blocked: Numbers) -> Floats:
         """Return the policy in one state, searching around it if need be."""
-        rest = b"" if goal_cells(self._goals[goal]) else whole.tobytes()
+        rest = b"" if self._cells[goal] else whole.tobytes()
         return self._policies.get(
             (goal, own.tobytes(), blocked.tobytes(), rest), lambda: self._look(own, whole, goal, blocked)
         )
@@ -242,7 +256,7 @@ class Planner:
         policies, distance = self._choice(region, goal, whole)
         if not region.is_open.any():
             self._regions = [*self._regions[-7:], region]
-        elif goal_cells(self._goals[goal]):
+        elif self._cells[goal]:
             paths = self._paths.get(goal, list)
             paths.insert(0, (region, policies, distance, 0))
             del paths[8:]
@@ -250,7 +264,7 @@ class Planner:
 
     def _choice(self, region: Region, goal: int, whole: NDArray[np.int32]) -> tuple[Floats, NDArray[np.int64]]:
         """Return policies and distances in all states of a region, kept if they hold whatever the others do."""
-        if region.is_open.any() or not goal_cells(self._goals[goal]):
+        if region.is_open.any() or not self._cells[goal]:
             return self._choose(region, goal, whole)
         return self._choices.get((region, goal), lambda: self._choose(region, goal, whole))
 
@@ -272,14 +286,14 @@ class Planner:
         return region
 
     def _lower_bound(self, goal: int, own: NDArray[np.int32]) -> NDArray[np.int64]:
-        cells = goal_cells(self._goals[goal])
+        cells = self._cells[goal]
         if not cells:
             return np.zeros(len(own), dtype=np.int64)
         away = self._away.get(goal, lambda: self._alone.distances(cells))
         return away[self._alone.places(own)]
 
     def _holds(self, goal: int, own: NDArray[np.int32], whole: NDArray[np.int32]) -> NDArray[np.bool_]:
-        if goal_cells(self._goals[goal]):
+        if self._cells[goal]:
             return self._lower_bound(goal, own) == 0
         return self._goals[goal].holds(self._world, self._alone.lift(own, whole), self._human)
 
@@ -289,10 +303,11 @@ class Planner:
         distance = region.to_goal(self._holds(goal, states, whole))
         lost = distance >= FAR
         near = self._lower_bound(goal, states)
-        reached = ~region.is_open & lost
+        # Who is dead is near to nothing.
+        reached = ~region.is_open & lost & self._alone.is_alive(states)
         # Where even open doors would not help, or no cell is named, there is nothing to go near to.
-        if lost[0] and goal_cells(self._goals[goal]) and near[0] < self._alone.n_places:
-            nearest = region.to_goal(reached & (near == near[reached].min()))
+        if lost[0] and self._cells[goal] and near[0] < self._alone.n_places:
+            nearest = region.to_goal(reached & (near == near[reached].min(initial=FAR)))
             distance = np.where(lost, nearest, distance)
         losses = region.losses(distance, self._alone.n_actions)
         policies = human_policy(-losses, self._theory.beta_h, self._theory.nu_h)

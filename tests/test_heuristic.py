@@ -226,3 +226,47 @@ def test_draws_of_many_rows_follow_their_probabilities():
     rows = np.array([[0.0, 0.25, 0.75], [1.0, 0.0, 0.0]])
     assert draw_many(rows, np.array([0.2, 0.999])).tolist() == [1, 0]
     assert draw_many(rows, np.array([0.3, 0.0])).tolist() == [2, 0]
+
+
+# ------------------------------------------------------------------------------------------------------- when it only walks
+@pytest.mark.parametrize("name", ["park", "warehouse"])
+def test_who_can_only_walk_walks_as_a_search_of_all_states_would_have_it(name):
+    world, rng, n = load_world(name), np.random.default_rng(1), 8
+    states = np.array([world.initial_state()] * n, dtype=np.int32)
+    humans = range(world.n_humans)
+    planners = [Planner(world, h, Theory(beta_h=2.0)) for h in humans]
+    compared = 0
+    for _ in range(4):
+        for _ in range(12):
+            drawn = [rng.integers(agent.n_actions, size=n) for agent in world.agents]
+            states = world.draw_successors(states, np.stack(drawn, axis=1).astype(np.int32), rng.random(n))
+        for h in humans:
+            goals = rng.integers(len(world.goal_sets[h]), size=n)
+            quick, own = planners[h].policies(states, goals), planners[h]._alone.project(states)
+            for i in np.flatnonzero(~planners[h]._blocked(states).any(axis=1)):
+                searched = planners[h]._policy(own[i], states[i], int(goals[i]), np.zeros(1, dtype=np.int64))
+                assert np.abs(quick[i] - searched).max() < 1e-12
+                compared += 1
+    assert compared > 20
+
+
+def test_who_can_only_walk_searches_no_states(monkeypatch):
+    for name in ("park", "warehouse", "labyrinth"):
+        world = load_world(name)
+        humans = PathHumans(world, SURE)
+        monkeypatch.setattr(Planner, "_explored", lambda *_: pytest.fail("searched"))
+        states = np.array([world.initial_state()] * 4)
+        for human in range(world.n_humans):
+            goals = np.arange(4) % len(world.goal_sets[human])
+            chosen = humans.act_all(np.zeros(4), lambda states=states: states, None, human, goals, np.random.default_rng(0))
+            assert ((chosen >= 0) & (chosen < 5)).all()
+
+
+def test_nobody_goes_nearer_to_a_goal_by_dying():
+    world = grid("We We We We We\nWe Ay La .. We\nWe .. We Ae We", "3,1", actions="compass")
+    assert set(steps_to(world, limit=5)) <= {"still", "north", "west"}
+
+
+def test_a_bush_that_hardly_lets_anybody_in_is_walked_around():
+    text = "We We We We We\nWe Ay Bu .. We\nWe .. .. .. We\nWe We We Ae We"
+    assert steps_to(grid(text, "3,2", actions="compass", enter_bush_success_prob=0.1), seed=1)[0] == "south"

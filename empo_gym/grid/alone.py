@@ -46,8 +46,17 @@ class Alone:
         n = int(self._whole.tables.dims[N_AGENTS])
         inside = slots < _BLOCKS_OF_AGENTS
         self._register = np.where(inside, slots * n + self._agent, slots + _BLOCKS_OF_AGENTS * (n - 1))
+        self._component = np.array([self._whole.component_of.get(r, -1) for r in self._register.tolist()], dtype=np.intp)
+        self._constant = self._whole.codec.start[self._register].astype(np.int32)
         self._located = (slots >= d[LOC]) & (slots < d[STATE])
         self._waiting = (slots >= d[WAIT]) & (slots < d[AGENT])
+        # Where a thing is, as the human sees it: what others carry is gone; last comes inside a box.
+        locations = np.arange(self._whole.tables.dims[N_CELLS] + n + 2)
+        n_cells = len(locations) - n - 2
+        locations[n_cells + n :] += 1 - n
+        locations[n_cells : n_cells + n] = n_cells + 1
+        locations[n_cells + self._agent] = n_cells
+        self._location = locations.astype(np.int32)
         self.place_at = np.full((spec.height, spec.width), -1, dtype=np.int64)
         for (x, y), p in self._own.place_of.items():
             self.place_at[y, x] = p
@@ -55,15 +64,12 @@ class Alone:
 
     def project(self, states: NDArray[Any]) -> NDArray[np.int32]:
         """Return what of n states of the whole world concerns the human: (n, n_own_components)."""
-        d = self._whole.tables.dims
-        own = Reading(self._whole, np.asarray(states, dtype=np.int32)).columns(self._register)
-        n_cells, n = d[N_CELLS], d[N_AGENTS]
-        place = own[:, self._located]
-        mine, others = place == n_cells + self._agent, (place >= n_cells) & (place < n_cells + n)
-        beyond = np.where(place >= n_cells + n, place - n + 1, place)
-        own[:, self._located] = np.where(mine, n_cells, np.where(others, n_cells + 1, beyond))
+        own = np.asarray(states, dtype=np.int32)[:, self._component]
+        constant = self._component < 0
+        own[:, constant] = self._constant[constant]
+        own[:, self._located] = self._location[own[:, self._located]]
         own[:, self._waiting] = 0
-        return own.astype(np.int32)
+        return own
 
     def walker(self, goals: Sequence[Sequence[tuple[int, int]]], patience: int, detour: int) -> Walker:
         """Return what tells distances of walking.
@@ -73,7 +79,8 @@ class Alone:
         is_goal = np.zeros((len(goals), self.n_places), dtype=np.bool_)
         for row, cells in zip(is_goal, goals, strict=True):
             row[[self._own.place_of[cell] for cell in cells if cell in self._own.place_of]] = True
-        return Walker(self._own, is_goal, patience, detour)
+        near = np.stack([self.distances(cells) for cells in goals])
+        return Walker(self._own, is_goal, near, patience, detour)
 
     def is_alive(self, own: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Return (n,) whether the human lives."""

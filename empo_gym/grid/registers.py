@@ -39,6 +39,7 @@ _SOURCES = (
     "registers",
     "rows",
     "moving",
+    "walking",
     "handling",
     "rules",
     "scratch",

@@ -2,7 +2,9 @@
 
 Walking knows free cells, doors that open by hand or with the key in hand, and turns; every movable object is an obstacle.
 Where that leads to the goal, it is what a person does; where it does not (a key to fetch, a block to push), somebody has to
-search. Distances are found backwards from the goal, nearest first, until the human's surroundings are known.
+search. A human who can change nothing but its own place, wherever it walks, need not search: all that it can do is walk, to
+the goal or as near as it can get. Distances are found backwards from the goal, nearest first, until the human's surroundings
+are known.
 """
 
 from __future__ import annotations
@@ -14,29 +16,37 @@ from numpy.typing import NDArray
 
 from empo_gym.grid.layout import (
     ACTIONS_AT,
+    BLOCK,
     BUSH,
+    CAN_ENTER,
+    CAN_PUSH,
     CLOSED,
     COLOUR,
     DETAIL,
     DOOR,
-    EMPTY,
+    DROP,
+    ENTER_BUSH,
     FORWARD,
     KEY,
+    KILL,
     KIND,
+    LAVA,
     LEFT,
     LOC,
     LOCKED,
+    MAGIC,
     MOVE,
     N_ACTIONS,
     N_CELLS,
     N_OBJECTS,
     N_PLACES,
     OPEN,
+    PICKUP,
     RIGHT,
+    ROCK,
     SIDE,
     STATE,
     TERRAIN,
-    TILE,
     TOGGLE,
     UNSTEADY,
     VERB,
@@ -45,7 +55,12 @@ from empo_gym.grid.layout import (
 from empo_gym.grid.registers import kernel
 
 UNKNOWN = 1 << 30
-# Costs of entering a place: 0 never, 1 free, 2 a door that has to be opened first.
+# Costs of entering a place: 0 for what stops everybody, 1 free, 2 a door that has to be opened first; below 0 trying it is
+# worse than standing still: lava, and what the human would change or move.
+DEADLY, CHANGING = -1, -2
+# What walking says of a state: somebody has to search; it leads to the goal; it is all that the human can do, and leads there
+# or as near as possible; it is, and there is nothing to go near to.
+SEARCH, LEADS, ALL_THERE_IS, NOWHERE = range(4)
 
 
 @kernel
@@ -53,13 +68,14 @@ def entrance_costs(t, reg, opens, cost):
     """Write what it costs the human to enter each place; ``opens`` is 2 for somebody who can open doors, else 0."""
     d = t.dims
     for p in range(d[N_PLACES]):
-        terrain, state = t.place[p, TERRAIN], reg[d[STATE] + p]
-        free = terrain == EMPTY or terrain == TILE or terrain == UNSTEADY or terrain == BUSH
-        cost[p] = 1 if free or (terrain == DOOR and state == OPEN) else opens if terrain == DOOR and state == CLOSED else 0
+        cost[p] = entrance(t, p, t.place[p, TERRAIN], reg[d[STATE] + p], opens)
     for k in range(d[N_OBJECTS]):
         where = reg[d[LOC] + k]
         if where < d[N_CELLS]:
-            cost[where] = 0
+            kind = t.table[1 + k, KIND]
+            cost[where] = (
+                CHANGING if kind == BLOCK or (kind == ROCK and t.table[0, CAN_PUSH]) or (kind > ROCK and opens) else 0
+            )
         elif where == d[N_CELLS] and t.table[1 + k, KIND] == KEY:
             for p in range(d[N_PLACES]):
                 if (
@@ -68,6 +84,63 @@ def entrance_costs(t, reg, opens, cost):
                     and t.place[p, DETAIL] == t.table[1 + k, COLOUR]
                 ):
                     cost[p] = 2
+
+
+@kernel
+def entrance(t, place, terrain, state, opens):
+    """Return what it costs to enter a place where no object is."""
+    if terrain == DOOR:
+        return 1 if state == OPEN else opens if state == CLOSED else 0
+    if terrain == BUSH:
+        return 1 if state == 0 or t.chance[ENTER_BUSH] > 0.0 else 0
+    if terrain == LAVA:
+        return DEADLY
+    if terrain == MAGIC:
+        return CHANGING if t.table[0, CAN_ENTER] else 0
+    return (CHANGING if opens else 0) if terrain >= KILL else 1
+
+
+@kernel
+def is_inert(t, reg, cost, opens, here, seen, queue):
+    """Write which places the human can walk to; return whether it can change nothing wherever it walks, by hand or foot."""
+    d = t.dims
+    for p in range(d[N_PLACES]):
+        seen[p] = False
+    for k in range(d[N_OBJECTS]):
+        if reg[d[LOC] + k] == d[N_CELLS]:
+            return False
+    seen[here] = True
+    queue[0] = here
+    done, count = 0, 1
+    while done < count:
+        place = queue[done]
+        done += 1
+        terrain = t.place[place, TERRAIN]
+        # Unsteady ground leads aside, which distances of walking do not know.
+        if terrain == UNSTEADY or (terrain == DOOR and opens):
+            return False
+        for side in range(4):
+            to = t.place[place, side]
+            if to < 0 or seen[to]:
+                continue
+            if cost[to] == CHANGING or cost[to] == 2:
+                return False
+            if cost[to] == 1:
+                seen[to] = True
+                queue[count] = to
+                count += 1
+    return True
+
+
+@kernel
+def nearest(t, near, seen, target):
+    """Write which of the seen places are the nearest to a goal."""
+    least = UNKNOWN
+    for p in range(t.dims[N_PLACES]):
+        if seen[p] and near[p] < least:
+            least = near[p]
+    for p in range(t.dims[N_PLACES]):
+        target[p] = seen[p] and near[p] == least
 
 
 @kernel
@@ -89,7 +162,7 @@ def reach(t, cost, is_goal, here, heading, n_headings, margin, away, bucket):
         for k in range(count0):
             pose = bucket[level % 3, k]
             entrance = cost[pose // n_headings]
-            if pose // n_headings == here and entrance == 0:
+            if pose // n_headings == here and entrance <= 0:
                 entrance = 1
             for way in range(4):
                 before = pose_before(t, cost, pose, way, n_headings, here)
@@ -121,58 +194,85 @@ def pose_before(t, cost, pose, way, n_headings, here):
 
 
 @kernel
-def after_action(t, a, cost, here, heading, n_headings, away, loss):
-    """Return the distance after an action; what has no effect on walking counts as standing still."""
+def after_action(t, a, reg, cost, here, heading, n_headings, away, loss):
+    """Return the expected distance after an action; what has no effect on walking counts as standing still."""
     verb, side = t.table[t.dims[ACTIONS_AT] + a, VERB], t.table[t.dims[ACTIONS_AT] + a, SIDE]
-    pose = here * n_headings + heading
+    now = float(away[here * n_headings + heading])
     if verb == LEFT or verb == RIGHT:
-        return away[here * n_headings + ((heading + (3 if verb == LEFT else 1)) & 3)]
-    if verb == FORWARD or verb == MOVE or verb == TOGGLE:
-        ahead = t.place[here, heading if n_headings == 4 else side]
-        if ahead < 0:
-            return away[pose]
-        beyond = away[ahead * n_headings + heading]
-        if verb == TOGGLE:
-            # An open door in front is closed by it, a closed one opened.
-            if t.place[ahead, TERRAIN] == DOOR and cost[ahead] == 1 and beyond < away[pose]:
-                return away[pose] + 1
-            return min(away[pose], beyond + 1) if cost[ahead] == 2 else away[pose]
-        if cost[ahead] == 1:
-            return beyond
-        # Pushing may spoil the way back.
-        return away[pose] if cost[ahead] == 2 or t.place[ahead, TERRAIN] == DOOR else away[pose] + loss
-    return away[pose]
+        return min(float(away[here * n_headings + ((heading + (3 if verb == LEFT else 1)) & 3)]), now + loss)
+    if verb != FORWARD and verb != MOVE and verb != TOGGLE:
+        return now
+    ahead = t.place[here, heading if n_headings == 4 else side]
+    if ahead < 0:
+        return now
+    beyond = min(float(away[ahead * n_headings + heading]), now + loss)
+    if verb == TOGGLE:
+        # An open door in front is closed by it, a closed one opened.
+        if t.place[ahead, TERRAIN] == DOOR and cost[ahead] == 1 and beyond < now:
+            return now + 1.0
+        return min(now, beyond + 1.0) if cost[ahead] == 2 else now
+    if cost[ahead] == 1:
+        stands = t.place[ahead, TERRAIN] == BUSH and reg[t.dims[STATE] + ahead] == 1
+        chance = t.chance[ENTER_BUSH] if stands else 1.0
+        return chance * beyond + (1.0 - chance) * now
+    # Pushing may spoil the way back.
+    return now + loss if cost[ahead] < 0 else now
 
 
 @kernel
-def walk(t, slot, reg, own, goals, is_goal, others, n_headings, opens, patience, detour, cost, away, bucket, ahead, known):
-    """Write how far the goal is after each of the human's actions, at most ``detour`` further than now.
+def look_ahead(t, reg, g, here, heading, goal, how, cost, target, seen, away, bucket):
+    """Find out how far the goal is, or what is nearest to it; return the distance and what it means."""
+    is_goal, near, is_exact = goal
+    n_headings, opens, _, detour, can_change, wants_exact = how
+    for p in range(t.dims[N_PLACES]):
+        target[p] = is_goal[g, p]
+    now = reach(t, cost, target, here, heading, n_headings, detour + 1, away, bucket)
+    asked = now == UNKNOWN or (can_change and wants_exact)
+    if not is_exact[g] or (asked and not is_inert(t, reg, cost, opens, here, seen, bucket[0])):
+        return now, LEADS if now < UNKNOWN else SEARCH
+    if now < UNKNOWN:
+        return now, ALL_THERE_IS
+    nearest(t, near[g], seen, target)
+    now = reach(t, cost, target, here, heading, n_headings, detour + 1, away, bucket)
+    return now, ALL_THERE_IS if near[g, here] < t.dims[N_PLACES] else NOWHERE
+
+
+@kernel
+def block(cost, others):
+    """Let nobody enter the places (+ 1) of others; return whether there is any."""
+    any_near = False
+    for k in range(others.size):
+        if others[k] > 0:
+            cost[others[k] - 1] = 0
+            any_near = True
+    return any_near
+
+
+@kernel
+def walk(t, slot, reg, own, goals, goal, others, how, cost, target, seen, away, bucket, ahead, kind):
+    """Write how far the goal is after each of the human's actions, at most ``detour`` further than now, and what that means.
 
     ``others`` are the places + 1 of others nearby: they are walked around if that costs at most ``patience`` steps.
+
+    :param goal: whether each goal names each place; how near each place is to it; whether walking is exact for it
+    :param how: directions that count, 2 if doors can be opened, patience, detour, whether something here can be changed,
+        whether the exact answer is wanted even where walking leads to the goal
     """
+    n_headings, opens, patience, detour, _, _ = how
     for i in range(own.shape[0]):
         for c in range(slot.size):
             reg[slot[c]] = own[i, c]
         here = reg[0]
         heading = reg[1] if n_headings == 4 else 0
         entrance_costs(t, reg, opens, cost)
-        now = reach(t, cost, is_goal[goals[i]], here, heading, n_headings, detour + 1, away, bucket)
-        known[i] = now < UNKNOWN
-        near = False
-        for k in range(others.shape[1]):
-            if others[i, k] > 0:
-                cost[others[i, k] - 1] = 0
-                near = True
-        if near and known[i] and now > 0:
-            around = reach(t, cost, is_goal[goals[i]], here, heading, n_headings, detour + 1, away, bucket)
-            if around <= now + patience:
-                now = around
-            else:
+        now, kind[i] = look_ahead(t, reg, goals[i], here, heading, goal, how, cost, target, seen, away, bucket)
+        if 0 < now < UNKNOWN and block(cost, others[i]):
+            around = reach(t, cost, target, here, heading, n_headings, detour + 1, away, bucket)
+            if around > now + patience:
                 entrance_costs(t, reg, opens, cost)
-                reach(t, cost, is_goal[goals[i]], here, heading, n_headings, detour + 1, away, bucket)
+                reach(t, cost, target, here, heading, n_headings, detour + 1, away, bucket)
         for a in range(t.dims[N_ACTIONS]):
-            after = after_action(t, a, cost, here, heading, n_headings, away, detour)
-            ahead[i, a] = min(after, now + detour)
+            ahead[i, a] = after_action(t, a, reg, cost, here, heading, n_headings, away, detour)
 
 
 class Walker:
@@ -180,25 +280,47 @@ class Walker:
 
     :param layout: the human's own tables (see :mod:`empo_gym.grid.alone`)
     :param goal_places: (n_goals, n_places) bool, the places that each goal names
+    :param near: (n_goals, n_places) the fewest steps from each place to each goal, were all doors open
     """
 
-    def __init__(self, layout: Layout, goal_places: NDArray[np.bool_], patience: int, detour: int) -> None:
-        n_places = len(goal_places[0])
-        self._layout, self._goals = layout, goal_places
-        verbs = layout.tables.table[int(layout.tables.dims[ACTIONS_AT]) :, VERB]
-        self._n_headings = 4 if (verbs == LEFT).any() else 1
-        self._limits = (2 if (verbs == TOGGLE).any() else 0, patience, detour)
+    def __init__(
+        self, layout: Layout, goal_places: NDArray[np.bool_], near: NDArray[np.int64], patience: int, detour: int
+    ) -> None:
+        t, n_places = layout.tables, len(layout.cells)
+        self._layout = layout
+        verbs = set(t.table[int(t.dims[ACTIONS_AT]) :, VERB].tolist())
+        self._n_headings = 4 if LEFT in verbs else 1
+        terrain = t.place[:, TERRAIN]
+        # Who dies on its goal attains it, and who can turn one way only walks otherwise than is counted here.
+        is_exact = ~(goal_places & (terrain == LAVA)).any(axis=1) & (MOVE in verbs or RIGHT in verbs)
+        self._goal = (goal_places, near, is_exact)
+        irregular = np.isin(terrain, (UNSTEADY, DOOR)) | (terrain >= MAGIC)
+        #: Whether all that the human can ever do is walk.
+        self.only_walks = not irregular.any() and not any(
+            self._can_move(t, kind) for kind in t.table[1:, KIND][: t.dims[N_OBJECTS]]
+        )
+        self._limits = (2 if verbs & {PICKUP, DROP, TOGGLE} else 0, patience, detour)
         self._registers = layout.codec.start.copy()
-        self._cost = np.zeros(n_places, dtype=np.int64)
+        self._cost, self._target, self._seen = (np.zeros(n_places, dtype=dtype) for dtype in (np.int64, np.bool_, np.bool_))
         n_poses = n_places * self._n_headings
         self._away, self._bucket = np.zeros(n_poses, dtype=np.int64), np.zeros((3, 8 * n_poses), dtype=np.int64)
 
-    def __call__(self, own: NDArray[np.int32], goals: NDArray[np.int64], others: NDArray[np.int64]) -> Any:
-        """Return (n, n_actions) distances after each action, and (n,) whether walking leads to the goal at all."""
+    @staticmethod
+    def _can_move(t: Any, kind: int) -> bool:
+        return kind == BLOCK or kind > ROCK or bool(t.table[0, CAN_PUSH])
+
+    def __call__(
+        self, own: NDArray[np.int32], goals: NDArray[np.int64], others: NDArray[np.int64], wants_exact: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return (n, n_actions) distances after each action, and (n,) what they mean, ``SEARCH`` ... ``NOWHERE``.
+
+        :param others: (n, k) places of others nearby plus 1, else 0
+        :param wants_exact: whether to find out, even where walking leads to the goal, whether it is all that the human can do
+        """
         layout = self._layout
         ahead = np.zeros((len(own), int(layout.tables.dims[N_ACTIONS])))
-        known = np.zeros(len(own), dtype=np.bool_)
-        scratch = (self._cost, self._away, self._bucket, ahead, known)
-        fixed = (self._goals, others, self._n_headings, *self._limits)
-        walk(layout.tables, layout.codec.slot, self._registers, own, goals, *fixed, *scratch)
-        return ahead, known
+        kind = np.zeros(len(own), dtype=np.int64)
+        how = (self._n_headings, *self._limits, not self.only_walks, wants_exact)
+        scratch = (self._cost, self._target, self._seen, self._away, self._bucket, ahead, kind)
+        walk(layout.tables, layout.codec.slot, self._registers, own, goals, self._goal, others, how, *scratch)
+        return ahead, kind
