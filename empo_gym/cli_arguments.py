@@ -77,6 +77,12 @@ def _positive(text: str) -> int:
     return int(value)
 
 
+def _natural(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
 def solve_arguments(parser: argparse.ArgumentParser) -> None:
     """``empo solve``."""
     add_world(parser)
@@ -100,7 +106,11 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
         "--grid", metavar="NAME=X,X,...", nargs="+", default=[], help="values of parameters; every combination is solved"
     )
     parser.add_argument(
-        "--seeds", metavar="N", nargs="+", type=int, help="also simulate episodes with each of these seeds: a row for each"
+        "--seeds",
+        metavar="N",
+        nargs="+",
+        type=_natural,
+        help="also simulate episodes with each of these seeds: a row for each",
     )
     parser.add_argument("--episodes", type=_positive, default=200, help="how many episodes per seed (200)")
     parser.add_argument("--processes", type=_positive, help="how many processes (as many as there are cores)")
@@ -117,7 +127,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
         "--policy", default="TablePolicy", choices=("TablePolicy", "MlpPolicy"), help="a table or a network (TablePolicy)"
     )
     parser.add_argument("-n", "--steps", type=_positive, default=20_000, help="training steps (20000)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (0)")
+    parser.add_argument("--seed", type=_natural, metavar="N", default=0, help="seed of everything random (0)")
     add_output(parser, None, "folder for model.zip, config.yml and args.yml (runs/WORLD)")
     parser.add_argument("--tensorboard", metavar="DIR", type=Path, help="write TensorBoard logs to this folder")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
@@ -133,8 +143,8 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
 def play_arguments(parser: argparse.ArgumentParser) -> None:
     """``empo play``."""
     add_world(parser)
-    parser.add_argument("--human", metavar="N", type=int, default=0, help="number of the human that you are (0)")
-    parser.add_argument("--seed", type=int, help="seed of everything random (another one each time)")
+    parser.add_argument("--human", metavar="N", type=_natural, default=0, help="number of the human that you are (0)")
+    parser.add_argument("--seed", type=_natural, metavar="N", help="seed of everything random (another one each time)")
     parser.add_argument(
         "--robots", metavar="PATH", type=Path, help="what the robots follow: a solution.npz, or a run of `empo train` (exact)"
     )
@@ -151,7 +161,7 @@ def demo_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "demo", "folder to write (demo)")
     parser.add_argument("--world", default="default", help="world to show (default)")
     parser.add_argument("-n", "--steps", type=_positive, default=20_000, help="training steps (20000)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (0)")
+    parser.add_argument("--seed", type=_natural, metavar="N", default=0, help="seed of everything random (0)")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 

@@ -7,6 +7,7 @@ pressed. The other humans inside act as they do in :class:`~empo_gym.env.RobotEn
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ from empo_gym.views import picture
 
 QUIT, NEW = "quit", "new"
 EXACT = "the exact solution"
+CHANCE = "chance, as this world is too large to solve (--robots PATH lets them follow a solution or a trained model)"
 # What a key does: the first of these that is one of the person's actions, or a command.
 KEYS: dict[str, tuple[str, ...]] = {
     "up": ("forward", "north"),
@@ -43,6 +45,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "q": (QUIT,),
     "escape": (QUIT,),
 }
+ESCAPE_SECONDS = 0.05
 Robots = Callable[[Any, np.ndarray], int]
 
 
@@ -191,21 +194,45 @@ class Terminal:
                 yield from line.split()
 
 
-_ARROWS = {"\x1b[A": "up", "\x1b[B": "down", "\x1b[C": "right", "\x1b[D": "left", "\x1b": "escape", " ": "space"}
+_ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
+_KEY = re.compile(r"\x1b[\[O][0-9;]*[A-Za-z~]|\x1b(?![\[O])|[^\x1b]", re.DOTALL)
+_BEGINS = re.compile(r"\x1b(?:[\[O][0-9;]*)?$")
+
+
+def keys_in(typed: str) -> tuple[list[str], str]:
+    """Return the names of the keys that a terminal sent at once, and the beginning of one that is still to come.
+
+    :param typed: letters, and sequences such as ``ESC [ C`` or, from some terminals, ``ESC O C``
+    """
+    unfinished = _BEGINS.search(typed)
+    rest = "" if unfinished is None else unfinished.group()
+    return [_name(key) for key in _KEY.findall(typed.removesuffix(rest))], rest
+
+
+def _name(key: str) -> str:
+    if key[0] != "\x1b":
+        return "space" if key == " " else key
+    return "escape" if len(key) == 1 else _ARROWS.get(key[-1], "")
 
 
 def _pressed() -> Iterable[str]:
     """Yield single key presses of a Unix terminal, which is left as it was."""
     import os
+    import select
     import termios
     import tty
 
-    descriptor = sys.stdin.fileno()
+    descriptor, rest = sys.stdin.fileno(), ""
     before = termios.tcgetattr(descriptor)
     try:
         tty.setcbreak(descriptor)
-        while pressed := os.read(descriptor, 8).decode(errors="ignore"):
-            yield _ARROWS.get(pressed, pressed)
+        while typed := os.read(descriptor, 1024).decode(errors="ignore"):
+            keys, rest = keys_in(rest + typed)
+            yield from keys
+            # The escape key sends what every arrow begins with, but nothing follows.
+            if rest and not select.select([descriptor], [], [], ESCAPE_SECONDS)[0]:
+                yield "escape"
+                rest = ""
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
@@ -256,10 +283,23 @@ def _following(solution: EmpoSolution, rng: np.random.Generator) -> Robots:
     return lambda env, observation: solution.sample(env.state, min(env.t, len(solution.pi_r) - 1), rng)
 
 
-def solved_robots(env: RobotEnv, rng: np.random.Generator) -> tuple[Robots, EmpoSolution]:
-    """Solve an environment's world; return robots that follow the solution, and it."""
+def solved_robots(env: RobotEnv, rng: np.random.Generator) -> tuple[Robots, EmpoSolution | None]:
+    """Solve an environment's world; return robots that follow the solution, and it.
+
+    In a world too large to pack for that (see :attr:`RobotEnv.is_packed`), they act at random and there is no solution.
+    """
+    _tell("Looking at the states of this world ...")
+    if not env.is_packed:
+        n_actions = math.prod(agent.n_actions for agent in env.world.agents if agent.role == "robot")
+        return lambda env, observation: int(rng.integers(n_actions)), None
+    _tell(f"Solving it: {env.model.n_states:,} states ...")
     solution = solve_robot(env.model, env.prior, env.theory)
     return _following(solution, rng), solution
+
+
+def _tell(what: str) -> None:
+    """Say on standard error why nothing is to be seen yet."""
+    print(what, file=sys.stderr, flush=True)
 
 
 def load_solution(path: Path, env: RobotEnv, rng: np.random.Generator) -> tuple[Robots, EmpoSolution]:
@@ -291,7 +331,7 @@ def start(
     """
     env = RobotEnv(world=world)
     act, solution = robots(env, np.random.default_rng(seed))
-    game = Game(env, act, human, solution, follows)
+    game = Game(env, act, human, solution, CHANCE if robots is solved_robots and solution is None else follows)
     game.begin(seed)
     return game
 

@@ -7,7 +7,7 @@ import pytest
 
 from empo_gym import RobotEnv
 from empo_gym.cli import main
-from empo_gym.play import NEW, QUIT, Game, Terminal, Window, load_solution, play, solved_robots, start
+from empo_gym.play import NEW, QUIT, Game, Terminal, Window, keys_in, load_solution, play, solved_robots, start
 
 
 class Script:
@@ -122,6 +122,58 @@ def test_the_robots_may_follow_a_trained_model(monkeypatch, capsys, tmp_path):
         monkeypatch.setattr("sys.stdin", io.StringIO("up q"))
         assert main(["play", "empty", "--terminal", "--robots", str(path)]) == 0
         assert capsys.readouterr().out.count("power") == 2
+
+
+def test_in_a_world_too_large_to_solve_one_plays_beside_robots_that_act_at_random(monkeypatch, capsys):
+    monkeypatch.setattr("empo_gym.env.MAX_STATES", 20)
+    monkeypatch.setattr("sys.stdin", io.StringIO("up right q"))
+    assert main(["play", "default", "--terminal", "--seed", "0"]) == 0
+    shown = capsys.readouterr()
+    assert "The robots follow chance" in shown.out and "--robots" in shown.out and "step 2" in shown.out
+    assert "X_h" not in shown.out and "Looking at the states" in shown.err
+
+
+@pytest.mark.parametrize("option", ["--seed", "--human"])
+def test_a_negative_number_is_refused_by_the_name_of_its_option(option, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["play", "empty", option, "-1"])
+    assert left.value.code == 2 and f"{option}: '-1' is not a whole number of at least 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "typed, keys, rest",
+    [
+        ("\x1b[C\x1b[C\x1b[A", ["right", "right", "up"], ""),
+        ("\x1bOCq\x1bOD", ["right", "q", "left"], ""),
+        ("w \x1b[", ["w", "space"], "\x1b["),
+        ("\x1b[1;5C\x1b[3~t", ["right", "", "t"], ""),
+        ("\x1b\x1b[B", ["escape", "down"], ""),
+        ("a\x1b", ["a"], "\x1b"),
+    ],
+)
+def test_keys_that_a_terminal_sends_at_once_are_told_apart(typed, keys, rest):
+    assert keys_in(typed) == (keys, rest)
+
+
+def test_a_terminal_gives_repeated_keys_one_by_one_and_escape_leaves(monkeypatch):
+    os, pty = pytest.importorskip("os"), pytest.importorskip("pty")
+    import tty
+
+    master, slave = pty.openpty()
+    raw = tty.setcbreak
+
+    def typing(descriptor):
+        raw(descriptor)  # which forgets what was typed before
+        os.write(master, b"\x1b[C\x1b[C\x1bOA\x1b")
+
+    monkeypatch.setattr(tty, "setcbreak", typing)
+    with open(slave, closefd=False) as terminal:
+        monkeypatch.setattr("sys.stdin", terminal)
+        game = start("empty", seed=0)
+        play(game, Terminal())
+    os.close(master)
+    os.close(slave)
+    assert game.env.t == 3
 
 
 def test_a_window_shows_the_game_and_gives_the_names_of_keys():
