@@ -25,7 +25,7 @@ def by_state(world, states, row):
     return {tuple(map(int, states[k])): p for k, p in row if p > 0}
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=repr)
+@pytest.mark.parametrize("world", WORLDS, ids=["corridor", "crowd", "chain"])
 def test_rows_and_goals_are_those_of_the_packed_model(world):
     grown, packed = GrowingModel(world), TabularModel.pack(world, horizon=None)
     numbers = met_by_walking(grown)
