@@ -173,7 +173,7 @@ def main() -> int:
     options = parser.parse_args()
     th.set_num_threads(1)
     share, seeds = (0.2, [0]) if options.quick else (1.0, list(range(options.seeds)))
-    folder = options.output.parent / "scale"
+    folder = Path(__file__).parent.parent / "runs" / "scale"
     folder.mkdir(parents=True, exist_ok=True)
 
     for seed in [] if options.report else seeds:

@@ -9,6 +9,7 @@ from test_sb3_checkpoints import SaveAt
 from empo_gym.env import RobotEnv
 from empo_gym.planning import solve_robot
 from empo_sb3 import EMPO, HumanDQN
+from empo_sb3.callbacks import EmpoEvalCallback, ExactGap, WarmupMonitor
 from empo_sb3.empo.curiosity import GrowingCuriosity
 from empo_sb3.growing import CAPACITY, GrowingTargets, MetPairs
 from empo_sb3.human_targets import GrowingHumanTargets
@@ -96,7 +97,11 @@ def test_humans_learned_without_packing_act_in_environments_and_teach_empo():
     assert EMPO("MlpPolicy", env, seed=0, **GROWING, **SHORT).learn(60)._n_updates == 60
 
 
-@pytest.mark.parametrize("human_policy", ["heuristic", "uniform", lambda s, t, h, g, rng: np.full(5, 0.2)], ids=str)
+@pytest.mark.parametrize(
+    "human_policy",
+    ["heuristic", "uniform", lambda s, t, h, g, rng: np.full(5, 0.2)],
+    ids=["heuristic", "uniform", "callable"],
+)
 def test_every_kind_of_humans_can_be_learned_beside(human_policy):
     env = RobotEnv("rock_corridor", human_policy=human_policy)
     model = EMPO("MlpPolicy", env, seed=0, **GROWING, **SHORT).learn(40)
@@ -134,6 +139,15 @@ def test_phase_1_resumes_bit_by_bit(tmp_path):
     resumed = HumanDQN.resume(tmp_path, gate_env(human_policy="uniform")).learn(200)
     for a, b in zip(straight.policy.state_dict().values(), resumed.policy.state_dict().values(), strict=True):
         assert th.equal(a, b)
+
+
+def test_callbacks_know_worlds_that_are_not_packed():
+    model = EMPO("MlpPolicy", RobotEnv("labyrinth"), seed=0, **SHORT)
+    watch = EmpoEvalCallback(RobotEnv("labyrinth"), every=10, n_episodes=1)
+    model.learn(12, [watch, WarmupMonitor()])
+    assert len(watch.history) == 2 and np.isnan(watch.history[0]["power"])
+    with pytest.raises(ValueError, match="give it the solution"):
+        model.learn(2, ExactGap())
 
 
 def test_what_cannot_be_is_one_sentence():
