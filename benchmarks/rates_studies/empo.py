@@ -22,7 +22,7 @@ from rates_studies.runs import Claim, Plan, Row, Study, grouped, tabulate
 
 WORLD = "unsteady_bridge"
 N_SEEDS = 5
-STEPS = 6000
+STEPS = {"tables, noise": 6000, "tables, no noise": 6000, "networks": 4000}
 WARM_UP = {f"warmup_{q}_steps": 300 for q in ("v_h_e", "x_h", "q_r")} | {"beta_r_rampup_steps": 600}
 PACE = {"training_steps_per_env_step": 4}
 MEASURES = {"v_h_e_rmse": "V_h^e", "q_r": "Q_r", "pi_r_total_variation": "pi_r"}
@@ -39,8 +39,9 @@ ROOT: dict[str, Any] = {"lr_cooldown_fraction": 0.0, "use_sqrt_lr_decay": True}
 INVERSE: dict[str, Any] = {"lr_cooldown_fraction": 0.0, "constant_lr_then_1_over_t": True, "lr_constant_fraction": 0.5}
 MEAN: dict[str, Any] = {"lookup_use_adaptive_lr": True}
 BY: dict[str, Any] = {"use_uncertainty_weighted_lr": True}
+SMALL: dict[str, Any] = {"net_arch": (64, 64)}
 TUNED: dict[str, Any] = {
-    "policy_kwargs": {"optimizer_class": Mechanic, "optimizer_kwargs": {"base": "adam", "tuner_of": "group"}},
+    "policy_kwargs": {**SMALL, "optimizer_class": Mechanic, "optimizer_kwargs": {"base": "adam", "tuner_of": "group"}},
     **rates(0.01),
 }
 GROUPS: Mapping[str, Mapping[str, dict[str, Any]]] = {
@@ -73,7 +74,10 @@ GROUPS: Mapping[str, Mapping[str, dict[str, Any]]] = {
 BESIDE = {"tables, noise": "constant 0.1", "tables, no noise": "constant 1", "networks": "cooldown"}
 """What the others of a group are compared with: the cooldown is EMPO's default for networks."""
 POLICIES = {"tables, noise": "TablePolicy", "tables, no noise": "TablePolicy", "networks": "MlpPolicy"}
-FURTHER: Mapping[str, dict[str, Any]] = {"tables, noise": {"use_model_based_targets": False}}
+FURTHER: Mapping[str, dict[str, Any]] = {
+    "tables, noise": {"use_model_based_targets": False},
+    "networks": {"policy_kwargs": SMALL},
+}
 
 
 class TimedGap(ExactGap):
@@ -92,7 +96,7 @@ def plans(quick: bool) -> list[Plan]:
         arms = [("tables, noise", "constant 0.1"), ("tables, noise", "1/n"), ("networks", "cooldown")]
         return [{"group": group, "arm": arm, "seed": 0, "world": WORLD, "steps": 2500} for group, arm in arms]
     return [
-        {"group": group, "arm": arm, "seed": seed, "world": WORLD, "steps": STEPS}
+        {"group": group, "arm": arm, "seed": seed, "world": WORLD, "steps": STEPS[group]}
         for seed in range(N_SEEDS)
         for group, arms in GROUPS.items()
         for arm in arms
@@ -153,7 +157,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     """The three errors over training steps by group, geometric means over the seeds."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(len(GROUPS), len(MEASURES), figsize=(13, 10), layout="constrained", sharex=True)
+    figure, axes = plt.subplots(len(GROUPS), len(MEASURES), figsize=(13, 10), layout="constrained", sharex="row")
     for line, (group, arms) in enumerate(GROUPS.items()):
         for i, arm in enumerate(arms):
             curves = np.array([r["found"]["curve"] for r in rows if (r["group"], r["arm"]) == (group, arm)])
