@@ -34,6 +34,7 @@ from empo_sb3.callbacks import ExactGap
 from empo_sb3.timeline import QUANTITIES
 
 RESULTS = Path(__file__).parent / "results"
+PICTURE = Path(__file__).parent.parent / "docs" / "images" / "learning.png"
 MEASURES = {"v_r": "V_r(s0)", "v_h_e": "RMSE V_h^e", "pi_r": "TV pi_r"}
 BARS = {"TablePolicy": {"v_r": 0.01, "v_h_e": 0.01, "pi_r": 0.02}, "MlpPolicy": {"v_r": 0.05, "v_h_e": 0.05, "pi_r": 0.05}}
 SHARES = {"TablePolicy": 0.1, "MlpPolicy": 0.25}
@@ -214,6 +215,7 @@ def main() -> int:
     parser.add_argument("--policies", nargs="*", default=list(BARS), choices=list(BARS), help="which policies")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
     parser.add_argument("--output", type=Path, default=RESULTS / "learning.jsonl", help="where finished runs are kept")
+    parser.add_argument("--picture", type=Path, default=PICTURE, help="where the figure goes")
     options = parser.parse_args()
     worlds, n_seeds = (list(QUICK), 1) if options.quick else (options.worlds, options.seeds)
 
@@ -244,7 +246,7 @@ def main() -> int:
     )
     passed = report(finished)
     if finished:
-        draw(finished, options.output.with_suffix(".png"))
+        draw(finished, options.picture)
     return 0 if passed else 1
 
 
