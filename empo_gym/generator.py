@@ -28,6 +28,7 @@ _PORTABLE = (*_KEYS, *(letter + colour for letter in "BX" for colour in _COLOURS
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 _DRAFTS = 300
 GOALS_PER_HUMAN = 3
+MAX_CELLS = 10_000
 
 
 class _NoPlace(Exception):
@@ -97,7 +98,7 @@ def generate(
 ) -> dict[str, Any]:
     """Return a random world as the mapping of a world file; the same arguments give the same world.
 
-    :param width: number of columns, the outer walls included
+    :param width: number of columns, the outer walls included; there are at most 10,000 cells
     :param height: number of rows
     :param humans: how many, each with at least three goals that it reaches alone
     :param robots: how many, all on one side of every locked door
@@ -113,6 +114,10 @@ def generate(
     counts = _counts({"rock": 2, "door": 1} if objects is None else objects)
     for name, number, least in (("width", width, 4), ("height", height, 4), ("humans", humans, 1), ("robots", robots, 1)):
         _check_number(name, number, least)
+    if width * height > MAX_CELLS:
+        raise ValueError(f"A map of {width} x {height} has more than {MAX_CELLS:,} cells; make it smaller.")
+    if humans + robots + sum(counts.values()) > width * height:
+        raise ValueError(f"{_wish(width, height, humans, robots, counts, n_goals)}; make it larger or ask for less.")
     _check_number("n_goals", n_goals, 1)
     _check_number("seed", seed, None)
     max_steps = 4 * (width + height) if max_steps is None else max_steps
@@ -128,11 +133,12 @@ def generate(
         except _NoPlace:
             continue
         return _mapping(draft, goals, seed, max_steps, actions)
+    raise ValueError(f"{_wish(width, height, humans, robots, counts, n_goals)}; make it larger or ask for less.")
+
+
+def _wish(width: int, height: int, humans: int, robots: int, counts: Mapping[str, int], n_goals: int) -> str:
     wanted = ", ".join(f"{number} {kind}" for kind, number in counts.items()) or "no objects"
-    raise ValueError(
-        f"A {width} x {height} map has no place for {humans} humans, {robots} robots, {wanted} and {n_goals} goals; "
-        "make it larger or ask for less."
-    )
+    return f"A {width} x {height} map has no place for {humans} humans, {robots} robots, {wanted} and {n_goals} goals"
 
 
 def _check_number(name: str, number: Any, least: int | None) -> None:
@@ -143,7 +149,7 @@ def _check_number(name: str, number: Any, least: int | None) -> None:
 
 
 def _counts(objects: Mapping[str, int] | Sequence[str]) -> dict[str, int]:
-    if isinstance(objects, str):
+    if not isinstance(objects, Mapping | Sequence) or isinstance(objects, str):
         raise ValueError(f"objects is a mapping of kinds to numbers or a list of kinds, not {objects!r}.")
     given = objects if isinstance(objects, Mapping) else {kind: list(objects).count(kind) for kind in objects}
     for kind, number in given.items():

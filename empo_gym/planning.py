@@ -235,9 +235,15 @@ def _sizes(model: TabularModel) -> list[tuple[int, int]]:
     return [(len(goals), n_a_h) for goals, n_a_h in zip(model.goal_sets, model.human_action_shape, strict=True)]
 
 
+def _n_entries(model: TabularModel) -> int:
+    """Return how many pairs (t, state) there are; no new state comes after the last depth, however long the horizon is."""
+    horizon, last = _horizon(model), len(model.layer_ends)
+    return sum(model.n_within(t) for t in range(min(horizon, last))) + max(0, horizon - last) * model.n_states
+
+
 def _bytes_of_humans(model: TabularModel, keep: str, dtype: Any) -> int:
     """Return what phase 1 will hold."""
-    n, entries = model.n_states, sum(model.n_within(t) for t in range(_horizon(model)))
+    n, entries = model.n_states, _n_entries(model)
     actions = 0 if keep == "values" else 1
     values = 1 if keep != "policy" else 0
     numbers = sum(goals * (entries * (actions * n_a_h + values) + 3 * n) for goals, n_a_h in _sizes(model))
@@ -246,7 +252,7 @@ def _bytes_of_humans(model: TabularModel, keep: str, dtype: Any) -> int:
 
 def _bytes_of_robot(model: TabularModel, keep: str, dtype: Any) -> int:
     """Return what phase 2 will hold: the humans' values of that kind, float64 for the robots', a mark per (t, state)."""
-    n, entries = model.n_states, sum(model.n_within(t) for t in range(_horizon(model)))
+    n, entries = model.n_states, _n_entries(model)
     n_goals, n_a_r = sum(goals for goals, _ in _sizes(model)), model.n_robot_joint
     values = keep != "policy"
     humans = n_goals * (values * entries + 3 * n)

@@ -265,3 +265,18 @@ def test_humans_take_shortest_paths_in_random_worlds_unless_told_otherwise():
             _, reward, terminated, truncated, _ = env.step(0)
             reached, over = reached + reward, terminated or truncated
     assert env.unwrapped.env.human_policy_name == "heuristic" and reached >= 5
+
+
+@pytest.mark.parametrize(
+    "size, keys, sentence",
+    [
+        ((10**6, 10**6), {}, "more than 10,000 cells; make it smaller"),
+        ((101, 100), {}, "more than 10,000 cells"),
+        ((9, 9), {"humans": 10**9}, "no place for 1000000000 humans"),
+        ((9, 9), {"objects": {"rock": 10**9}}, "no place for .* 1000000000 rock"),
+        ((9, 9), {"objects": 300}, "objects is a mapping of kinds to numbers or a list of kinds, not 300"),
+    ],
+)
+def test_what_is_too_large_is_refused_before_anything_is_drawn(size, keys, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        generate(*size, **keys)

@@ -416,3 +416,11 @@ def test_numbers_that_cannot_be_are_refused_before_anything_is_packed_or_solved(
     for what in (solve_humans, planning.solve):
         with pytest.raises(ValueError, match="horizon of 0 steps there is nothing to decide"):
             what(ended, Theory())
+
+
+def test_a_horizon_of_any_length_is_refused_at_once_where_its_layers_do_not_fit_into_memory():
+    short = TabularModel.pack(ChainWorld(length=4, horizon=20))
+    assert planning._n_entries(short) == sum(short.n_within(t) for t in range(20)) and len(short.layer_ends) < 20
+    for horizon in (10**12, 10**30):
+        with pytest.raises(ValueError, match=r"Phase 1 needs about .* are missing"):
+            solve_humans(TabularModel.pack(ChainWorld(length=4, horizon=horizon)), Theory())

@@ -72,9 +72,8 @@ def feature_code(layout: Layout) -> FeatureCode:
     column = np.cumsum([0, *(table.shape[1] for table in tables)])
     ones = np.full((first[-1], max(int(table.sum(axis=1).max()) for table in tables)), -1, dtype=np.int64)
     for row, start, table in zip(first.tolist(), column.tolist(), tables, strict=False):
-        for value, code in enumerate(table):
-            set_ones = np.flatnonzero(code)
-            ones[row + value, : len(set_ones)] = start + set_ones
+        value, one = np.nonzero(table)
+        ones[row + value, np.arange(len(value)) - np.searchsorted(value, value)] = start + one
     return FeatureCode(ones, first[:-1].astype(np.int64), int(column[-1]))
 
 
@@ -97,7 +96,7 @@ def _location_code(layout: Layout, radix: int) -> NDArray[np.float32]:
     parts = [(cells[:, k, None] == np.unique(cells[:, k])).astype(np.float32) for k in range(2)]
     code = np.zeros((radix, sum(part.shape[1] for part in parts)), dtype=np.float32)
     code[:n_cells] = np.concatenate(parts, axis=1)
-    others = np.eye(radix, dtype=np.float32)[:, n_cells:]
+    others = np.eye(radix, radix - n_cells, -n_cells, dtype=np.float32)
     return np.concatenate([code, np.delete(others, n_agents, axis=1) if others.shape[1] > n_agents else others], axis=1)
 
 
