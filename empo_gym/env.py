@@ -20,6 +20,7 @@ from gymnasium import spaces
 
 from empo_gym.behaviour import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw
 from empo_gym.cache import Recent, packed, shared_world, solved
+from empo_gym.masks import joint, masks_of
 from empo_gym.model import MAX_STATES as PACK_LIMIT
 from empo_gym.model import TabularModel, TooManyStates
 from empo_gym.solution import EmpoSolution, HumanPrior
@@ -78,10 +79,14 @@ class RobotEnv(gym.Env):
             raise ValueError(f"goal_resample_prob must be a probability, not {goal_resample_prob!r}.")
         if reward == "power" and solution is None:
             raise ValueError('reward="power" needs solution=, the EmpoSolution whose U_r is paid.')
+        if not isinstance(solution, EmpoSolution | None):
+            raise ValueError(f"solution must be an EmpoSolution, not {solution!r}; load a file by EmpoSolution.load(path).")
+        if not isinstance(observe_goals, bool | np.bool_):
+            raise ValueError(f"observe_goals must be true or false, not {observe_goals!r}.")
         self.world: Any = shared_world(world)  # a WorldModel; pictures and descriptions are a grid's own
         self.theory = environment_theory(self.world, theory)
         self.goal_resample_prob = float(goal_resample_prob)
-        self.observe_goals = observe_goals
+        self.observe_goals = bool(observe_goals)
         self.solution = solution
         self.render_mode = render_mode
         self._given_policy = human_policy
@@ -252,9 +257,13 @@ class RobotEnv(gym.Env):
         self.starts = (states, times, float(share), given / given.sum())
 
     def action_masks(self) -> np.ndarray:
-        """Which robot actions may be tried: all of them, since a useless action is simply without effect."""
-        width = self._n_robot_joint if isinstance(self.action_space, spaces.Discrete) else sum(self._robot_shape)
-        return np.ones(width, dtype=np.bool_)
+        """Which robot actions may make a difference, see :mod:`empo_gym.masks`: (number of joint actions,) bool, or the
+        robots' own one after the other with ``action_space="multi"``. All of them before the first reset."""
+        is_joint = isinstance(self.action_space, spaces.Discrete)
+        if self._stage is None:
+            return np.ones(self._n_robot_joint if is_joint else sum(self._robot_shape), dtype=np.bool_)
+        masks = masks_of(self.world, self._stage)
+        return joint(masks)[0] if is_joint else np.concatenate(masks, axis=1)[0]
 
     def transition_probabilities(self, state: Any, joint_action: Sequence[int]) -> list[tuple[float, Any]]:
         """Return the successors of a joint action of all agents, robots first, as sorted (probability, state) pairs."""
@@ -304,6 +313,8 @@ class RobotEnv(gym.Env):
 
         :raises ValueError: for an unknown option, or a state or time that does not exist
         """
+        if not isinstance(options, Mapping):
+            raise ValueError(f"options must be a mapping with some of 'state', 't' and 'goals', not {options!r}.")
         for name in options:
             _check_choice("options", name, ("state", "t", "goals"))
         t, state = _whole("t", options.get("t", 0)), options.get("state")
@@ -334,6 +345,8 @@ class RobotEnv(gym.Env):
 
         :raises ValueError: for a human or a goal that does not exist
         """
+        if not isinstance(given, Mapping | Sequence | np.ndarray) or isinstance(given, str):
+            raise ValueError(f"options['goals'] must be {{human: number of its goal}}, not {given!r}.")
         goals = {}
         for key, value in (given if isinstance(given, Mapping) else dict(enumerate(given))).items():
             human, goal = _whole("the number of a human", key), _whole("the number of a goal", value)

@@ -97,6 +97,8 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         """
         if not self.agents:
             return {}, {}, {}, {}, {}
+        if not isinstance(actions, Mapping):
+            raise ValueError(f"actions must be {{agent: action}} for {', '.join(self.agents)}, not {actions!r}.")
         for name in self.agents:
             if name not in actions or not self.action_spaces[name].contains(np.int64(actions[name])):
                 raise ValueError(f"{name} needs an action in {self.action_spaces[name]}, not {actions.get(name)!r}.")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from empo_gym.behaviour import as_states
 from empo_gym.env import RobotEnv
+from empo_gym.masks import joint, masks_of
 from empo_gym.model import TabularModel
 from empo_gym.stage import PackedStage
 from empo_gym.stages import OpenStages, PackedStages, Stages
@@ -114,15 +115,21 @@ class VectorRobotEnv(VectorEnv):
     ) -> tuple[NDArray[Any], dict[str, Any]]:
         """Begin an episode in every environment.
 
-        :param seed: of the random numbers that all environments share
+        :param seed: of the random numbers that all environments share; one per environment together make one such seed
         :param options: as in :meth:`empo_gym.env.RobotEnv.reset`, for every environment; or ``reset_mask``, (num_envs,) bool,
             to begin anew only in some of them
         :raises ValueError: for an unknown option, or a state, time or goal that does not exist
         """
         if isinstance(seed, Sequence):
+            if len(seed) != self.num_envs:
+                raise ValueError(f"seed must be a whole number or one for each of {self.num_envs} environments, not {seed!r}.")
             self.np_random = np.random.default_rng(list(seed))
         elif seed is not None:
             self._np_random, self._np_random_seed = seeding.np_random(seed)
+        if not isinstance(options, Mapping | None):
+            raise ValueError(
+                f"options must be a mapping with some of 'state', 't', 'goals' and 'reset_mask', not {options!r}."
+            )
         options = dict(options or {})
         mask = np.asarray(options.pop("reset_mask", np.ones(self.num_envs, dtype=np.bool_)))
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
@@ -186,6 +193,13 @@ class VectorRobotEnv(VectorEnv):
             info = self._begin_anew(over, info)
             return self._observation(slice(None)), rewards, terminated, truncated, info
         return self._observation(slice(None)), rewards, terminated, truncated, self._standing_info() | _with_masks(info, ~over)
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which robot actions may make a difference in each environment: (num_envs, as in a single one) bool."""
+        if self._stages is None:
+            return np.tile(self.one.action_masks(), (self.num_envs, 1))
+        masks = masks_of(self.world, self._stages)
+        return joint(masks) if len(self.single_action_space.shape or ()) == 0 else np.concatenate(masks, axis=1)
 
     def _put_robot_actions(self, actions: Any, joint: Numbers) -> None:
         """Write the robots' actions into the first columns of ``joint``."""
@@ -259,6 +273,7 @@ _OF_EACH: dict[str, Callable[[VectorRobotEnv], Any]] = {
     "state_id": lambda envs: envs.stages.s.tolist(),
     "t": lambda envs: envs.t.tolist(),
     "goals": lambda envs: map(tuple, envs.goals.tolist()),
+    "action_masks": lambda envs: envs.action_masks(),
 }
 
 

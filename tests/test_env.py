@@ -128,7 +128,7 @@ def test_multi_actions_are_the_joint_actions_written_one_per_robot():
         joint.step(action)
         multi.step(np.array(divmod(action, 5)))
         assert joint.state == multi.state
-    assert joint.action_masks().shape == (25,) and multi.action_masks().shape == (10,) and joint.action_masks().all()
+    assert joint.action_masks().shape == (25,) and multi.action_masks().shape == (10,)
 
 
 # ---------------------------------------------------------------------------------------------------------------- dynamics
@@ -379,6 +379,8 @@ def test_info_is_small_and_made_of_numbers_alone():
         ({"human_policy": 3}, "human_policy must be one of"),
         ({"theory": 3}, "theory must be a Theory or a mapping"),
         ({"goal_resample_prob": "often"}, "must be a probability"),
+        ({"reward": "power", "solution": 5}, "solution must be an EmpoSolution, not 5"),
+        ({"observe_goals": 5}, "observe_goals must be true or false, not 5"),
     ],
 )
 def test_a_wrong_argument_is_a_value_error_that_says_what_may_stand_there(keywords, sentence):
@@ -407,6 +409,8 @@ def test_a_wrong_action_is_an_error(action):
         ({"state": "start"}, "A state is"),
         ({"when": 1}, "options must be one of"),
         ({"state": {"agents": []}}, "agents"),
+        (5, "options must be a mapping"),
+        ({"goals": 5}, "goals'] must be {human: number of its goal}, not 5"),
     ],
 )
 def test_a_wrong_reset_option_is_an_error(options, sentence):

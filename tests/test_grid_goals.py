@@ -243,3 +243,44 @@ def test_a_human_who_wants_a_door_open_plans_to_open_it():
     # Opening and then stepping in takes both steps: the first goal's door can still be opened later.
     assert prior.pi_h[0][0, 0, 1].argmax() == actions.index("toggle")
     assert model.achieved[0][[0, opened]].tolist() == [[False, False], [True, False]]
+
+
+# -------------------------------------------------------------------------------------------------- classes of the user's
+class AnswersFive:
+    """Its answer is no truth value."""
+
+    name = "five"
+
+    def holds(self, world, states, human):
+        return 5
+
+
+class LooksUpWrongly:
+    """Raises what it should not."""
+
+    name = "lost"
+
+    def holds(self, world, states, human):
+        return {}["nothing"]
+
+
+class CannotBeMade:
+    """Raises at its very beginning."""
+
+    def __init__(self):
+        raise RuntimeError("no way")
+
+
+@pytest.mark.parametrize(
+    "goal, sentence",
+    [
+        (f"{HERE}:AnswersFive", r"AnswersFive answers .*5.* must return one truth value per state"),
+        ({"not": f"{HERE}:AnswersFive"}, "AnswersFive answers"),
+        (f"{HERE}:LooksUpWrongly", r"LooksUpWrongly fails in the initial state \(KeyError\('nothing'\)\); mend its 'holds'"),
+        (f"{HERE}:CannotBeMade", r"does not take .*no way"),
+        ("no_such_module_anywhere:Goal", "the folder of its module on PYTHONPATH"),
+    ],
+)
+def test_a_class_that_fails_is_told_when_the_world_is_loaded(goal, sentence):
+    with pytest.raises(WorldError, match=sentence):
+        workshop(goal)

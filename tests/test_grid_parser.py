@@ -262,3 +262,45 @@ def test_the_default_goals_are_not_looked_for_longer_than_some_number_of_transit
     monkeypatch.setattr("empo_gym.grid.goal_cells.MAX_ROWS", 50)
     monkeypatch.setattr("empo_gym.grid.goal_cells._CHUNK_ROWS", 50)
     assert load_world(mapping).goal_sets[0].names == ("0,0", "1,0", "2,0", "3,0", "4,0")
+
+
+@pytest.mark.parametrize(
+    "keys, sentence",
+    [
+        ({"observation": {"agent_view_siz": 5}}, "no option 'agent_view_siz'; did you mean 'agent_view_size'"),
+        ({"observation": {"kind": "planes"}}, "no option 'kind'"),
+        ({"agent_view_size": "x"}, "'agent_view_size' must be an odd number of at least 3, not 'x'"),
+        ({"observation": {"agent_view_size": 4}}, "odd number"),
+        ({"see_through_walls": "maybe"}, "'see_through_walls' must be true or false, not 'maybe'"),
+        ({"partial_obs": 3}, "'partial_obs' must be true or false"),
+        ({"seed": "abc"}, "'seed' must be a whole number, not 'abc'"),
+    ],
+)
+def test_options_of_views_are_checked_when_the_world_is_read(keys, sentence):
+    with pytest.raises(WorldError, match=sentence):
+        load_world({"map": "Ay Ae", **keys})
+
+
+def test_a_tag_and_another_encoding_are_told_from_a_file_that_is_cut_off(tmp_path):
+    tagged, latin = tmp_path / "tagged.yaml", tmp_path / "latin.yaml"
+    tagged.write_text("map: !!python/object:os.system x\n", encoding="utf-8")
+    latin.write_bytes("map: Ay Ae\nmetadata: {author: Zoë}\n".encode("latin-1"))
+    with pytest.raises(WorldError, match=r"tagged\.yaml, line 1.*no tags"):
+        load_world(tagged)
+    with pytest.raises(WorldError, match="save it as UTF-8"):
+        load_world(latin)
+
+
+def test_what_is_no_state_is_one_sentence():
+    world = load_world({"map": "Ay Cr Ae"})
+    for wrong in (None, "abc", ("a", "b"), 7):
+        with pytest.raises(WorldError):
+            world.transition_probabilities(wrong, (0, 0))
+    twice = world.describe(world.initial_state())
+    twice["objects"] *= 2
+    with pytest.raises(WorldError, match="described twice"):
+        world.state(twice)
+    truth = world.describe(world.initial_state())
+    truth["agents"][0].update(x=False)
+    with pytest.raises(WorldError, match="no cell of this world"):
+        world.state(truth)

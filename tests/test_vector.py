@@ -280,11 +280,22 @@ def test_pictures_of_all_environments_are_rendered():
     assert len(frames) == 2 and frames[0].dtype == np.uint8 and frames[0].ndim == 3
 
 
+def test_seeds_and_options_that_cannot_be_are_refused():
+    envs = make(3)
+    for wrong in ([1, 2], [1, 2, 3, 4]):
+        with pytest.raises(ValueError, match="one for each of 3 environments"):
+            envs.reset(seed=wrong)
+    with pytest.raises(ValueError, match="options must be a mapping"):
+        envs.reset(options=5)
+    seen = [envs.reset(seed=[1, 2, 3])[1]["goals"].tolist() for _ in range(2)]
+    assert seen[0] == seen[1]
+
+
 def test_attributes_are_those_of_single_environments():
     envs = make(3)
     envs.reset(seed=0)
     assert envs.get_attr("model")[2] is envs.get_attr("model")[0] and envs.get_attr("t") == (0, 0, 0)
-    assert envs.get_attr("state_id") == (0, 0, 0) and envs.call("action_masks")[1].all()
+    assert envs.get_attr("state_id") == (0, 0, 0) and envs.call("action_masks")[1][0]
     envs.set_attr("goal_resample_prob", 0.5)
     assert envs.one.goal_resample_prob == 0.5
     with pytest.raises(ValueError, match="options to reset"):

@@ -94,10 +94,14 @@ def _path_of(source: str | os.PathLike[str]) -> Path:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         mapping = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (UnicodeDecodeError, OSError) as error:
-        raise WorldError(f"{path}: the file cannot be read as text ({error}).") from error
+    except UnicodeDecodeError as error:
+        raise WorldError(f"{path}: the file is no UTF-8 text ({error}); save it as UTF-8.") from error
+    except OSError as error:
+        raise WorldError(f"{path}: the file cannot be read ({error}).") from error
     except WorldError as error:
         raise WorldError(f"{path}, {error}.") from error
+    except yaml.constructor.ConstructorError as error:
+        raise WorldError(f"{path}{_place(error)}: {_problem(error)}; world files have plain values only, no tags.") from error
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         raise WorldError(
             f"{path}{_place(error)}: this is not complete YAML ({_problem(error)}); is the file cut off?"

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from empo_gym.goals import Goal, ReachCell, ReachRect
 from empo_gym.grid.goals import (
     ENABLED,
@@ -86,17 +88,48 @@ def _imported(path: str, arguments: Mapping[str, Any], place: str) -> Goal:
         raise WorldError(f"'{place}': {path!r} is no goal; a class is written \"package.module:Class\".")
     try:
         found = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise WorldError(f"'{place}': there is no {path!r} ({error}); is its package installed?") from error
+    except Exception as error:  # a module of the user's may raise anything
+        raise WorldError(
+            f"'{place}': there is no {path!r} ({_said(error)}); "
+            "is its package installed, or the folder of its module on PYTHONPATH?"
+        ) from error
     if not isinstance(found, type):
         raise WorldError(f"'{place}': {path!r} is no class; name a class with 'name' and 'holds(world, states, human)'.")
     try:
         goal = found(**arguments)
-    except (TypeError, ValueError) as error:
-        raise WorldError(f"'{place}': {path!r} does not take {dict(arguments)} ({error}).") from error
+    except Exception as error:
+        raise WorldError(f"'{place}': {path!r} does not take {dict(arguments)} ({_said(error)}).") from error
     if not isinstance(goal, Goal):
         raise WorldError(f"'{place}': {path!r} is no goal; it needs 'name' and 'holds(world, states, human)'.")
     return goal
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, ImportError | AttributeError | TypeError | ValueError) else repr(error)
+
+
+def try_goal(goal: Goal, world: Any, human: int) -> None:
+    """Ask a goal, and what it consists of, about the initial state, so that a class of the user's fails early and clearly.
+
+    :raises WorldError: if it raises something or does not answer with one truth value per state
+    """
+    parts = goal.goals if isinstance(goal, All | AnyOf) else (goal.goal,) if isinstance(goal, Not) else ()
+    for part in parts:
+        try_goal(part, world, human)
+    if parts or type(goal).__module__.startswith("empo_gym."):
+        return
+    states = np.array([world.initial_state()], dtype=np.int32)
+    try:
+        answer = np.asarray(goal.holds(world, states, human))
+    except Exception as error:
+        raise WorldError(
+            f"The goal {type(goal).__qualname__} fails in the initial state ({error!r}); mend its 'holds'."
+        ) from error
+    if answer.shape != (1,) or answer.dtype != np.bool_:
+        raise WorldError(
+            f"The goal {type(goal).__qualname__} answers {answer!r} in the initial state; "
+            "its 'holds(world, states, human)' must return one truth value per state, as an array of bool."
+        )
 
 
 # Predicates

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from empo_gym.goals import Goal, GoalSet, ReachCell
-from empo_gym.grid.goal_reader import KEYS, read_goal
+from empo_gym.grid.goal_reader import KEYS, read_goal, try_goal
 from empo_gym.grid.parser import GridSpec
 from empo_gym.grid.tiles import WorldError
 
@@ -30,6 +30,16 @@ def read_goal_sets(spec: GridSpec, names: Sequence[str]) -> tuple[GoalSet, ...] 
             f"'possible_goals' is a mapping per human and lacks {missing[0]}; add the key {names.index(missing[0])}."
         )
     return tuple(_goal_set(spec, keys[h], f"possible_goals of {name}") for h, name in enumerate(names))
+
+
+def try_goals(world: Any, goal_sets: Iterable[GoalSet]) -> None:
+    """Ask classes of the user's about the initial state.
+
+    :raises WorldError: if one fails
+    """
+    for human, goal_set in enumerate(goal_sets):
+        for goal in goal_set.goals:
+            try_goal(goal, world, human)
 
 
 def goals_at(spec: GridSpec, cells: Iterable[tuple[int, int]]) -> GoalSet:

@@ -36,7 +36,8 @@ _PROBABILITIES = {
     "solidify_probability": 0.1,
     "enter_bush_success_prob": 1.0,
 }
-_FOREIGN = ("partial_obs", "see_through_walls", "agent_view_size", "seed")
+_VIEW = ("partial_obs", "see_through_walls", "agent_view_size")
+_FOREIGN = (*_VIEW, "seed")
 KEYS = (
     "metadata",
     "map",
@@ -151,7 +152,7 @@ def parse(mapping: Mapping[str, Any]) -> GridSpec:
         probabilities={key: _probability(mapping, key) for key in _PROBABILITIES},
         theory=_theory(mapping),
         metadata=_mapping(mapping, "metadata"),
-        observation=_mapping(mapping, "observation"),
+        observation=_observation(mapping),
         goals=mapping.get("possible_goals"),
         normalize=_boolean(mapping, "normalize_goal_weights", True),
     )
@@ -331,6 +332,24 @@ def _mapping(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
     if value is not None and not isinstance(value, Mapping):
         raise WorldError(f"'{key}' must be a mapping of names to values, not {type(value).__name__}.")
     return dict(value or {})
+
+
+def _observation(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the options of views, which stand under ``observation`` or, as in other suites, beside the map."""
+    options = _mapping(mapping, "observation")
+    for key in options:
+        if key not in _VIEW:
+            raise WorldError(f"'observation' has no option {key!r}; did you mean {nearest(str(key), _VIEW)!r}?")
+    for given in (options, mapping):
+        for key in ("partial_obs", "see_through_walls"):
+            if given.get(key) is not None:
+                _boolean(given, key, False)
+        size, seed = given.get("agent_view_size"), given.get("seed")
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 3 or size % 2 == 0):
+            raise WorldError(f"'agent_view_size' must be an odd number of at least 3, not {size!r}.")
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+            raise WorldError(f"'seed' must be a whole number, not {seed!r}.")
+    return options
 
 
 def _theory(mapping: Mapping[str, Any]) -> dict[str, float]:

@@ -114,7 +114,10 @@ def goals_in_view(world: GridWorld, seen: NDArray[np.float32], states: Any, goal
 
 
 def _option(world: GridWorld, name: str, default: Any) -> Any:
-    return world.mapping.get(name, world.spec.observation.get(name, default))
+    for given in (world.mapping, world.spec.observation):
+        if given.get(name) is not None:
+            return given[name]
+    return default
 
 
 def see_through_walls(world: GridWorld) -> bool:

@@ -59,6 +59,7 @@ class _Reader:
         self.d = [int(v) for v in world.layout.tables.dims]
         self.reg = world.layout.codec.start.copy()
         self.named: dict[int, str] = {}
+        self.fixtures: set[int] = set()
         self.free: list[int] = list(range(len(self.layout.objects)))
 
     def read(self, agents: Any, objects: Any) -> tuple[int, ...]:
@@ -166,6 +167,9 @@ class _Reader:
         p = self._place_at(thing)
         if p < 0 or FIXTURES.get(int(self.layout.tables.place[p, TERRAIN])) != thing["type"]:
             raise WorldError(f"{name}: there is no {thing['type']} at {thing.get('x')},{thing.get('y')} in this world.")
+        if p in self.fixtures:
+            raise WorldError(f"{name}: the {thing['type']} at {thing['x']},{thing['y']} is described twice; keep one.")
+        self.fixtures.add(p)
         state, flag = self.d[STATE] + p, self.d[FLAG]
         match thing["type"]:
             case "door":
@@ -221,7 +225,9 @@ class _Reader:
 
     def _place_at(self, thing: Mapping[str, Any]) -> int:
         """Return the place that a description names, -1 if it is none."""
-        x, y = (c if isinstance(c, (int, np.integer)) else -1 for c in (thing.get("x"), thing.get("y")))
+        x, y = (
+            c if isinstance(c, (int, np.integer)) and not isinstance(c, bool) else -1 for c in (thing.get("x"), thing.get("y"))
+        )
         return self.layout.place_of.get((int(x), int(y)), -1)
 
     def _truth(self, thing: Mapping[str, Any], key: str, name: str, default: bool | None = None) -> int:

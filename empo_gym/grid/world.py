@@ -15,7 +15,7 @@ from empo_gym.grid import describe, observe, undescribe
 from empo_gym.grid.dynamics import Dynamics
 from empo_gym.grid.files import Source, content_key, read_source
 from empo_gym.grid.goal_cells import human_cells
-from empo_gym.grid.goal_syntax import goals_at, read_goal_sets
+from empo_gym.grid.goal_syntax import goals_at, read_goal_sets, try_goals
 from empo_gym.grid.layout import build_layout
 from empo_gym.grid.parser import parse
 from empo_gym.grid.reading import Reading
@@ -61,6 +61,7 @@ class GridWorld(World):
         self._given_goals = read_goal_sets(self.spec, [agent.name for agent in self.agents[self.n_robots :]])
         codec = self.layout.codec
         self._initial: State = tuple(codec.start[codec.slot].tolist())
+        try_goals(self, self._given_goals or ())
 
     # What the file says
 
@@ -180,14 +181,21 @@ class GridWorld(World):
     def _place_components(self) -> NDArray[np.intp]:
         return np.array([self.layout.component_of[agent] for agent in range(len(self.agents))], dtype=np.intp)
 
+    def alive(self, states: Any) -> NDArray[np.bool_]:
+        """Return (n, n_agents) bool: which agents live in n states."""
+        vectors = self._vectors(states)
+        alive = np.ones((len(vectors), len(self.agents)), dtype=np.bool_)
+        if not self.layout.all_always_able:
+            mortal, components = self._lives
+            alive[:, mortal] = vectors[:, components] == 1
+        return alive
+
     def can_act(self, states: Any) -> NDArray[np.bool_]:
         """Return (n, n_agents) bool: which agents are alive and not paused in n states."""
         vectors = self._vectors(states)
-        able = np.ones((len(vectors), len(self.agents)), dtype=np.bool_)
+        able = self.alive(vectors)
         if self.layout.all_always_able:
             return able
-        mortal, components = self._lives
-        able[:, mortal] = vectors[:, components] == 1
         able[:, : self.n_robots] &= ~Reading(self.layout, vectors).paused()[:, None]
         return able
 
@@ -239,7 +247,10 @@ class GridWorld(World):
         return vectors
 
     def _shaped(self, states: Any) -> NDArray[np.int32]:
-        vectors = np.ascontiguousarray(states, dtype=np.int32)
+        try:
+            vectors = np.ascontiguousarray(states, dtype=np.int32)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise WorldError(f"A state of {self.name!r} is {len(self.radices)} whole numbers; {error}.") from error
         if vectors.ndim == 1 and vectors.size == 0:
             vectors = vectors.reshape(0, len(self.radices))
         if vectors.ndim != 2 or vectors.shape[1] != len(self.radices):
