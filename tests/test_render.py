@@ -161,7 +161,21 @@ def test_text_shows_the_map_who_carries_what_and_the_goals(hall):
     description["agents"][0].update(dir="n", alive=False)
     lines = render_text(hall, description, [hall.goal_sets[0].goals[0]] * 2).splitlines()
     assert lines[:4] == ["## ## ## ## ## ##", "##(0x).. R> .. ##", "## 1> .. ky .. ##", "## ## ## ## ## ##"]
-    assert lines[4:] == ["the robot carries a red ball", "human 0 wants 1,1", "human 1 wants 1,1"]
+    assert lines[4:] == ["robot 0 carries a red ball", "human 0 wants 1,1", "human 1 wants 1,1"]
+
+
+def test_text_tells_grey_from_green_and_says_who_is_paused_or_forced_and_what_devices_do():
+    rows = ["We We We We We We We We", "We Ay Ae Kg Ke Lg Le We", "We dK dP dC Mn Ma Pa We", "We We We CB Ki We We We"]
+    world = world_of(rows, can_enter_magic_walls="y")
+    start = world.describe(world.initial_state())
+    assert render_text(world, start).splitlines()[1:3] == ["## H> R> kg ke Dg De ##", "## dK dP dC ?n ?a !P ##"]
+    for agent, change in zip(start["agents"], ({}, {"paused": True, "forced": "toggle"}), strict=True):
+        agent.update(change)
+    for thing in start["objects"]:
+        thing.update({"active": False} if thing["type"] == "magic_wall" else {})
+    lines = render_text(world, start).splitlines()
+    assert lines[2] == "## dK dP dC ?# ?# !P ##"
+    assert lines[4:] == ["robot 0 is paused", "robot 0 has to toggle next"]
 
 
 def test_the_ansi_mode_gives_that_text():

@@ -232,7 +232,6 @@ _LETTERS = {
     "unsteady_ground": "::",
     "goal": "[]",
     "bush": "%%",
-    "magic_wall": "?#",
     "floor_switch": "__",
     "rock": "Ro",
     "block": "Bl",
@@ -242,8 +241,8 @@ _LETTERS = {
     "kill_button": "!K",
     "pause_switch": "!P",
     "control_button": "!C",
-    "disabling_switch": "!D",
 }
+_DISABLES = {"kill_button": "dK", "pause_switch": "dP", "control_button": "dC"}
 
 
 def render_text(world: GridWorld, state: Any, goals: Sequence[Any] | None = None) -> str:
@@ -251,7 +250,9 @@ def render_text(world: GridWorld, state: Any, goals: Sequence[Any] | None = None
 
     Agents are ``H`` or ``R`` with their heading (``> v < ^``, ``*`` where there are none, ``x`` if dead); where somebody
     stands, the ground is not seen. Brackets stand around the cells that the humans' goals are about. Keys, balls and boxes
-    carry the first letter of their colour, doors are ``D`` (locked), ``d`` (closed) and ``'`` (open) with it.
+    carry the letter of their colour as on maps (``e`` is grey), doors are ``D`` (locked), ``d`` (closed) and ``'`` (open) with
+    it; magic walls are ``?`` with the side that lets in (``a`` for all), ``?#`` when solid. Where there are several humans or
+    robots, agents have their number instead of the letter, and lines below say who they are.
 
     :param world: the world
     :param state: a state, or its description
@@ -266,13 +267,18 @@ def render_text(world: GridWorld, state: Any, goals: Sequence[Any] | None = None
         lines.append(_row(cells, [(x, y) in marked for x in range(world.width)]))
     if all(line.startswith(" ") for line in lines):
         lines = [line[1:] for line in lines]
-    names = [start.role for start in world.spec.agents]
-    for name, look in zip(names, looks.values(), strict=False):
-        if look.carrying is not None:
-            lines.append(f"the {name} carries a {look.carrying[1]} {look.carrying[0]}")
+    for name, agent in zip(world.spec.names, description["agents"], strict=True):
+        lines += _about(name, looks[agent["x"], agent["y"]], agent)
     for human, goal in enumerate(goals or ()):
         lines.append(f"human {human} wants {goal.name}")
     return "\n".join(lines)
+
+
+def _about(name: str, look: AgentLook, agent: Mapping[str, Any]) -> list[str]:
+    """Return what has to be said of an agent."""
+    said = [f"{name} carries a {look.carrying[1]} {look.carrying[0]}"] if look.carrying is not None else []
+    said += [f"{name} is paused"] if look.paused else []
+    return said + ([f"{name} has to {agent['forced']} next"] if look.forced else [])
 
 
 def _row(cells: Sequence[str], is_marked: Sequence[bool]) -> str:
@@ -291,9 +297,19 @@ def _letters(ground: Tile, things: tuple[Thing, ...], look: AgentLook | None) ->
     if ground.type == "door":
         now = next((thing for thing in states if thing["type"] == "door"), {})
         is_open, is_locked = now.get("open", ground.state == "open"), now.get("locked", ground.state == "locked")
-        return ("'" if is_open else "D" if is_locked else "d") + (ground.colour or "grey")[0]
+        return ("'" if is_open else "D" if is_locked else "d") + _initial(ground.colour)
+    if ground.type == "magic_wall":
+        is_active = all(thing.get("active", True) for thing in states if thing["type"] == "magic_wall")
+        return "?" + ((ground.state or "all")[0] if is_active else "#")
+    if ground.type == "disabling_switch":
+        return _DISABLES[str(ground.state)]
     for thing in states:
         letters = _LETTERS.get(thing["type"], "??")
         if thing["type"] != ground.type:
-            return letters if len(letters) == 2 else letters + (thing.get("color") or "?")[0]
+            return letters if len(letters) == 2 else letters + _initial(thing.get("color"))
     return _LETTERS.get(ground.type, "??")
+
+
+def _initial(colour: str | None) -> str:
+    """Return the letter of a colour on maps."""
+    return "e" if colour in (None, "grey") else str(colour)[0]
