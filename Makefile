@@ -20,13 +20,14 @@ export NUMBA_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help install demo test test-all check format bench clean
+.PHONY: help install demo test test-all check format bench finetune-study clean
 
 help:
 	@echo "make demo      solve, learn, compare and draw the default world (writes demo/)"
 	@echo "make test      the fast tests        make test-all  the slow ones too"
 	@echo "make check     format, lint, types and the fast tests"
 	@echo "make bench     every benchmark       make clean     remove what was built"
+	@echo "make finetune-study   the robot arm's study, many hours; ARGS=\"gaussian --limit 3\" for a part of it, goes on where it stopped"
 
 install: $(STAMP)
 
@@ -61,6 +62,9 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+
+finetune-study: $(STAMP)
+	nice -n 10 $(BIN)/python benchmarks/finetune.py $(ARGS)
 
 clean:
 	rm -rf demo logs runs solutions build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

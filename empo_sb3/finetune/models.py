@@ -13,6 +13,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from empo_sb3.diffusion import DPPO
+from empo_sb3.finetune.eyes import KeypointExtractor
 from empo_sb3.finetune.optimizers import policy_options, split
 from empo_sb3.finetune.pretrain import plain_env, wrapped
 from empo_sb3.finetune.settings import Settings
@@ -52,9 +53,9 @@ def _collecting(settings: Settings) -> dict[str, Any]:
 
 def _options(settings: Settings) -> dict[str, Any]:
     chosen = policy_options(settings)
+    chosen |= {"features_extractor_class": KeypointExtractor}
     if settings.policy == "gaussian":
-        extractor = {"cnn_output_dim": 128}
-        chosen |= {"share_features_extractor": False, "log_std_init": LOG_STD, "features_extractor_kwargs": extractor}
+        chosen |= {"share_features_extractor": False, "log_std_init": LOG_STD}
     else:
         chosen |= {"horizons": settings.horizons, "denoiser": settings.denoiser}
     return {"learning_rate": settings.learning_rate, "n_epochs": 5, "policy_kwargs": chosen}

@@ -39,7 +39,7 @@ def rates(model: BaseAlgorithm) -> dict[str, float]:
     optimizer = model.policy.optimizer
     if isinstance(optimizer, ScaledOptimizer):
         return {f"lr_{label}": rate for label, rate in optimizer.effective_lr.items()}
-    return dict.fromkeys(("lr_actor", "lr_critic"), optimizer.param_groups[0]["lr"])
+    return dict.fromkeys(("lr_actor", "lr_critic"), model.lr_schedule(model._current_progress_remaining))  # type: ignore[attr-defined]
 
 
 def after_restoring(model: BaseAlgorithm) -> str:

@@ -95,9 +95,8 @@ def pretrain(settings: Settings, model: BaseAlgorithm, cache: Path, say: Callabl
         return
     shown = demonstrations(settings, cache, say)
     fit = _clone(settings, model, shown)
+    _go_on(fit)
     say(f"cloning: loss {fit.train_losses[0]:.3g} at the beginning, {fit.train_losses[-1]:.3g} at the end")
-    if fit.ended == "interrupted":
-        raise KeyboardInterrupt
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
     th.save(model.policy.state_dict(), beside)
@@ -125,8 +124,17 @@ def warm_up_critic(settings: Settings, model: BaseAlgorithm, say: Callable[[str]
         own = record(model, env, settings.amounts.critic_episodes, seed=seed, deterministic=False)
     finally:
         env.close()
+    if own.n_episodes < settings.amounts.critic_episodes:
+        raise KeyboardInterrupt
     fit = prefit_critic(model, own, epochs=settings.amounts.clone_epochs, batch_size=64, seed=settings.seed)
+    _go_on(fit)
     say(f"critic: {fit}")
+
+
+def _go_on(fit: Fit) -> None:
+    """Who presses Ctrl-C wants the whole run to stop; a fit by itself keeps what it has."""
+    if fit.ended == "interrupted":
+        raise KeyboardInterrupt
 
 
 def place(cache: Path, kind: str, parts: dict[str, Any], suffix: str) -> Path:

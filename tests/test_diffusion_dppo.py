@@ -1,0 +1,95 @@
+"""DPPO: does fine-tuning the steps of denoising improve what is done, and leave alone what must rest?"""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.env_util import make_vec_env
+from test_diffusion_policies import shown
+
+from empo_sb3.diffusion import DPPO, Horizons, RecedingHorizon, fit_chunks
+from empo_sb3.diffusion.dppo import denoising_loss
+from empo_sb3.optim import Mechanic, actor_critic
+
+HORIZONS = Horizons(1, 2, 2)
+
+
+class Offset(gym.Env):
+    """One chunk: the reward is minus the squared distance of each action from what is seen plus 0.5."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+    action_space = spaces.Box(-2.0, 2.0, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.seen, self.steps = self.np_random.uniform(-1, 1, 1).astype(np.float32), 0
+        return self.seen, {}
+
+    def step(self, action):
+        self.steps += 1
+        return self.seen, -float((action[0] - self.seen[0] - 0.5) ** 2), self.steps == 2, False, {"is_success": False}
+
+
+def model_of(**options):
+    env = make_vec_env(lambda: RecedingHorizon(Offset(), HORIZONS), 8)
+    kwargs = {"horizons": HORIZONS, **options.pop("policy_kwargs", {})}
+    settings = {"n_steps": 32, "batch_size": 64, "n_epochs": 4, "gamma": 0.9, "seed": 0, **options}
+    return DPPO("DiffusionPolicy", env, policy_kwargs=kwargs, **settings)
+
+
+def test_while_the_critic_warms_up_the_actor_rests():
+    model = model_of(n_critic_only=1)
+    before = {name: p.clone() for name, p in model.policy.named_parameters()}
+    model.learn(256)
+    moved = {name: bool((p != before[name]).any()) for name, p in model.policy.named_parameters()}
+    assert all(moved[name] == (actor_critic(name) == "critic") for name in moved)
+    model.learn(256, reset_num_timesteps=False)
+    assert any((p != before[name]).any() for name, p in model.policy.denoiser.named_parameters(prefix="denoiser"))
+
+
+def test_a_clone_that_is_off_gets_nearer():
+    """Cloned: what is seen; paid: half a unit more."""
+    model = model_of(learning_rate=1e-3, n_critic_only=1)
+    fit_chunks(model.policy, shown(lambda x, rng: x), n_updates=200)
+    seen = np.linspace(-0.9, 0.9, 9, dtype=np.float32)[:, None]
+
+    def offset():
+        return float(np.mean(model.predict(seen, deterministic=True)[0][:, :, 0] - seen))
+
+    before = offset()
+    model.learn(256 * 6)
+    assert abs(before) < 0.2 and offset() > before + 0.1
+
+
+def test_a_saved_model_goes_on_with_its_tuners(tmp_path):
+    model = model_of(n_critic_only=0, learning_rate=1.0, policy_kwargs={"optimizer_class": Mechanic})
+    model.policy.optimizer.split(model.policy.named_parameters())
+    model.learn(256)
+    model.save(tmp_path / "model.zip")
+    again = DPPO.load(tmp_path / "model.zip", env=model.env)
+    assert again.policy.optimizer.scales == model.policy.optimizer.scales
+    assert set(again.policy.optimizer.scales) == {"actor", "critic"}
+    seen = np.zeros((3, 1), np.float32)
+    np.testing.assert_array_equal(again.predict(seen, deterministic=True)[0], model.predict(seen, deterministic=True)[0])
+    again.learn(256, reset_num_timesteps=False)
+    assert again.num_timesteps == 512
+
+
+def test_the_loss_is_ppos_with_a_discount_per_step_of_denoising():
+    log_ratio = th.tensor([[0.0, 0.5, -0.5], [0.0, 0.5, -0.5]], requires_grad=True)
+    loss = denoising_loss(log_ratio, th.tensor([1.0, -2.0]), 0.1, 0.5)
+    weights = np.array([0.25, 0.5, 1.0])
+    ratio = np.exp([0.0, 0.5, -0.5])
+    clipped = np.clip(ratio, 0.9, 1.1)
+    by_hand = [np.minimum(ratio * a * weights, clipped * a * weights) for a in (1.0, -2.0)]
+    assert loss.item() == pytest.approx(-np.mean(by_hand), rel=1e-6)
+    loss.backward()
+    assert log_ratio.grad[0, 1] == 0 and log_ratio.grad[1, 2] == 0, "beyond the clipping there is nothing to gain"
+    assert log_ratio.grad[0, 0].item() == pytest.approx(-0.25 / 6)
+
+
+@pytest.mark.parametrize("option", [{"ent_coef": 0.1}, {"gamma_denoising": 0.0}, {"n_critic_only": -1}])
+def test_options_that_do_not_apply_are_refused(option):
+    with pytest.raises(ValueError, match="DPPO"):
+        model_of(**option)

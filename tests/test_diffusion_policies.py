@@ -1,0 +1,135 @@
+"""Policies over chunks: do they learn what was shown, and are they policies of Stable-Baselines3?"""
+
+import numpy as np
+import pytest
+import torch as th
+from finetune_worlds import Dots
+from gymnasium import spaces
+
+from empo_sb3.diffusion import DENOISERS, DiffusionPolicy, Horizons, ImplicitPolicy, RecedingHorizon, fit_chunks
+from empo_sb3.diffusion.denoisers import find_denoiser
+from empo_sb3.diffusion.implicit import info_nce
+from empo_sb3.imitation import Demonstrations
+
+HORIZONS = Horizons(2, 3, 2)
+OBSERVATIONS = spaces.Box(-1.0, 1.0, (2,), np.float32)  # two steps of one number
+ACTIONS = spaces.Box(np.full((2, 1), -2.0, np.float32), np.full((2, 1), 6.0, np.float32))
+KINDS = [DiffusionPolicy, ImplicitPolicy]
+SMALL = {DiffusionPolicy: {}, ImplicitPolicy: {"n_negatives": 16, "n_samples": 64, "width": 64}}
+
+
+def policy_of(kind, **options):
+    th.manual_seed(0)
+    return kind(OBSERVATIONS, ACTIONS, lambda _: 1e-3, horizons=HORIZONS, **{**SMALL[kind], **options})
+
+
+def shown(act, n=200, seed=0):
+    """Episodes of one step, in which ``act`` maps an observation (1,) and a generator to an action."""
+    rng = np.random.default_rng(seed)
+    seen = rng.uniform(-1, 1, (n, 1)).astype(np.float32)
+    actions = np.array([[act(x[0], rng)] for x in seen], np.float32)
+    ones = np.ones(n, bool)
+    return Demonstrations(seen, actions, np.zeros(n, np.float32), ones, ones, seen)
+
+
+@pytest.mark.parametrize("name", sorted(DENOISERS))
+def test_a_denoiser_uses_everything_it_is_given(name):
+    th.manual_seed(0)
+    network = find_denoiser(name)((4, 3), 5)
+    given = [th.randn(6, 4, 3), th.rand(6), th.randn(6, 5)]
+    out = network(*given)
+    assert out.shape == (6, 4, 3)
+    for i, one in enumerate(given):
+        others = [one.roll(1, 0) if j == i else x for j, x in enumerate(given)]
+        assert (network(*others) - out).abs().max() > 1e-4
+    assert sum(p.numel() for p in network.parameters()) < 400_000
+
+
+def test_an_unknown_denoiser_is_refused_and_any_class_is_taken():
+    with pytest.raises(ValueError, match="did you mean 'transformer'"):
+        find_denoiser("transfomer")
+    assert find_denoiser("empo_sb3.diffusion.denoisers:CNNDenoiser") is DENOISERS["cnn"]
+
+
+def test_diffusion_learns_both_of_two_ways_where_a_mean_would_learn_neither():
+    policy = policy_of(DiffusionPolicy, n_sampling_steps=20, min_std=0.01)
+    fit = fit_chunks(policy, shown(lambda x, rng: rng.choice([0.0, 4.0])), n_updates=300)
+    assert fit.train_losses[-1] < 0.5 * fit.train_losses[0]
+    th.manual_seed(1)
+    drawn, _ = policy.predict(np.zeros((200, 2), np.float32))
+    first = drawn[:, 0, 0]
+    near = [np.abs(first - way) < 0.8 for way in (0.0, 4.0)]
+    assert np.mean(near[0] | near[1]) > 0.85
+    assert 0.25 < np.mean(near[0]) < 0.75
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_policy_learns_actions_that_depend_on_what_it_sees(kind):
+    policy = policy_of(kind)
+    fit_chunks(policy, shown(lambda x, rng: 2.0 + 2.5 * x), n_updates=300)
+    seen = np.repeat(np.linspace(-0.9, 0.9, 7, dtype=np.float32)[:, None], 2, axis=1)
+    done, _ = policy.predict(seen, deterministic=True)
+    np.testing.assert_allclose(done[:, 0, 0], 2.0 + 2.5 * seen[:, 0], atol=0.8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_policy_does_the_same(kind, tmp_path):
+    policy = policy_of(kind)
+    seen = np.random.default_rng(0).uniform(-1, 1, (5, 2)).astype(np.float32)
+    done, state = policy.predict(seen, deterministic=True)
+    assert done.shape == (5, 2, 1) and state is None and (done >= -2).all() and (done <= 6).all()
+    np.testing.assert_array_equal(policy.predict(seen, deterministic=True)[0], done)
+    assert (policy.predict(seen)[0] != policy.predict(seen)[0]).any()
+    policy.save(tmp_path / "policy.pt")
+    again = kind.load(tmp_path / "policy.pt")
+    np.testing.assert_array_equal(again.predict(seen, deterministic=True)[0], done)
+    np.testing.assert_allclose(again.predict(seen[0], deterministic=True)[0], done[0], atol=1e-5)
+
+
+def test_pictures_are_seen():
+    env = RecedingHorizon(Dots(), Horizons(2, 4, 2))
+    policy = DiffusionPolicy(env.observation_space, env.action_space, lambda _: 1e-3, horizons=env.horizons)
+    seen, _ = env.reset(seed=0)
+    dark = {**seen, "image": np.zeros_like(seen["image"])}
+    assert policy.predict(seen, deterministic=True)[0].shape == (2, 2)
+    context = [policy.context(policy.obs_to_tensor(o)[0]) for o in (seen, dark)]
+    assert (context[0] - context[1]).abs().max() > 1e-3
+
+
+def test_chains_have_the_probability_with_which_they_were_drawn():
+    policy = policy_of(DiffusionPolicy)
+    seen = th.rand(6, 2) * 2 - 1
+    with th.no_grad():
+        chains, values, log_probs = policy(seen)
+        again = policy.evaluate_chains(seen, chains)
+    assert chains.shape == (6, 6, 3, 1) and values.shape == (6, 1) and log_probs.shape == (6, 5)
+    th.testing.assert_close(again, log_probs, atol=1e-4, rtol=1e-4)
+
+
+def test_the_last_step_explores_with_the_least_deviation():
+    policy = policy_of(DiffusionPolicy, min_std=0.2)
+    with th.no_grad():
+        chain = policy(th.zeros(4000, 2))[0]
+        i = th.full((4000,), 4)
+        mean, sigma = policy._step(chain[:, -2], policy.context(th.zeros(4000, 2)), i, 1.0)
+    assert sigma.abs().max() == 0.0
+    assert (chain[:, -1] - mean).std().item() == pytest.approx(0.2, rel=0.05)
+
+
+def test_info_nce_is_the_logarithm_of_a_share():
+    energies = th.tensor([[0.0, 1.0, 2.0]])
+    share = 1.0 / (1.0 + np.exp(-1.0) + np.exp(-2.0))
+    assert info_nce(energies).item() == pytest.approx(-np.log(share))
+    assert info_nce(th.zeros(4, 8)).item() == pytest.approx(np.log(8))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_spaces_and_options_that_do_not_fit_are_refused(kind):
+    with pytest.raises(ValueError, match="bounded chunks"):
+        kind(OBSERVATIONS, spaces.Discrete(3), lambda _: 1e-3, horizons=HORIZONS)
+    with pytest.raises(ValueError, match="chunks of 2 actions"):
+        kind(OBSERVATIONS, ACTIONS, lambda _: 1e-3, horizons=Horizons(2, 4, 4))
+    with pytest.raises(ValueError, match="use_sde"):
+        policy_of(kind, use_sde=True)
+    with pytest.raises(ValueError, match="policy's horizons"):
+        fit_chunks(policy_of(kind), shown(lambda x, rng: x, 8), Horizons(1, 3, 2))

@@ -1,0 +1,179 @@
+"""The parts of a fine-tuning run: what is cached, what the guard does, what an evaluation counts."""
+
+import math
+from dataclasses import replace
+
+import finetune_worlds
+import numpy as np
+import pytest
+import torch as th
+from finetune_worlds import OPTIONS, Dots
+
+from empo_sb3.diffusion import Horizons, RecedingHorizon
+from empo_sb3.finetune import Settings, evaluate, pretrain, warm_up_critic, wilson
+from empo_sb3.finetune.eyes import KeypointExtractor, spatial_softmax
+from empo_sb3.finetune.models import build, training_env
+from empo_sb3.finetune.optimizers import rates
+from empo_sb3.finetune.run import EVALUATION_STARTS, TEST_STARTS, starts, targets
+from empo_sb3.finetune.settings import SIZES
+from empo_sb3.optim import Mechanic, actor_critic
+
+
+@pytest.fixture
+def built():
+    """``built(**settings) -> (settings, model)``; environments are closed at the end."""
+    envs = []
+
+    def make(**changes):
+        settings = Settings(**OPTIONS | changes)
+        envs.append(training_env(settings))
+        return settings, build(settings, envs[-1])
+
+    yield make
+    for env in envs:
+        env.close()
+
+
+def quiet(_):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"optimizer": "mechanics"}, "'mechanic'"),
+        ({"policy": "gauss"}, "gaussian"),
+        ({"size": "defaul"}, "'default'"),
+        ({"lr": 0.0}, "lr must be positive"),
+        ({"guard": -0.1}, "guard"),
+        ({"steps": 0}, "steps"),
+        ({"policy": "diffusion", "optimizer": "kl"}, "'kl' needs"),
+    ],
+)
+def test_settings_that_make_no_run_are_refused(changes, told):
+    with pytest.raises(ValueError, match=told):
+        Settings(**changes)
+
+
+def test_runs_that_differ_have_folders_of_their_own():
+    changes = [{}, {"lr": 0.1}, {"shift": "camera"}, {"seed": 1}, {"guard": math.inf}, {"steps": 5}, {"size": "ci"}]
+    changes += [{"policy": "diffusion"}, {"policy": "diffusion", "denoiser": "cnn"}, {"optimizer": "adam"}]
+    assert len({Settings(**change).name for change in changes}) == len(changes)
+
+
+@pytest.mark.parametrize(("n_successes", "n"), [(0, 10), (3, 10), (60, 100), (100, 100)])
+def test_wilsons_interval_ends_where_the_observed_share_is_just_plausible(n_successes, n):
+    share, z = n_successes / n, 1.959964
+    for p in wilson(n_successes, n):
+        if 0 < p < 1:
+            assert abs(share - p) == pytest.approx(z * math.sqrt(p * (1 - p) / n), rel=1e-6)
+        else:
+            assert p == share
+
+
+class Expert:
+    """Answers as the expert of Dots would: it can read the target off the picture."""
+
+    def predict(self, seen, deterministic):
+        rows = [np.argwhere(picture[0])[0] / 29 * 2 - 1 for picture in seen["image"]]
+        return np.clip(10 * (np.array(rows) - seen["proprio"]), -0.35, 0.35), None
+
+
+@pytest.mark.parametrize("n_envs", [1, 3, 8])
+def test_an_evaluation_plays_every_start_once_in_order(n_envs):
+    found = evaluate(Expert(), Dots, range(7), n_envs)
+    alone = [evaluate(Expert(), Dots, [seed], 1) for seed in range(7)]
+    assert found.successes == tuple(one.successes[0] for one in alone) and 0 < found.success < 1
+    np.testing.assert_allclose(found.returns, [one.returns[0] for one in alone])
+
+
+def test_demonstrations_evaluations_and_tests_start_elsewhere():
+    some = Settings(**OPTIONS)
+    amounts = max(size.test_episodes + size.evaluation_episodes for size in SIZES.values())
+    ranges = [
+        starts(s, first, amounts) for s in (some, replace(some, seed=1)) for first in (0, EVALUATION_STARTS, TEST_STARTS)
+    ]
+    assert len({seed for one in ranges for seed in one}) == len(ranges) * amounts
+
+
+def test_evaluations_are_at_whole_iterations_and_the_last_at_the_end():
+    assert targets(Settings(**OPTIONS)) == [32, 64]
+    assert targets(Settings(**OPTIONS, steps=33)) == [32, 64]
+    assert targets(Settings(**OPTIONS, policy="diffusion")) == [8, 16]
+    assert targets(Settings())[-1] == 40_960
+
+
+def test_a_clone_is_made_once_and_read_by_whoever_wants_the_same(built, tmp_path, monkeypatch):
+    settings, model = built()
+    pretrain(settings, model, tmp_path, quiet)
+    assert sorted(path.name.split("-")[0] for path in tmp_path.iterdir()) == ["clone", "demonstrations"]
+    monkeypatch.setattr(finetune_worlds, "expert", lambda env: pytest.fail("the expert was asked again"))
+    other_settings, other = built(optimizer="adam", shift="dim")
+    before = [p.clone() for p in other.policy.parameters()]
+    pretrain(other_settings, other, tmp_path, quiet)
+    assert any((p != q).any() for p, q in zip(before, other.policy.parameters(), strict=True))
+    assert all((p == q).all() for p, q in zip(model.policy.parameters(), other.policy.parameters(), strict=True))
+
+
+def test_a_recording_that_is_stopped_leaves_no_file(built, tmp_path, monkeypatch):
+    def stopping(env):
+        asked = iter(range(15))
+
+        def answer():
+            if next(asked, None) is None:
+                raise KeyboardInterrupt
+            return np.zeros(2, np.float32)
+
+        return answer
+
+    monkeypatch.setattr(finetune_worlds, "expert", stopping)
+    settings, model = built()
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(settings, model, tmp_path, quiet)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_critic_warms_up_while_the_actor_rests(built, tmp_path):
+    settings, model = built()
+    pretrain(settings, model, tmp_path, quiet)
+    before = {name: p.clone() for name, p in model.policy.named_parameters()}
+    warm_up_critic(settings, model, quiet)
+    for name, parameter in model.policy.named_parameters():
+        assert bool((parameter != before[name]).any()) == (actor_critic(name) == "critic"), name
+
+
+@pytest.mark.parametrize("policy", ["gaussian", "diffusion"])
+def test_actor_and_critic_have_a_tuner_each_that_is_their_encoders_too(built, policy):
+    _, model = built(policy=policy)
+    optimizer = model.policy.optimizer
+    assert isinstance(optimizer, Mechanic) and set(optimizer.scales) == {"actor", "critic"} == {n[3:] for n in rates(model)}
+    for name, parameter in model.policy.named_parameters():
+        label = optimizer.labels[optimizer.state[parameter]["tuner"]]
+        if "features_extractor" in name:
+            assert label == ("critic" if name.startswith("vf_") else "actor")
+
+
+def test_exploration_is_not_cloned(built, tmp_path):
+    settings, model = built()
+    before = model.policy.log_std.clone()
+    pretrain(settings, model, tmp_path, quiet)
+    assert (model.policy.log_std == before).all() and before.exp().max() < 0.25
+
+
+def test_an_expert_that_cannot_be_found_is_named(built, tmp_path):
+    settings, model = built(expert="finetune_worlds:nobody")
+    with pytest.raises(ValueError, match="finetune_worlds:nobody"):
+        pretrain(settings, model, tmp_path, quiet)
+
+
+def test_keypoints_are_where_the_bright_spots_are():
+    maps = th.zeros(2, 1, 9, 9)
+    maps[0, 0, 2, 8] = maps[1, 0, 4, 0] = 100.0
+    th.testing.assert_close(spatial_softmax(maps), th.tensor([[1.0, -0.5], [-1.0, 0.0]]))
+
+
+def test_a_picture_of_several_steps_and_vectors_become_features():
+    env = RecedingHorizon(Dots(), Horizons(2, 4, 2))
+    features = KeypointExtractor(env.observation_space, n_keypoints=5)
+    seen = {key: th.as_tensor(space.sample()[None]).float() for key, space in env.observation_space.items()}
+    assert features(seen).shape == (1, features.features_dim) == (1, 2 * 5 + 4)

@@ -1,0 +1,86 @@
+"""The study of fine-tuning: do its claims say of made-up rows what is true of them, and does it go on where it stopped?"""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "benchmarks"))
+
+import finetune  # noqa: E402
+from finetune_studies.studies import STUDIES, Study, lowest_bound, paired_interval  # noqa: E402
+
+
+def row_of(plan, before, after, curve=None):
+    tests = {
+        name: {"success": share, "episodes": 100} for name, share in (("plain", 0.8), ("before", before), ("after", after))
+    }
+    points = [{"steps": i, "success": share, "episodes": 40} for i, share in enumerate(curve or [before, after])]
+    return {**plan, "found": {"tests": tests, "curve": points, "max_kl": 0.1}}
+
+
+def holds(study, rows):
+    return [claim.holds for claim in STUDIES[study].judge(rows)]
+
+
+def gaussian_rows(adam, bad, base10=0.7):
+    def after(plan):
+        if plan["optimizer"] == "adam":
+            return bad if plan["lr"] == 1e-3 else adam
+        return base10 if plan["lr"] == 10.0 else 0.7 + 0.01 * (plan["seed"] - 2)
+
+    return [row_of(plan, 0.4, after(plan)) for plan in STUDIES["gaussian"].plans(False)]
+
+
+def test_the_study_has_the_runs_that_were_asked_for():
+    assert {name: len(study.plans(False)) for name, study in STUDIES.items()} == {
+        "gaussian": 50,
+        "diffusion": 12,
+        "shift": 5,
+        "cloning": 18,
+    }
+    assert all(plan["size"] == "ci" for study in STUDIES.values() for plan in study.plans(True))
+
+
+def test_claims_follow_the_rows():
+    assert holds("gaussian", gaussian_rows(adam=0.7, bad=0.1)) == [True] * 7
+    assert holds("gaussian", gaussian_rows(adam=0.8, bad=0.3)) == [False, True, True, False, True, True, True]
+    assert holds("gaussian", gaussian_rows(adam=0.7, bad=0.1, base10=0.5)) == [True, True, True, True, True, False, False]
+    plans = STUDIES["shift"].plans(False)
+    assert holds("shift", [row_of(plan, 0.4, 0.7) for plan in plans]) == [True, True]
+    assert holds("shift", [row_of(plan, 0.4, 0.6) for plan in plans]) == [True, False]
+    assert holds("shift", [row_of(plan, 0.7, 0.8) for plan in plans]) == [False, True]
+
+
+def test_the_worst_moment_of_a_run_counts():
+    plans = STUDIES["shift"].plans(False)
+    fell = [row_of(plan, 0.5, 0.9, curve=[0.5, 0.2, 0.9]) for plan in plans]
+    assert 0.13 < lowest_bound(fell) < 0.2
+
+
+def test_an_interval_over_seeds_is_students():
+    plans = STUDIES["shift"].plans(False)[:3]
+    rows = [
+        [row_of(plan, 0.4, share) for plan, share in zip(plans, shares, strict=True)]
+        for shares in ((0.5, 0.7, 0.9), (0.5,) * 3)
+    ]
+    low, high = paired_interval(*rows)
+    assert (low + high) / 2 == pytest.approx(0.2) and (high - low) / 2 == pytest.approx(2.919986 * 0.2 / 3**0.5, rel=1e-6)
+
+
+def test_finished_runs_are_not_run_again(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def run(plan, root):
+        asked.append(plan["seed"])
+        return {"value": 1}
+
+    study = Study("made_up", lambda quick: [{"seed": seed} for seed in range(3)], run, lambda rows: None, lambda rows: [])
+    monkeypatch.setattr(finetune, "RESULTS", tmp_path)
+    assert finetune.work(study, False, 2) == 2
+    assert finetune.work(study, False, -1) == 1 and asked == [0, 1, 2]
+    assert finetune.show(study, False) and "3 of 3 runs" in capsys.readouterr().out
+    rows = [json.loads(line) for line in (tmp_path / "finetune_made_up.jsonl").read_text().splitlines()]
+    assert [row["seed"] for row in rows] == [0, 1, 2] and set(rows[0]) == {"seed", "found", "cpu_seconds", "commit", "command"}
