@@ -28,7 +28,7 @@ from empo_sb3 import EMPO, HumanDQN
 
 WORLD = "allotments"
 EPISODES = 1000
-STEPS = {"humans": 8_000, "robot": 25_000}
+STEPS = {"humans": 8_000, "robot": 30_000}
 STAGES = {"warmup_v_h_e_steps": 1500, "warmup_x_h_steps": 500, "warmup_q_r_steps": 1000, "beta_r_rampup_steps": 3000}
 OWN_WAYS = {"exploring_starts": 0.5, "exploring_pairs": 0.4, "policy_kwargs": {"net_arch": (128, 128)}}
 """No network knows a million states: more of what it learns is on the robot's own ways than where all states are known."""

@@ -29,14 +29,14 @@ from empo_sb3.many_worlds import PlacesPolicy
 
 N_TRAINING, N_TEST = 100, 60
 EPISODES = 200
-STEPS = 6_000
+STEPS = 12_000
 RULES = {"enter_bush_success_prob": 0.05, "theory": {"beta_r": 50.0, "beta_h": 30.0, "gamma_h": 0.9}}
 TRAINING: dict[str, Any] = {
-    **{f"warmup_{q}_steps": 800 for q in ("v_h_e", "q_r")},
-    "beta_r_rampup_steps": 1000,
+    **{f"warmup_{q}_steps": 1500 for q in ("v_h_e", "q_r")},
+    "beta_r_rampup_steps": 2000,
     "x_h_use_network": False,
     "exploring_starts": 1.0,
-    "batch_size": 16,
+    "batch_size": 48,
     "policy_kwargs": {"channels": (24, 24), "net_arch": (128,)},
 }
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "unseen.png"

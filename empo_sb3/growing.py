@@ -1,14 +1,15 @@
 """Learning where the world is too large to pack: the targets of :mod:`empo_sb3.targets`, on states as they are met.
 
 A packed world lets target copies be arrays over all pairs. Here they are copies of the networks, asked for the successors of a
-batch and nowhere else: the rows come from a :class:`~empo_gym.growing.GrowingModel`, the observations from the world's batched
-``observe``, the humans from their batched ``policies``. The equations, and what is known at the horizon, are the same.
+batch and nowhere else, and a target is kept until the next copy. Rows come from a :class:`~empo_gym.growing.GrowingModel`,
+observations from the world's batched ``observe``, the humans from their batched ``policies``. The equations, and what is known at
+the horizon, are the same.
 
 A pair is numbered ``t * CAPACITY + s``, with the number ``s`` of a state in the order of meeting.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,38 @@ class MetPairs:
         return np.array([self._place.get(pair, -1) for pair in pairs.tolist()], dtype=np.int64)
 
 
+class Kept:
+    """Targets computed since something that they depend on changed, by pair: the networks' copies stand still in between."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self, reason: Any = None) -> None:
+        """Hold nothing for known any more; ``reason`` is what the next ones depend on."""
+        self._reason = reason
+        self._place: dict[int, int] = {}
+        self._pairs = Column(np.int64)
+        self._columns: dict[str, Column] = {}
+
+    @property
+    def pairs(self) -> np.ndarray:
+        """(n,) the pairs whose targets are known."""
+        return self._pairs.rows
+
+    def __call__(self, pairs: np.ndarray, reason: Any, compute: Callable[[np.ndarray], Values]) -> Values:
+        """The targets of a batch; ``compute`` is asked for those that are not known."""
+        if reason != self._reason:
+            self.forget(reason)
+        new = np.array([pair for pair in dict.fromkeys(pairs.tolist()) if pair not in self._place], dtype=np.int64)
+        if len(new):
+            self._place.update({pair: len(self._place) + k for k, pair in enumerate(new.tolist())})
+            self._pairs.extend(new)
+            for q, found in compute(new).items():
+                self._columns.setdefault(q, Column(np.float64, found.shape[1])).extend(found)
+        rows = np.array([self._place[pair] for pair in pairs.tolist()])
+        return {q: column.rows[rows] for q, column in self._columns.items()}
+
+
 class GrowingPairs:
     """What targets of either phase share: successors of pairs, and target copies of networks.
 
@@ -94,6 +127,7 @@ class GrowingPairs:
         assert model.horizon is not None
         self.model, self.theory, self.horizon = model, theory, model.horizon
         self.goal_slices = goal_columns(model.goal_sets)
+        self.kept, self.beta_r = Kept(), 0.0
         self._policy: EmpoPolicy | None = None
         self._copies: dict[str, QuantityNetwork] = {}
 
@@ -157,6 +191,7 @@ class GrowingPairs:
         for q in quantities:
             copies[q] = {name: weight.detach().clone() for name, weight in policy.net(q).state_dict().items()}
         self.read(copies, policy, quantities)
+        self.kept.forget()
 
     def read(self, copies: Copies, policy: EmpoPolicy, quantities: list[str] | None = None) -> None:
         """Let targets read these copies."""
@@ -186,7 +221,6 @@ class GrowingTargets(GrowingPairs):
         super().__init__(model, theory)
         self.humans = humans
         self._networks: tuple[str, ...] = ()
-        self._beta_r = 0.0
 
     def initial_values(self) -> Copies:
         """No copies yet."""
@@ -202,7 +236,7 @@ class GrowingTargets(GrowingPairs):
         :param networks: all quantities that have a network
         :param beta_r: the exponent of the power law (5) now
         """
-        self._networks, self._beta_r = networks, beta_r
+        self._networks, self.beta_r = networks, beta_r
         self.renew(values, policy, quantities)
 
     def last_step(self, pairs: np.ndarray) -> np.ndarray:
@@ -229,7 +263,7 @@ class GrowingTargets(GrowingPairs):
             values["u_r"] = equations.intrinsic_reward(values["x_h"], theory.xi, theory.eta) if known is None else known
         if "q_r" in needed:
             values["q_r"][t >= self.horizon - 1] = theory.gamma_r * theory.terminal_v_r
-            values["pi_r"] = equations.robot_policy(values["q_r"], self._beta_r)
+            values["pi_r"] = equations.robot_policy(values["q_r"], self.beta_r)
         if "v_r" in needed:
             known = values["v_r"][:, 0] if "v_r" in values else None
             v_r = equations.robot_value(values["u_r"], values["pi_r"], values["q_r"]) if known is None else known
@@ -245,6 +279,10 @@ class GrowingTargets(GrowingPairs):
         :param values: not read, likewise ``outlook``: the copies are known
         :return: by quantity (batch, n_outputs)
         """
+        reason = (networks, self.theory, self.beta_r)
+        return self.kept(pairs, reason, lambda new: self._compute(new, networks))
+
+    def _compute(self, pairs: np.ndarray, networks: tuple[str, ...]) -> Values:
         reads = {"v_h_e": ("pi_r",), "x_h": ("v_h_e",), "u_r": ("x_h",), "q_r": (), "v_r": ("u_r", "q_r", "pi_r")}
         here = self.values_at(pairs, tuple({q for network in networks for q in reads[network]}))
         targets: Values = {}

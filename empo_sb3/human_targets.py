@@ -130,6 +130,9 @@ class GrowingHumanTargets(GrowingPairs):
         :param outlook: not read: the copy is known
         :return: (batch, columns)
         """
+        return self.kept(pairs, self.theory, lambda new: {Q: self._compute(new)})[Q]
+
+    def _compute(self, pairs: np.ndarray) -> np.ndarray:
         after, rows = self.ahead(pairs)
         achieved = self.achieved(after)
         answers = policy_and_value(self.model, self.theory, self._look(after, (Q,))[Q], achieved)

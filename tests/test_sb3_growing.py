@@ -45,6 +45,15 @@ def test_targets_are_those_of_the_packed_world(env):
     assert np.array_equal(growing.targets.last_step(same), packed.targets.last_step(pairs))
 
 
+def test_targets_are_kept_until_the_next_refresh():
+    _, growing, _, pairs = both(gate_env)
+    first = growing.targets.of_batch(pairs[:3], ("q_r",))["q_r"]
+    growing.targets.model = None  # nobody may be asked again
+    assert np.array_equal(growing.targets.of_batch(pairs[[2, 0, 2]], ("q_r",))["q_r"], first[[2, 0, 2]])
+    growing._refresh_targets(["q_r"])
+    assert not len(growing.targets.kept.pairs)
+
+
 @pytest.mark.parametrize("networks", [("v_h_e",), ("v_h_e", "x_h"), ("q_r",)])
 def test_targets_of_some_quantities_are_those_of_all(networks):
     _, growing, _, pairs = both(gate_env)
@@ -125,9 +134,9 @@ def test_a_resumed_run_is_bit_equal(keywords, tmp_path):
     def make():
         return EMPO("MlpPolicy", gate_env(), seed=1, policy_kwargs={"net_arch": (16,)}, **GROWING, **SHORT, **keywords)
 
-    straight = make().learn(260, SaveAt(tmp_path, 123))
+    straight = make().learn(540, SaveAt(tmp_path, 523))  # while beta_r rises
     assert isinstance(straight.curiosity, GrowingCuriosity) == bool(keywords)
-    resumed = EMPO.resume(tmp_path, gate_env()).learn(260)
+    resumed = EMPO.resume(tmp_path, gate_env()).learn(540)
     for a, b in zip(straight.policy.state_dict().values(), resumed.policy.state_dict().values(), strict=True):
         assert th.equal(a, b)
     assert straight.grown.states == resumed.grown.states

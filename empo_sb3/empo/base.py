@@ -32,6 +32,8 @@ STARTS_INTERVAL = 50
 STARTS_POWER = 4
 N_STARTS = 256
 """How many of the known pairs are told to the environments of a growing world at a time."""
+KEPT_SHARE = 0.75
+"""Share of a growing learner's batch whose targets are known since the last refresh."""
 WORLD_MODELS = ("auto", "packed", "growing")
 
 
@@ -54,7 +56,7 @@ class WorldLearner(OffPolicyAlgorithm):
     world_model: str = "auto"
     """``"packed"``, ``"growing"``, or ``"auto"``: growing where the environment does not pack its world."""
     run_parts: ClassVar[tuple[str, ...]] = (
-        *("met_states", "replay_buffer", "visits", "live", "_start_pairs", "_start_weights"),
+        *("met_states", "target_state", "replay_buffer", "visits", "live", "_start_pairs", "_start_weights"),
     )
     """What a run is beside the saved model and the environments."""
     not_saved: ClassVar[tuple[str, ...]] = (
@@ -131,6 +133,16 @@ class WorldLearner(OffPolicyAlgorithm):
     def met_states(self, states: Any) -> None:
         if self.grown is not None:
             self.grown.add(states)
+
+    @property
+    def target_state(self) -> Any:
+        """What targets of a growing world are like until the next refresh; None where the world is packed."""
+        return None if self.grown is None else (self.targets.kept, self.targets.beta_r)
+
+    @target_state.setter
+    def target_state(self, state: Any) -> None:
+        if self.grown is not None:
+            self.targets.kept, self.targets.beta_r = state
 
     def _show_world(self, model: Any) -> Any:
         """Show the policy all live pairs, none of them visited yet; returns what is seen of them."""
@@ -226,6 +238,14 @@ class WorldLearner(OffPolicyAlgorithm):
 
     def _draw_pairs(self, batch_size: int) -> np.ndarray:
         """A batch from replay, and for a share of it from everywhere."""
+        if self.grown is not None and len(self.targets.kept.pairs) >= batch_size:
+            # A target costs as much as many updates, so most are used several times before the next refresh
+            known = self.targets.kept.pairs
+            again = known[np.random.randint(len(known), size=round(KEPT_SHARE * batch_size))]
+            return np.concatenate([self._draw_new(batch_size - len(again)), again])
+        return self._draw_new(batch_size)
+
+    def _draw_new(self, batch_size: int) -> np.ndarray:
         n_anywhere = round(self.config.exploring_pairs * batch_size)
         anywhere = self.live[np.random.randint(len(self.live), size=n_anywhere)]
         if self.grown is not None:
