@@ -73,8 +73,9 @@ class EmpoPolicy(BasePolicy):
 
     def _build(self) -> None:
         self.nets = nn.ModuleDict({q: self.make_network(q) for q in self.networks})
-        for net in self.nets.values() if self.compile_options is not None else ():
-            net.compile(**self.compile_options)
+        if self.compile_options is not None:
+            for net in self.nets.values():
+                net.compile(**self.compile_options)
         groups = self._parameter_groups()
         # AdamW's own default is not 0
         decays = self.weight_decay or issubclass(self.optimizer_class, th.optim.AdamW)

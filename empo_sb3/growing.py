@@ -1,9 +1,9 @@
 """Learning where the world is too large to pack: the targets of :mod:`empo_sb3.targets`, on states as they are met.
 
-A packed world lets target copies be arrays over all pairs. Here they are copies of the networks, asked for the successors of a
-batch and nowhere else, and a target is kept until the next copy. Rows come from a :class:`~empo_gym.growing.GrowingModel`,
-observations from the world's batched ``observe``, the humans from their batched ``policies``. The equations, and what is known at
-the horizon, are the same.
+A packed world lets target copies be arrays over all pairs. Here they are copies of the networks, asked for the successors of
+a batch and nowhere else, and a target is kept until the next copy. Rows come from a
+:class:`~empo_gym.growing.GrowingModel`, observations from the world's batched ``observe``, the humans from their batched
+``policies``. The equations, and what is known at the horizon, are the same.
 
 A pair is numbered ``t * CAPACITY + s``, with the number ``s`` of a state in the order of meeting.
 """
