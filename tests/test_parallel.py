@@ -95,7 +95,7 @@ def test_mistakes_are_errors_that_say_what_to_do(monkeypatch):
         env.step({"robot_0": 0})
     with pytest.raises(ValueError, match="robot_0 needs an action"):
         env.step({"robot_0": 9, "human_0": 0})
-    with pytest.raises(ValueError, match="actions must be {agent: action} for robot_0, human_0, not 5"):
+    with pytest.raises(ValueError, match=r"actions must be \{agent: action\} for robot_0, human_0, not 5"):
         env.step(5)
     with pytest.raises(ValueError, match="render_mode"):
         parallel_env("empty", render_mode="hologram")
