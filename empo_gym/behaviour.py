@@ -186,7 +186,8 @@ class CallableHumans:
         answers = [[np.asarray(self._function(state, time, human, goal, rng)) for goal in goals] for state, time in every]
         if any(answer.shape != (self._n_actions[human],) for row in answers for answer in row):
             raise ValueError(
-                f"A human policy to learn beside must return {self._n_actions[human]} probabilities for human {human}, no action."
+                f"A human policy to learn beside must return {self._n_actions[human]} probabilities "
+                f"for human {human}, no action."
             )
         return np.array(answers, dtype=np.float64)
 
