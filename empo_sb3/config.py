@@ -6,7 +6,7 @@ The numbers that define the answer live in :class:`empo_gym.theory.Theory`. Both
 
 import difflib
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,8 @@ RND_BONUS = 3.0
 SOURCES = ("rnd", "ensemble", "dropout", "visits")
 OPTIONAL_NETWORKS = ("x_h", "u_r", "v_r")
 """Quantities that may do without a network, because they follow from the others by one equation."""
+DECAYS = ("use_sqrt_lr_decay", "constant_lr_then_1_over_t", "lr_constant_fraction")
+"""What a cooldown takes the place of."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,10 @@ class TrainingConfig:
     :param constant_lr_then_1_over_t: whether that decay is ``1/t`` instead
     :param lr_constant_fraction: share of the run before which no rate decays
     :param lr_cooldown_fraction: share of the run in which, at its end, the rates fall in a straight line to a hundredth. Above
-        0 it takes the place of the decays above: networks gain more from a last calm phase
-    :param total_steps: training steps of the whole run, which that share refers to (``EMPO.learn`` fills it in)
+        0 it takes the place of the decays above: networks gain more from a last calm phase. ``EMPO`` with networks has 0.5
+        unless one of the decays above is given
+    :param total_steps: training steps of the whole run, which these shares refer to. ``EMPO.learn`` fills in those until its
+        own end; give them where a run is learned in several calls of ``learn``, else each of them cools down
     :param epsilon_r_start: probability of a uniformly random robot action at the start
     :param epsilon_r_end: the same after ``epsilon_r_decay_steps``
     :param epsilon_r_decay_steps: steps of the linear change between the two
@@ -157,6 +161,20 @@ class TrainingConfig:
         for q in OPTIONAL_NETWORKS:
             if not getattr(self, f"{q}_use_network"):
                 object.__setattr__(self, f"warmup_{q}_steps", 0)
+
+    @classmethod
+    def with_defaults(cls, defaults: Mapping[str, Any], given: Mapping[str, Any]) -> "TrainingConfig":
+        """
+        What is given, and a policy class's defaults for the rest; a decay that is given displaces a cooldown by default.
+
+        :raises ValueError: where both a cooldown and a decay are given
+        """
+        decays = [name for name in DECAYS if given.get(name)]
+        if decays and given.get("lr_cooldown_fraction"):
+            raise ValueError(f"lr_cooldown_fraction takes the place of {decays[0]}; give one of the two")
+        if any(name in given for name in DECAYS):
+            defaults = {name: value for name, value in defaults.items() if name != "lr_cooldown_fraction"}
+        return cls(**{**defaults, **given})
 
     # ---------------------------------------------------------------- the stages
 
@@ -388,20 +406,26 @@ THEORY_NAMES = tuple(f.name for f in fields(Theory))
 TRAINING_NAMES = tuple(f.name for f in fields(TrainingConfig))
 
 
-def split_keywords(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def unknown_keyword(owner: str, name: str, known: Iterable[str]) -> ValueError:
+    """The error for a keyword that nobody knows, with the nearest known one."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"help({owner}) has the names"
+    return ValueError(f"{owner} does not know the keyword {name!r}; {hint}")
+
+
+def split_keywords(keywords: Mapping[str, Any], others: Iterable[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     Sort flat keywords into those of the theory and those of the training; None means "not given".
 
     :param keywords: names of ``Theory`` and of ``TrainingConfig``, mixed
+    :param others: further arguments that somebody may have meant
     :return: overrides of the theory, overrides of the training configuration
     :raises ValueError: for an unknown name, naming the nearest known one
     """
     theory, training = {}, {}
     for name, value in keywords.items():
         if name not in THEORY_NAMES and name not in TRAINING_NAMES:
-            near = difflib.get_close_matches(name, THEORY_NAMES + TRAINING_NAMES, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else "see Theory and TrainingConfig for the names."
-            raise ValueError(f"EMPO does not know the keyword {name!r}; {hint}")
+            raise unknown_keyword("EMPO", name, {*THEORY_NAMES, *TRAINING_NAMES, *others})
         if value is None:
             continue
         if name in THEORY_NAMES:

@@ -21,13 +21,15 @@ from empo_gym.solution import HumanPrior
 from empo_gym.theory import Theory
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
-from empo_sb3.config import COOLED
+from empo_sb3.config import COOLED, unknown_keyword
+from empo_sb3.empo.arguments import arguments_of, warn_of_small_factor
 from empo_sb3.empo.base import STARTS_INTERVAL, WorldLearner
 from empo_sb3.human_targets import GrowingHumanTargets, HumanTargets, LearnedHumans, Q
 from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
 from empo_sb3.schedules import Constant, Piecewise
 from empo_sb3.schedules import Schedule as StepSchedule
 
+BELIEFS = ("worst_case", "best_case", "uniform")
 OFF_POLICY = {
     *("learning_starts", "train_freq", "gradient_steps", "stats_window_size", "tensorboard_log", "verbose", "seed", "device"),
 }
@@ -48,7 +50,7 @@ class HumanTraining:
     :param max_grad_norm: largest norm of the gradient; None for no limit
     :param weight_decay: share of each weight that decays in a step, in units of the rate
     :param dropout: probability with which a hidden unit is silent in training
-    :param total_steps: training steps of the whole run (``learn`` fills it in)
+    :param total_steps: training steps of the whole run; ``learn`` fills in those until its own end
     """
 
     lr_q_h_m: float = 1e-3
@@ -125,7 +127,10 @@ class HumanDQN(WorldLearner):
         rest = {name: value for name, value in keywords.items() if name not in theory | training}
         unknown = rest.keys() - OFF_POLICY
         if unknown:
-            raise ValueError(f"HumanDQN does not know the keyword {min(unknown)!r}; see Theory and HumanTraining for names")
+            raise unknown_keyword("HumanDQN", min(unknown), {*theory, *training, *OFF_POLICY, *arguments_of(HumanDQN)})
+        if isinstance(belief, str) and belief not in BELIEFS:
+            raise ValueError(f"belief must be one of {', '.join(BELIEFS)}, not {belief!r}")
+        warn_of_small_factor(learning_rate)
         super().__init__(
             policy,
             env,  # type: ignore[arg-type]

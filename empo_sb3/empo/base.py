@@ -6,6 +6,7 @@ pairs is its own affair.
 """
 
 import io
+import math
 import os
 import pathlib
 from collections.abc import Iterable
@@ -50,6 +51,8 @@ class WorldLearner(OffPolicyAlgorithm):
     sizes: WorldSizes
     visits: VisitCounts | MetPairs
     config: Any
+    training_overrides: dict[str, Any]
+    """The numbers of the training that the user gave."""
     targets: Any
     live: np.ndarray
     """(n_live,) numbers of the known pairs in which somebody acts: all, or those visited in a world that is not packed."""
@@ -199,21 +202,28 @@ class WorldLearner(OffPolicyAlgorithm):
         self._set_starts(self.config.exploring_starts)
         self._set_humans()
         result = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
-        self.config = replace(self.config, total_steps=self._n_updates + self._coming_updates())
+        given = self.training_overrides.get("total_steps") or 0
+        self.config = replace(self.config, total_steps=max(given, self._n_updates + self._coming_updates()))
         self._pairs = self._present_pairs()
         if random_numbers:
             restore_random(random_numbers)
         return result
 
     def _coming_updates(self) -> int:
-        """Training steps that this call of learn implies."""
-        n_steps = self._total_timesteps - self.num_timesteps
-        if self.gradient_steps < 0:
-            return n_steps
+        """Training steps that this call of learn implies; where it trains after episodes, those expected."""
         assert isinstance(self.train_freq, TrainFreq)
         by_step = self.train_freq.unit == TrainFrequencyUnit.STEP
-        per_rollout = self.train_freq.frequency * (self.n_envs if by_step else self.sizes.horizon)
-        return -(-n_steps // per_rollout) * self.gradient_steps
+        per_rollout = self.train_freq.frequency * (self.n_envs if by_step else self._episode_length())
+        n_rollouts = math.ceil((self._total_timesteps - self.num_timesteps) / per_rollout)
+        n_idle = math.floor(max(self.learning_starts - self.num_timesteps, 0) / per_rollout)
+        steps_each = per_rollout if self.gradient_steps < 0 else self.gradient_steps
+        return round(max(n_rollouts - n_idle, 0) * steps_each)
+
+    def _episode_length(self) -> float:
+        """How long episodes are on average, some of which start late."""
+        horizon, share = self.sizes.horizon, self.config.exploring_starts
+        late = np.average(self._start_pairs // self.sizes.n_states, weights=self._start_weights)
+        return horizon - share * float(late)
 
     def _pair_numbers(self, times: Iterable[int], states: Iterable[int]) -> np.ndarray:
         return np.array([t * self.sizes.n_states + s for t, s in zip(times, states, strict=True)], dtype=np.int64)

@@ -27,6 +27,7 @@ from empo_gym.theory import Theory
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.config import TrainingConfig, split_keywords
+from empo_sb3.empo.arguments import arguments_of, warn_of_small_factor
 from empo_sb3.empo.base import STARTS_INTERVAL, WorldLearner
 from empo_sb3.empo.curiosity import Curiosity, GrowingCuriosity
 from empo_sb3.empo.emphasis import POOL, Emphasis, make_emphasis
@@ -57,7 +58,8 @@ class EMPO(WorldLearner):
 
     :param policy: ``"TablePolicy"``, ``"MlpPolicy"``, ``"CnnPolicy"``, ``"MultiInputPolicy"`` or a subclass of ``EmpoPolicy``
     :param env: an ``EMPO-*`` environment (or its id), or a ``VecEnv`` of copies of one
-    :param learning_rate: common factor on the rates ``lr_{q}`` of all quantities, or a schedule of SB3's progress
+    :param learning_rate: common factor on the rates ``lr_{q}`` of all quantities, or a schedule of SB3's progress; not a rate
+        itself, so numbers below 0.05 are warned of
     :param buffer_size: number of (t, state) pairs kept for replay
     :param learning_starts: environment steps before training starts
     :param batch_size: pairs per training step
@@ -134,7 +136,8 @@ class EMPO(WorldLearner):
     ) -> None:
         if batch_size < 1 or buffer_size < 1:
             raise ValueError(f"batch_size and buffer_size must be at least 1, not {batch_size} and {buffer_size}")
-        self.theory_overrides, self.training_overrides = split_keywords(keywords)
+        self.theory_overrides, self.training_overrides = split_keywords(keywords, arguments_of(EMPO))
+        warn_of_small_factor(learning_rate)
         super().__init__(
             TablePolicy if self.training_overrides.get("use_lookup_tables") else policy,
             env,  # type: ignore[arg-type]
@@ -220,8 +223,8 @@ class EMPO(WorldLearner):
         self.live = self.targets.live
 
     def _configure(self) -> None:
-        training = {**self.policy_class.training_defaults, **self.training_overrides, "beta_r": self.theory.beta_r}
-        self.config = self.config or TrainingConfig(**training)
+        given = {**self.training_overrides, "beta_r": self.theory.beta_r}
+        self.config = self.config or TrainingConfig.with_defaults(self.policy_class.training_defaults, given)
 
     def _adopt_growing(self, env: VecEnv, model: Any, differing: list[str]) -> None:
         """Take the humans as they act in the environment: nobody can plan for them in all states of its world."""
