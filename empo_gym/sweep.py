@@ -14,8 +14,9 @@ import itertools
 import multiprocessing
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,8 @@ from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
 
 HUMAN_PARAMETERS = ("gamma_h", "beta_h", "nu_h")
+AHEAD = 4
+"""Solutions that each process is given in advance."""
 Row = dict[str, str]
 Key = tuple[str, ...]
 
@@ -229,6 +232,11 @@ class _Worker:
             return sweep.failure(theory, seed, error)
 
     @classmethod
+    def solve_all(cls, tasks: list[tuple[Theory, int | None]]) -> list[Row]:
+        """Solve several combinations, in their order."""
+        return [cls.solve(task) for task in tasks]
+
+    @classmethod
     def _solution(cls, sweep: Sweep, theory: Theory) -> EmpoSolution:
         key = tuple(repr(getattr(theory, name)) for name in HUMAN_PARAMETERS)
         if cls.last is None or cls.last[0] != key:
@@ -280,8 +288,15 @@ def _solved(sweep: Sweep, tasks: list[tuple[Theory, int | None]], processes: int
     context = multiprocessing.get_context(method)  # a fork shares the packed world instead of copying it
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(processes, context, _Worker.start_process, (sweep,))
+    size = max(1, len(sweep.seeds))  # the seeds of one solution together
+    waiting: deque[Future[list[Row]]] = deque()
     try:
-        yield from pool.map(_Worker.solve, tasks, chunksize=max(1, len(sweep.seeds)))  # the seeds of one solution together
+        for first in range(0, len(tasks), size):
+            if len(waiting) >= AHEAD * processes:  # all at once would keep Ctrl-C waiting
+                yield from waiting.popleft().result()
+            waiting.append(pool.submit(_Worker.solve_all, tasks[first : first + size]))
+        while waiting:
+            yield from waiting.popleft().result()
     except BaseException:  # whoever waits no longer should not wait for what is being solved either
         for child in set(multiprocessing.active_children()) - others:
             child.terminate()
