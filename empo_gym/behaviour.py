@@ -144,7 +144,7 @@ class CallableHumans:
     """
 
     def __init__(self, function: HumanPolicy, world: WorldModel) -> None:
-        self._function = function
+        self.function = function
         self._world = world
         self._n_actions = [agent.n_actions for agent in world.agents if agent.role == "human"]
 
@@ -153,7 +153,7 @@ class CallableHumans:
 
         :raises ValueError: if it returns neither an action number nor one probability per action
         """
-        answer, n = np.asarray(self._function(state(), t, human, goal, rng)), self._n_actions[human]
+        answer, n = np.asarray(self.function(state(), t, human, goal, rng)), self._n_actions[human]
         if answer.shape == () and np.issubdtype(answer.dtype, np.integer) and 0 <= answer < n:
             return int(answer)
         if answer.shape == (n,) and (answer >= 0).all() and abs(float(answer.sum()) - 1.0) < 1e-6:
@@ -178,12 +178,12 @@ class CallableHumans:
 
         :raises ValueError: if it returns actions, of which nobody knows the probability
         """
-        many = getattr(self._function, "policies", None)
+        many = getattr(self.function, "policies", None)
         if many is not None:
             return many(states, t, human)
         goals, rng = range(len(self._world.goal_sets[human])), np.random.default_rng(0)
         every = list(zip(as_states(states), t.tolist(), strict=True))
-        answers = [[np.asarray(self._function(state, time, human, goal, rng)) for goal in goals] for state, time in every]
+        answers = [[np.asarray(self.function(state, time, human, goal, rng)) for goal in goals] for state, time in every]
         if any(answer.shape != (self._n_actions[human],) for row in answers for answer in row):
             raise ValueError(
                 f"A human policy to learn beside must return {self._n_actions[human]} probabilities "

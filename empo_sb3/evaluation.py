@@ -29,6 +29,7 @@ class EmpoEvalCallback(BaseCallback):
     :param solution: whose ``U_r`` is logged; by default what an EMPO model has learned itself
     :param deterministic: whether the most probable action is taken instead of drawing
     :param verbose: 1 prints each evaluation
+    :raises ValueError: for another environment, in which no human attains anything
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class EmpoEvalCallback(BaseCallback):
         if every < 1 or n_episodes < 1:
             raise ValueError(f"EmpoEvalCallback: every ({every}) and n_episodes ({n_episodes}) must be at least 1")
         self.eval_env: VecEnv = eval_env if isinstance(eval_env, VecEnv) else DummyVecEnv([lambda: eval_env])
+        if not self.eval_env.has_attr("theory"):
+            raise ValueError("EmpoEvalCallback counts the goals that humans attain; give an EMPO-* environment for eval_env")
         self.every, self.n_episodes, self.deterministic = every, n_episodes, deterministic
         self.folder = None if best_model_save_path is None else Path(best_model_save_path)
         self.solution = solution

@@ -24,6 +24,7 @@ from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.config import COOLED, unknown_keyword
 from empo_sb3.empo.arguments import arguments_of, warn_of_small_factor
 from empo_sb3.empo.base import STARTS_INTERVAL, WorldLearner
+from empo_sb3.empo.checks import require_kin
 from empo_sb3.human_targets import GrowingHumanTargets, HumanTargets, LearnedHumans, Q
 from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
 from empo_sb3.schedules import Constant, Piecewise
@@ -102,6 +103,7 @@ class HumanDQN(WorldLearner):
         "CnnPolicy": CnnPolicy,
         "MultiInputPolicy": MultiInputPolicy,
     }
+    config_class = HumanTraining
     run_parts: ClassVar[tuple[str, ...]] = (*WorldLearner.run_parts, "outlook")
     not_saved: ClassVar[tuple[str, ...]] = (*WorldLearner.not_saved, "targets", "outlook")
     policy_class: type[EmpoPolicy]
@@ -151,6 +153,7 @@ class HumanDQN(WorldLearner):
             self._setup_model()
 
     def _setup_model(self) -> None:
+        require_kin(self)
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         if self.env is not None:

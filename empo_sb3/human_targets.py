@@ -15,7 +15,7 @@ from empo_gym.growing import GrowingModel, goal_columns
 from empo_gym.model import TabularModel
 from empo_gym.solution import HumanPrior
 from empo_gym.theory import Theory
-from empo_sb3.base_policy import EmpoPolicy
+from empo_sb3.base_policy import CHUNK, EmpoPolicy
 from empo_sb3.growing import CAPACITY, Copies, GrowingPairs
 from empo_sb3.targets import PairTargets
 
@@ -154,18 +154,37 @@ class LearnedHumans:
     """
 
     def __init__(self, policy: EmpoPolicy, model: Any, theory: Theory, kinds: Any) -> None:
-        self._policy, self._model, self._theory, self._kinds = policy, model, theory, kinds
+        self._policy, self._model, self.theory, self._kinds = policy, model, theory, kinds
 
     def policies(self, states: Any, t: np.ndarray, human: int) -> np.ndarray:
         """(n, n_goals, n_actions) with which probability a human does what for each goal, in n states at n times."""
+        world = self._model.world
+        achieved = [goals.achieved(world, states, h) for h, goals in enumerate(self._model.goal_sets)]
+        q_h_m = self._ask(states, t)
+        return policy_and_value(self._model, self.theory, q_h_m, np.concatenate(achieved, axis=1))[human][0]
+
+    def _ask(self, states: Any, t: np.ndarray) -> np.ndarray:
+        """(n, columns) what the network says in n states at n times."""
         world, kinds = self._model.world, self._kinds
         if isinstance(kinds, dict):
             seen: Any = {key: th.as_tensor(np.asarray(world.observe(states, t=t, kind=kind))) for key, kind in kinds.items()}
         else:
             seen = th.as_tensor(np.asarray(world.observe(states, t=t, kind=kinds)))
-        q_h_m = self._policy.evaluate_seen(Q, seen)
-        achieved = [goals.achieved(world, states, h) for h, goals in enumerate(self._model.goal_sets)]
-        return policy_and_value(self._model, self._theory, q_h_m, np.concatenate(achieved, axis=1))[human][0]
+        return self._policy.evaluate_seen(Q, seen)
+
+    def as_prior(self, model: TabularModel) -> HumanPrior:
+        """
+        The planner's type, where the same world is packed after all.
+
+        :param model: the packed world
+        """
+        targets = HumanTargets(model, self.theory)
+        parts = []
+        for first in range(0, len(targets.live), CHUNK):
+            t, s = np.divmod(targets.live[first : first + CHUNK], model.n_states)
+            states = model.states[s] if isinstance(model.states, np.ndarray) else [model.states[i] for i in s]
+            parts.append(self._ask(states, t))
+        return targets.as_prior(np.concatenate(parts))
 
     def __call__(self, state: Any, t: int, human: int, goal: int, rng: np.random.Generator) -> np.ndarray:
         """(n_actions,) probabilities with which a human acts."""

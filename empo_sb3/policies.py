@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,6 +42,8 @@ class TablePolicy(EmpoPolicy):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
+        if unknown := kwargs.keys() - signature(EmpoPolicy).parameters.keys():
+            raise ValueError(f"TablePolicy has no {min(unknown)!r}: tables have no layers; leave it out of policy_kwargs")
         super().__init__(*args, **{"optimizer_class": th.optim.SGD, **kwargs})
         if dropout or self.weight_decay:
             raise ValueError(

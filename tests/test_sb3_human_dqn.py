@@ -82,3 +82,30 @@ def test_wrong_uses_are_one_sentence():
         HumanDQN("MlpPolicy", "CartPole-v1")
     with pytest.raises(NotImplementedError, match="prior"):
         HumanDQN("TablePolicy", gate_env()).predict(gate_env().reset()[0])
+
+
+def test_empo_warns_of_a_prior_of_another_theory_and_takes_one_of_its_own():
+    prior = HumanDQN("TablePolicy", gate_env(human_policy="uniform"), beta_h=1.0).prior()
+    env = gate_env(human_policy=prior)
+    with pytest.warns(UserWarning, match="different beta_h"):
+        expected = EMPO("TablePolicy", env).targets.prior
+    assert expected.theory.beta_h == env.theory.beta_h != 1.0
+    assert EMPO("TablePolicy", env, beta_h=1.0).targets.prior is prior
+
+
+@pytest.mark.parametrize("world_model", ["packed", "growing"])
+def test_empo_expects_humans_learned_without_packing_where_the_world_is_packed(world_model):
+    humans = HumanDQN("MlpPolicy", gate_env(human_policy="uniform"), world_model="growing", seed=0).learn(100).prior()
+    model = EMPO("MlpPolicy", gate_env(human_policy=humans), world_model=world_model, seed=0).learn(5)
+    prior = model.targets.prior if world_model == "packed" else humans.as_prior(model.env.get_attr("model")[0])
+    t, s = np.argwhere(prior.model.reachable_pairs()[:-1]).T
+    np.testing.assert_allclose(prior.pi_h[0][t, s], humans.policies([prior.model.states[i] for i in s], t, 0), atol=1e-6)
+    right = solve_robot(prior.model, prior, model.theory)
+    assert np.abs(right.pi_r - solve_robot(prior.model, model.env.get_attr("prior")[0], model.theory).pi_r).max() > 1e-3
+    assert model.solution().theory == model.theory
+
+
+def test_learned_humans_of_another_theory_are_refused_where_nobody_can_plan_for_others():
+    humans = HumanDQN("MlpPolicy", gate_env(human_policy="uniform"), world_model="growing", beta_h=1.0).prior()
+    with pytest.raises(ValueError, match="give beta_h to the environment"):
+        EMPO("MlpPolicy", gate_env(human_policy=humans), world_model="growing")

@@ -254,3 +254,24 @@ def test_a_value_outside_its_range_is_named(keywords):
     (name,) = keywords
     with pytest.raises(ValueError, match=name):
         TrainingConfig(**keywords)
+
+
+QUICK = {"beta_r_rampup_steps": 30} | {f"warmup_{q}_steps": 40 for q in ("v_h_e", "x_h", "u_r", "q_r", "v_r")}
+"""The ramp lies between the steps 100 and 200."""
+
+
+@pytest.mark.parametrize(("policy", "world_model"), [("TablePolicy", "packed"), ("MlpPolicy", "growing")])
+def test_visited_states_are_states_and_are_not_forgotten_at_the_ramp(policy, world_model):
+    logged = Watch(lambda w: w.logger.name_to_value.get("train/visited_states", 0))
+    model = EMPO(policy, gate_env(), seed=0, world_model=world_model, batch_size=8, **QUICK)
+    model.learn(202, logged, log_interval=10**6)
+    known = set(logged.seen) - {0}
+    assert max(known) == len(set(model.visits.pairs % model.sizes.n_states)) < len(model.visits.pairs)
+    assert model.visits.counts.sum() < 202 and logged.seen[-1] == max(known)
+
+
+def test_replay_that_ages_keeps_the_visits_and_says_so(capsys):
+    model = EMPO("TablePolicy", gate_env(), seed=0, replay_at_ramp="age", verbose=1, **QUICK).learn(202)
+    assert model.visits.counts.sum() == 202
+    printed = capsys.readouterr().out
+    assert printed.count("Replay keeps its ") == 2 and "Cleared" not in printed

@@ -9,6 +9,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from empo_gym.chain import ChainWorld
 from empo_gym.env import RobotEnv
 from empo_sb3 import EMPO, HumanDQN
+from empo_sb3.callbacks import EmpoEvalCallback
 
 SMALL = {"policy_kwargs": {"net_arch": [8]}, "seed": 0}
 
@@ -86,9 +87,19 @@ def test_another_view_or_world_is_refused_with_what_to_do(tmp_path):
     model.save(tmp_path / "m.zip")
     longer, elsewhere = RobotEnv(ChainWorld(length=7, horizon=6)), RobotEnv("rock_corridor")
     for other in (longer, elsewhere):
-        with pytest.raises(ValueError, match=r"made for .*; give the environment it was made for, or make a new EMPO for this"):
+        with pytest.raises(ValueError, match=r"made for .*; give the environment it was made for, or make a new EMPO"):
             model.set_env(other)
-        with pytest.raises(ValueError, match=r"made for .*; give the environment it was made for, or make a new EMPO for this"):
+        with pytest.raises(ValueError, match=r"made for .*; give the environment it was made for, or make a new EMPO"):
             EMPO.load(tmp_path / "m.zip", other)
     with pytest.raises(ValueError, match="without observe_goals"):
         EMPO("MlpPolicy", gate_env(observe_goals=True))
+
+
+def test_an_evaluation_without_humans_is_refused_before_training():
+    with pytest.raises(ValueError, match="give an EMPO-\\* environment for eval_env"):
+        EmpoEvalCallback(gym.make("CartPole-v1"))
+
+
+def test_tables_refuse_what_only_networks_have():
+    with pytest.raises(ValueError, match="TablePolicy has no 'net_arch': tables have no layers"):
+        EMPO("MlpPolicy", gate_env(), use_lookup_tables=True, policy_kwargs={"net_arch": [8]})

@@ -20,9 +20,11 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Rollout
 from stable_baselines3.common.vec_env import VecEnv
 
 from empo_gym.growing import GrowingModel
+from empo_gym.theory import Theory
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.empo.checkpoint import read_checkpoint, restore_env, restore_random, write_checkpoint
+from empo_sb3.empo.checks import number_names, of_the_same_world, require_kept, require_one_world, require_own_view
 from empo_sb3.empo.storage import reading, replacing
 from empo_sb3.growing import CAPACITY, MetPairs, Seen
 from empo_sb3.networks import WorldSizes
@@ -47,9 +49,12 @@ class WorldLearner(OffPolicyAlgorithm):
 
     policy: EmpoPolicy
     policy_class: type[EmpoPolicy]
+    config_class: ClassVar[type]
+    """What :attr:`config` is an instance of."""
     replay_buffer: PairReplayBuffer
     sizes: WorldSizes
     visits: VisitCounts | MetPairs
+    theory: Theory
     config: Any
     training_overrides: dict[str, Any]
     """The numbers of the training that the user gave."""
@@ -98,6 +103,7 @@ class WorldLearner(OffPolicyAlgorithm):
         """
         name = type(self).__name__
         try:
+            require_one_world(name, env)
             theory = env.get_attr("theory")[0]
             model = env.get_attr("model")[0] if self._packs(env) else self._growing_model(env)
         except AttributeError as e:
@@ -106,7 +112,10 @@ class WorldLearner(OffPolicyAlgorithm):
         if self.grown is not None:
             sizes = replace(sizes, n_states=CAPACITY)
         if self.sizes is not None and sizes != self.sizes:
-            raise ValueError(f"this {name} was made for a world with {self.sizes}; the environment's has {sizes}")
+            raise ValueError(
+                f"this {name} was made for a world with {self.sizes}; the environment's has {sizes};"
+                f" give the environment it was made for, or make a new {name} for this one"
+            )
         self.sizes = sizes
         self._observation_kind = observation_kind(model.world, self.observation_space)
         return model, theory
@@ -155,22 +164,30 @@ class WorldLearner(OffPolicyAlgorithm):
             self.policy.attach_source(several or Seen(self.grown, kinds))
             self.visits = MetPairs()
             return None
-        t, s = np.divmod(self.live, model.n_states)
-        states = model.states[s] if isinstance(model.states, np.ndarray) else [model.states[i] for i in s]
-        if isinstance(kinds, dict):
-            seen: Any = {key: model.world.observe(states, t=t, kind=kind) for key, kind in kinds.items()}
-        else:
-            seen = model.world.observe(states, t=t, kind=kinds)
+        seen = self._world_shows(model, self.live)
         self.policy.attach(seen, self.live)
         self.visits = VisitCounts(self.sizes.n_pairs)
         return seen
+
+    def _world_shows(self, model: Any, pairs: np.ndarray) -> Any:
+        """What the world itself shows of pairs, (n, ...), as the environments should; of several kinds, by key."""
+        t, s = np.divmod(pairs, self.sizes.n_states)
+        if self.grown is not None:
+            states = self.grown.states_of(s)
+        else:
+            states = model.states[s] if isinstance(model.states, np.ndarray) else [model.states[i] for i in s]
+        kinds = self._observation_kind
+        if isinstance(kinds, dict):
+            return {key: model.world.observe(states, t=t, kind=kind) for key, kind in kinds.items()}
+        return model.world.observe(states, t=t, kind=kinds)
 
     def _refresh_after_load(self) -> None:
         """Bring up to date what follows from the networks."""
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """Give another environment of the same world, as in SB3."""
-        super().set_env(env, force_reset)
+        with of_the_same_world(type(self).__name__):
+            super().set_env(env, force_reset)
         self._adopt_world(self._envs)
         self._attach_world()
 
@@ -201,10 +218,13 @@ class WorldLearner(OffPolicyAlgorithm):
             self._prefer_rare_starts()
         self._set_starts(self.config.exploring_starts)
         self._set_humans()
+        begins = reset_num_timesteps or self._last_obs is None
         result = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         given = self.training_overrides.get("total_steps") or 0
         self.config = replace(self.config, total_steps=max(given, self._n_updates + self._coming_updates()))
         self._pairs = self._present_pairs()
+        if begins:
+            require_own_view(type(self).__name__, self._last_obs, self._world_shows(self.targets.model, self._pairs))
         if random_numbers:
             restore_random(random_numbers)
         return result
@@ -370,10 +390,13 @@ class WorldLearner(OffPolicyAlgorithm):
         Load as in SB3. With ``env`` the model can learn on and give its solution, without it can only act.
 
         :raises FileNotFoundError: if there is no such file
-        :raises ValueError: if the file is cut off, or belongs to another world
+        :raises ValueError: if the file is cut off, belongs to another world or algorithm, or if a keyword asks for another
+            number of the theory or the training than the saved one
         """
-        with reading(path, f"{cls.__name__} model"):
+        asked = {name: kwargs.pop(name) for name in number_names(cls.config_class) & kwargs.keys()}
+        with reading(path, f"{cls.__name__} model"), of_the_same_world(cls.__name__):
             model = super().load(path, env, *args, **kwargs)
+        require_kept(model, asked)
         model._refresh_after_load()
         return model
 
@@ -435,5 +458,8 @@ def observation_kind(world: Any, space: spaces.Space) -> Any:
     kind = {1: "features", 3: "planes"}.get(len(space.shape or ()), "features")
     seen = np.shape(world.observe([world.initial_state()], t=0, kind=kind))[1:]
     if seen != space.shape:
-        raise ValueError(f"EMPO reads the world's {kind} of shape {seen}, but the environment shows {space.shape}")
+        raise ValueError(
+            f"EMPO reads the world's {kind} of shape {seen}, but the environment shows {space.shape};"
+            ' make it with observation="features" or "planes", without observe_goals and without wrappers of observations'
+        )
     return kind

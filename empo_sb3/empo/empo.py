@@ -7,7 +7,6 @@ stage trains (:mod:`empo_sb3.timeline`). As the targets are those of the exact p
 :meth:`EMPO.solution` from the planner's is the measure of success.
 """
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
@@ -21,7 +20,6 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from empo_gym.cache import solved
 from empo_gym.solution import EmpoSolution
 from empo_gym.theory import Theory
 from empo_sb3.base_policy import EmpoPolicy
@@ -29,8 +27,10 @@ from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.config import TrainingConfig, split_keywords
 from empo_sb3.empo.arguments import arguments_of, warn_of_small_factor
 from empo_sb3.empo.base import STARTS_INTERVAL, WorldLearner
+from empo_sb3.empo.checks import require_kin
 from empo_sb3.empo.curiosity import Curiosity, GrowingCuriosity
 from empo_sb3.empo.emphasis import POOL, Emphasis, make_emphasis
+from empo_sb3.empo.expected import acting_theory, differing, expected_humans, learned_humans
 from empo_sb3.empo.progress import StageProgressBar
 from empo_sb3.empo.report import report_stage, report_training
 from empo_sb3.growing import GrowingTargets, MetPairs
@@ -46,7 +46,6 @@ SelfEMPO = TypeVar("SelfEMPO", bound="EMPO")
 
 WATCH_INTERVAL = 100
 CURIOUS_BATCH = 256
-HUMAN_NAMES = ("gamma_h", "beta_h", "nu_h")
 SHARPEST = 50.0
 """A higher beta_r weighs the errors of Q_r no more than this: else the level of Q_r, which is V_r's, would hardly count."""
 POLICY_NUMBERS = ("dropout", "max_grad_norm", "weight_decay", "lookup_use_adaptive_lr", "lookup_adaptive_lr_min")
@@ -86,6 +85,7 @@ class EMPO(WorldLearner):
         "CnnPolicy": CnnPolicy,
         "MultiInputPolicy": MultiInputPolicy,
     }
+    config_class = TrainingConfig
     run_parts: ClassVar[tuple[str, ...]] = (*WorldLearner.run_parts, "values", "curiosity", "emphasis_memory")
     not_saved: ClassVar[tuple[str, ...]] = (
         *WorldLearner.not_saved,
@@ -170,6 +170,7 @@ class EMPO(WorldLearner):
     # ---------------------------------------------------------------- setting up
 
     def _setup_model(self) -> None:
+        require_kin(self)
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         if self.env is not None:
@@ -208,29 +209,24 @@ class EMPO(WorldLearner):
         model, env_theory = self._take_model(env)
         if self.theory is None:
             self.theory = replace(env_theory, **self.theory_overrides)
-        differing = [n for n in HUMAN_NAMES if getattr(self.theory, n) != getattr(env_theory, n)]
-        names = set(env.get_attr("human_policy_name"))
         if self.grown is not None:
-            self._adopt_growing(env, model, differing)
+            self._adopt_growing(env, model)
             return
-        if differing or names != {"boltzmann"}:
-            what = f"a different {', '.join(differing)}" if differing else f"the policy {', '.join(sorted(names))}"
-            warnings.warn(f"the environment's humans act with {what} than EMPO's theory expects of them", stacklevel=2)
         self._configure()
         kind = ModelTargets if self.config.use_model_based_targets else SampledTargets
-        prior = env.get_attr("prior")[0] if names == {"boltzmann"} and not differing else solved(model, self.theory)
-        self.targets = kind(model, prior, self.theory)
+        self.targets = kind(model, expected_humans(env, model, self.theory), self.theory)
         self.live = self.targets.live
 
     def _configure(self) -> None:
         given = {**self.training_overrides, "beta_r": self.theory.beta_r}
         self.config = self.config or TrainingConfig.with_defaults(self.policy_class.training_defaults, given)
 
-    def _adopt_growing(self, env: VecEnv, model: Any, differing: list[str]) -> None:
+    def _adopt_growing(self, env: VecEnv, model: Any) -> None:
         """Take the humans as they act in the environment: nobody can plan for them in all states of its world."""
-        if differing:
+        if others := differing(self.theory, acting_theory(env)):
             raise ValueError(
-                f"where the world is not packed, give {', '.join(differing)} to the environment: theory=dict(...)"
+                f"where the world is not packed, give {', '.join(others)} to the environment, theory=dict(...),"
+                " and to HumanDQN if the humans were learned"
             )
         self._configure()
         if not self.config.use_model_based_targets:
@@ -370,7 +366,8 @@ class EMPO(WorldLearner):
         for q in targets:
             noise = self.policy.coordinates(q, targets[q]) - self.policy.coordinates(q, expected[q])
             self.logger.record(f"train/{q}_irreducible_variance", float(np.mean(noise**2)))
-        self.logger.record("train/visited_states", np.count_nonzero(self.visits.counts))
+        visited = np.unique(self.visits.pairs % self.sizes.n_states)
+        self.logger.record("train/visited_states", len(visited))
 
     def _enter_stage(self) -> Stage:
         """The stage of the present training step; at a transition, what goes with it."""
@@ -394,11 +391,11 @@ class EMPO(WorldLearner):
 
     def _renew_replay(self) -> int:
         """Drop what the former policy saw, at once or little by little; returns the number of pairs dropped at once."""
-        stored = self.replay_buffer.n_stored()
-        self.visits.reset()
         if self.config.replay_at_ramp == "age":
             self.replay_buffer.shrink_to_present()
             return 0
+        stored = self.replay_buffer.n_stored()
+        self.visits.reset()
         self.replay_buffer.reset()
         self.replay_buffer.add_pairs(self._pairs)
         return stored
@@ -428,7 +425,8 @@ class EMPO(WorldLearner):
         if self.grown is not None:
             if not self.env.get_attr("is_packed")[0]:
                 raise ValueError("this world has too many states for a solution in all of them; ask predict where you are")
-            model, prior = self.env.get_attr("model")[0], self.env.get_attr("prior")[0]
+            model, learned = self.env.get_attr("model")[0], learned_humans(self.env)
+            prior = self.env.get_attr("prior")[0] if learned is None else learned.as_prior(model)
             targets = ModelTargets(model, prior, self.theory)
             pairs = self.targets.pairs_of(model, targets.live)
         values = targets.initial_values()

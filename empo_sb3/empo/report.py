@@ -27,7 +27,11 @@ def report_stage(algorithm: "EMPO", stage: Stage, cleared: int) -> None:
     print(f"[Warmup] Stage transition at step {step}, episode {algorithm._episode_num}: {before.name} -> {stage.name}")
     print(f"  {active}; effective beta_r: {beta_r:.4f}")
     if stage.number in (RAMP_STAGE, FULL_STAGE):
-        print(f"  [Training] Cleared replay buffer ({cleared} pairs)")
+        stored = algorithm.replay_buffer.n_stored()
+        aged = f"Replay keeps its {stored} pairs, and each new one takes the place of the oldest"
+        print(
+            f"  [Training] {aged if algorithm.config.replay_at_ramp == 'age' else f'Cleared replay buffer ({cleared} pairs)'}"
+        )
 
 
 def report_training(algorithm: "EMPO", losses: dict[str, float], factor: float) -> None:

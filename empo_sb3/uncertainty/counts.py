@@ -12,15 +12,22 @@ class VisitCounts:
 
     def __init__(self, n_pairs: int) -> None:
         self.counts = np.zeros(n_pairs, dtype=np.int64)
+        self._ever = np.zeros(n_pairs, dtype=np.bool_)
+
+    @property
+    def pairs(self) -> np.ndarray:
+        """(n,) numbers of the pairs that were ever visited, whether forgotten or not."""
+        return np.flatnonzero(self._ever)
 
     def update(self, pairs: np.ndarray) -> None:
         """Count one visit for each occurrence."""
         np.add.at(self.counts, pairs, 1)
+        self._ever[pairs] = True
 
     def __call__(self, pairs: np.ndarray) -> np.ndarray:
         """Uncertainty in (0, 1] of each pair."""
         return 1.0 / (1.0 + self.counts[pairs])
 
     def reset(self) -> None:
-        """Forget all visits."""
+        """Forget the numbers of visits, but not which pairs there were."""
         self.counts[:] = 0
