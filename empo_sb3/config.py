@@ -49,13 +49,13 @@ class TrainingConfig:
     :param epsilon_r_start: probability of a uniformly random robot action at the start
     :param epsilon_r_end: the same after ``epsilon_r_decay_steps``
     :param epsilon_r_decay_steps: steps of the linear change between the two
-    :param epsilon_h_start: the same for the humans, whose policies need no exploration to be known; likewise
+    :param epsilon_h_start: the same for each of the humans, whose policies need no exploration to be known; likewise
         ``epsilon_h_end``, ``epsilon_h_decay_steps``
     :param exploring_starts: share of the episodes that begin in a reachable (t, state) with few visits
     :param exploring_pairs: share of each batch that is drawn from all reachable pairs instead of from replay, as if an episode
         began there and ended at once
-    :param exploration_bonus: how much probability, in nats, the robot action gains whose successors are the least visited;
-        None for 0, or for 3 with ``use_rnd``
+    :param exploration_bonus: how much log-probability the robot action gains whose successors are the least visited; None for
+        0, or for 3 with ``use_rnd``. Humans who explore (``epsilon_h_start``) prefer such actions by as much
     :param use_rnd: whether the error of random network distillation says how little known they are, instead of the visits
     :param goal_resample_prob: probability that a human of the environments changes its goal in a step; None leaves theirs
     :param training_steps_per_env_step: training steps for each environment step (a whole number, or one over one); sets SB3's

@@ -23,7 +23,7 @@ from empo_gym.model import TabularModel
 from empo_gym.theory import Theory
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.networks import QuantityNetwork
-from empo_sb3.targets import Values, _joint
+from empo_sb3.targets import Values, _joint, worth_by_human
 
 CAPACITY = 1 << 32
 Copies = dict[str, dict[str, th.Tensor]]
@@ -338,14 +338,28 @@ class GrowingTargets(GrowingPairs):
         :return: (batch, n_a_r)
         """
         after, rows = self.ahead(pairs)
+        worth = (rows @ novelty(after)).reshape(len(pairs), self.model.n_robot_joint, -1)
+        return equations.robot_q(worth, _joint(self._pibar(pairs)), 1.0)
+
+    def human_outlook(self, pairs: np.ndarray, novelty: Any, pi_r: np.ndarray) -> list[np.ndarray]:
+        """
+        How novel successors are after each action of each human, everybody else acting as expected.
+
+        :param novelty: of pair numbers (n,) to (n,)
+        :param pi_r: (batch, n_a_r) what the robots do
+        :return: per human (batch, n_a_h)
+        """
+        after, rows = self.ahead(pairs)
+        return worth_by_human(self._expected(pairs, rows, novelty(after))[..., 0], self._pibar(pairs), pi_r)
+
+    def _pibar(self, pairs: np.ndarray) -> list[np.ndarray]:
+        """What the humans do, goals unseen: per human (batch, n_a_h)."""
         t, s = np.divmod(pairs, CAPACITY)
-        states, model = self.model.states_of(s), self.model
-        pibar = [
-            np.einsum("bga,g->ba", self.humans.policies(states, t, h), model.goal_sets[h].pibar_weights)
-            for h in range(model.n_humans)
+        states = self.model.states_of(s)
+        return [
+            np.einsum("bga,g->ba", self.humans.policies(states, t, h), goals.pibar_weights)
+            for h, goals in enumerate(self.model.goal_sets)
         ]
-        worth = (rows @ novelty(after)).reshape(len(pairs), model.n_robot_joint, -1)
-        return equations.robot_q(worth, _joint(pibar), 1.0)
 
 
 def _needed(wanted: set[str], networks: tuple[str, ...]) -> set[str]:

@@ -251,6 +251,16 @@ class ModelTargets(PairTargets):
         expected = self._expected(pairs, worth[:, None]).reshape(len(pairs), self.model.n_robot_joint, -1)
         return equations.robot_q(expected, _joint([p[pairs] for p in self._pibar]), 1.0)
 
+    def human_outlook(self, pairs: np.ndarray, worth: np.ndarray, pi_r: np.ndarray) -> list[np.ndarray]:
+        """
+        What successors are worth after each action of each human, everybody else acting as expected.
+
+        :param worth: (n_all,) of each pair
+        :param pi_r: (batch, n_a_r) what the robots do
+        :return: per human (batch, n_a_h)
+        """
+        return worth_by_human(self._expected(pairs, worth[:, None])[..., 0], [p[pairs] for p in self._pibar], pi_r)
+
     def power_of(self, v_h_e: np.ndarray) -> np.ndarray:
         """(7) for all humans: (batch, sum of goals) to (batch, humans)."""
         theory = self.theory
@@ -314,6 +324,24 @@ def _joint(marginals: list[np.ndarray]) -> np.ndarray:
     for marginal in marginals[1:]:
         joint = (joint[:, :, None] * marginal[:, None, :]).reshape(len(joint), -1)
     return joint
+
+
+def worth_by_human(expected: np.ndarray, pibar: list[np.ndarray], pi_r: np.ndarray) -> list[np.ndarray]:
+    """
+    Expectation over what everybody else does, for each human.
+
+    :param expected: (batch, n_a_r, n_a_1, ..., n_a_H) by everybody's actions
+    :param pibar: per human (batch, n_a_h)
+    :param pi_r: (batch, n_a_r)
+    :return: per human (batch, n_a_h)
+    """
+    by_humans = np.einsum("br,br...->b...", pi_r, expected)
+    found = []
+    for h in range(len(pibar)):
+        own = np.moveaxis(by_humans, 1 + h, 1).reshape(len(by_humans), by_humans.shape[1 + h], -1)
+        others = pibar[:h] + pibar[h + 1 :]
+        found.append((own * _joint(others)[:, None]).sum(axis=-1) if others else own[..., 0])
+    return found
 
 
 def multiplicity(pairs: np.ndarray) -> np.ndarray:

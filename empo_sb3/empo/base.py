@@ -28,6 +28,7 @@ from empo_sb3.empo.checks import number_names, of_the_same_world, require_kept, 
 from empo_sb3.empo.storage import reading, replacing
 from empo_sb3.growing import CAPACITY, MetPairs, Seen
 from empo_sb3.networks import WorldSizes
+from empo_sb3.sampled_targets import draw
 from empo_sb3.uncertainty import VisitCounts
 
 Self = TypeVar("Self", bound="WorldLearner")
@@ -289,14 +290,15 @@ class WorldLearner(OffPolicyAlgorithm):
         if self.config.goal_resample_prob is not None:
             self._envs.env_method("set_wrapper_attr", "goal_resample_prob", self.config.goal_resample_prob)
 
-    def _explore_humans(self, epsilon: float) -> None:
-        """Let humans act at random in the next step, each with a probability of ``epsilon``."""
-        if epsilon <= 0.0:
-            return
-        shape = self.sizes.human_shape
+    def _explore_humans(self, epsilon: float, policies: list[np.ndarray]) -> None:
+        """
+        Let humans explore in the next step, each with a probability of ``epsilon``.
+
+        :param policies: per human (n_envs, n_a_h) how they then act
+        """
+        actions = [draw(policy) for policy in policies]
         for i in range(self.n_envs):
-            chosen = np.flatnonzero(np.random.random(len(shape)) < epsilon)
-            told = {int(h): int(np.random.randint(shape[h])) for h in chosen}
+            told = {h: int(of[i]) for h, of in enumerate(actions) if np.random.random() < epsilon}
             if told:
                 self._envs.env_method("tell_humans", told, indices=i)
 

@@ -1,10 +1,12 @@
-"""Curiosity: robots prefer actions whose successors are little known.
+"""Curiosity: robots, and humans who explore, prefer actions whose successors are little known.
 
 The model says where each joint robot action leads, so novelty is asked of the successors before anybody goes there:
 
     p(a_r | s) ∝ pi_r(a_r | s) exp(bonus * n(s, a_r) / max_a n(s, a)),    n(s, a_r) = E_{a_H} E_{s'} novelty(s')
 
-Novelty is the rarity of visits, or the error of random network distillation. It changes where is learned, never what.
+Novelty is the rarity of visits, or the error of random network distillation. Humans act as the prior says, except with a
+probability of epsilon_h; their action is then drawn by the same formula, with a uniform policy in the place of pi_r and the
+expectation over everybody else. All this changes where is learned, never what.
 """
 
 from collections.abc import Callable
@@ -19,9 +21,9 @@ from empo_sb3.uncertainty import RND
 
 class Curiosity:
     """
-    How novel the successors of each robot action are.
+    How novel the successors of each action are.
 
-    :param bonus: how much probability the most novel action gains, in nats
+    :param bonus: how much log-probability the most novel action gains
     :param rnd: what judges novelty from what is seen; None for the visits
     """
 
@@ -60,8 +62,18 @@ class Curiosity:
         """
         return self._tilted(pi_r, targets.robot_outlook(pairs, self.novelty))
 
-    def _tilted(self, pi_r: np.ndarray, novelty: np.ndarray) -> np.ndarray:
-        tilted = pi_r * np.exp(self.bonus * novelty / np.maximum(novelty.max(axis=1, keepdims=True), 1e-300))
+    def human_actions(self, pi_r: np.ndarray, targets: ModelTargets, pairs: np.ndarray) -> list[np.ndarray]:
+        """
+        How humans act who explore: at random, tilted towards the unknown.
+
+        :param pi_r: (n, n_a_r) what the robots do
+        :param pairs: (n,) where everybody is
+        :return: per human (n, n_a_h) probabilities
+        """
+        return [self._tilted(1.0, novelty) for novelty in targets.human_outlook(pairs, self.novelty, pi_r)]
+
+    def _tilted(self, policy: np.ndarray | float, novelty: np.ndarray) -> np.ndarray:
+        tilted = policy * np.exp(self.bonus * novelty / np.maximum(novelty.max(axis=1, keepdims=True), 1e-300))
         return tilted / tilted.sum(axis=1, keepdims=True)
 
 
@@ -79,9 +91,14 @@ class GrowingCuriosity(Curiosity):
 
     def tilt(self, pi_r: np.ndarray, targets: Any, pairs: np.ndarray) -> np.ndarray:
         """As the base class."""
-        rnd = self.rnd
-        novel = self._visits if rnd is None else lambda after: rnd(self._seen(after))
-        return self._tilted(pi_r, targets.robot_outlook(pairs, novel))
+        return self._tilted(pi_r, targets.robot_outlook(pairs, self._novel))
+
+    def human_actions(self, pi_r: np.ndarray, targets: Any, pairs: np.ndarray) -> list[np.ndarray]:
+        """As the base class."""
+        return [self._tilted(1.0, novelty) for novelty in targets.human_outlook(pairs, self._novel, pi_r)]
+
+    def _novel(self, pairs: np.ndarray) -> np.ndarray:
+        return self._visits(pairs) if self.rnd is None else self.rnd(self._seen(pairs))
 
     def __getstate__(self) -> dict[str, Any]:
         """Without whom to ask, which :meth:`refresh` says again."""

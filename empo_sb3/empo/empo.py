@@ -267,11 +267,19 @@ class EMPO(WorldLearner):
         epsilon = 1.0 if self.num_timesteps < learning_starts else self.config.epsilon_r_schedule(self._n_updates)
         pi_r = self._pi_r_of(self._pairs)
         joint = draw(pi_r if self.curiosity is None else self.curiosity.tilt(pi_r, self.targets, self._pairs))
-        self._explore_humans(self.config.epsilon_h_schedule(self._n_updates))
+        epsilon_h = self.config.epsilon_h_schedule(self._n_updates)
+        if epsilon_h > 0.0:
+            self._explore_humans(epsilon_h, self._human_exploration(pi_r))
         explore = np.random.random(n_envs) < epsilon
         joint = np.where(explore, np.random.randint(0, self.sizes.n_robot_joint, size=n_envs), joint)
         actions = self.policy.as_env_actions(joint)
         return actions, actions
+
+    def _human_exploration(self, pi_r: np.ndarray) -> list[np.ndarray]:
+        """How humans act who explore, per human (n_envs, n_a_h): uniformly, or curiously."""
+        if self.curiosity is None:
+            return [np.full((len(pi_r), n), 1.0 / n) for n in self.sizes.human_shape]
+        return self.curiosity.human_actions(pi_r, self.targets, self._pairs)
 
     def _pi_r_of(self, pairs: np.ndarray) -> np.ndarray:
         """What the robots do while pairs are collected, (n, n_a_r): as of the last refresh, where that is known."""
