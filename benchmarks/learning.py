@@ -38,7 +38,7 @@ PICTURE = Path(__file__).parent.parent / "docs" / "images" / "learning.png"
 MEASURES = {"v_r": "V_r(s0)", "v_h_e": "RMSE V_h^e", "pi_r": "TV pi_r"}
 BARS = {"TablePolicy": {"v_r": 0.01, "v_h_e": 0.01, "pi_r": 0.02}, "MlpPolicy": {"v_r": 0.05, "v_h_e": 0.05, "pi_r": 0.05}}
 SHARES = {"TablePolicy": 0.1, "MlpPolicy": 0.25}
-"""The part of the careless robot's error that a learner may have at most."""
+"""The part of the uniform robot's error that a learner may have at most."""
 SMALL, LARGE = ("unsteady_bridge", "thicket", "in_series", "bystander"), ("hedgerow", "market")
 WORLDS = (*SMALL, *LARGE)
 STEPS = {"TablePolicy": (6_000, 18_000), "MlpPolicy": (10_000, 16_000)}
@@ -155,7 +155,7 @@ def write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def passes(row: dict[str, Any]) -> bool:
-    """Whether a run is below its bars and its share of the careless robot's errors."""
+    """Whether a run is below its bars and its share of the uniform robot's errors."""
     bars, share = BARS[row["policy"]], SHARES[row["policy"]]
     return all(row["errors"][m] <= min(bars[m], share * row["careless"][m]) for m in MEASURES)
 
@@ -173,7 +173,7 @@ def report(rows: list[dict[str, Any]]) -> bool:
         place = f"{world:17}{one['pairs']:>7}{one['robots']:>3}{one['humans']:>3}{one['beta_r']:>7g}  "
         if world not in shown:
             shown.add(world)
-            print(f"{place}{'careless':13}{'':29}" + "".join(f"{one['careless'][m]:>12.4f}" for m in MEASURES))
+            print(f"{place}{'uniform':13}{'':29}" + "".join(f"{one['careless'][m]:>12.4f}" for m in MEASURES))
         seconds = max(r["cpu_seconds"] for r in runs)
         numbers = "".join(f"{max(r['errors'][m] for r in runs):>12.2g}" for m in MEASURES)
         verdict = "" if all(map(passes, runs)) else "  above the bar"
