@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol
 
 import numpy as np
@@ -49,8 +50,11 @@ class Proportional:
     max: float = 10.0
 
     def __post_init__(self) -> None:
-        if not (self.scale > 0.0 and 0.0 < self.min <= self.max):
-            raise ValueError(f"proportional: need scale > 0 and 0 < min <= max, not {self.scale}, {self.min} and {self.max}")
+        numbers = all(isinstance(number, Real) for number in (self.scale, self.min, self.max))
+        if not (numbers and self.scale > 0.0 and 0.0 < self.min <= self.max):
+            raise ValueError(
+                f"proportional: need scale > 0 and 0 < min <= max, not {self.scale!r}, {self.min!r} and {self.max!r}"
+            )
 
     def __call__(self, uncertainty: np.ndarray, typical: float) -> np.ndarray:
         relative = uncertainty / typical if typical > 0.0 else np.ones_like(uncertainty)
@@ -110,8 +114,12 @@ class KLRule:
     max_lr: float = 1e-2
 
     def __post_init__(self) -> None:
-        if not (self.target > 0.0 and self.factor > 1.0 and 0.0 < self.min_lr <= self.max_lr):
-            raise ValueError("KL rule: need target > 0, factor > 1 and 0 < min_lr <= max_lr")
+        given = (self.target, self.factor, self.min_lr, self.max_lr)
+        numbers = all(isinstance(number, Real) for number in given)
+        if not (numbers and self.target > 0.0 and self.factor > 1.0 and 0.0 < self.min_lr <= self.max_lr):
+            raise ValueError(
+                "KL rule: need target > 0, factor > 1 and 0 < min_lr <= max_lr, not {!r}, {!r}, {!r} and {!r}".format(*given)
+            )
 
     def __call__(self, rate: float, kl: float) -> float:
         if math.isfinite(kl) and kl > 2.0 * self.target:

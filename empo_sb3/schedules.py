@@ -12,8 +12,10 @@ not (the noise dies out): the Robbins-Monro conditions. Which schedule meets the
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 from empo_sb3.rates.clock import timesteps_of_caller
 
@@ -26,6 +28,17 @@ def _progress(step: float, begin: float, steps: float) -> float:
     if step < begin:
         return 0.0
     return min((step - begin) / steps, 1.0) if steps > 0 else 1.0
+
+
+def _check(schedule: "Schedule", not_negative: Sequence[str] = (), optional: Sequence[str] = ()) -> None:
+    """Refuse fields that are no numbers, and places before the start of a run."""
+    for name, value in vars(schedule).items():
+        if value is None and name in optional:
+            continue
+        if not isinstance(value, Real) or math.isnan(value):
+            raise ValueError(f"{type(schedule).__name__}: {name} must be a number, not {value!r}")
+        if name in not_negative and value < 0:
+            raise ValueError(f"{type(schedule).__name__}: {name} must not be negative, but it is {value}")
 
 
 def _between(init_value: float, end_value: float, share: float) -> float:
@@ -123,6 +136,9 @@ class Constant(Schedule):
 
     value: float
 
+    def __post_init__(self) -> None:
+        _check(self)
+
     def __call__(self, step: float) -> float:
         return self.value
 
@@ -143,6 +159,9 @@ class Linear(Schedule):
     end_value: float
     transition_steps: float
     transition_begin: float = 0
+
+    def __post_init__(self) -> None:
+        _check(self, ("transition_steps", "transition_begin"))
 
     def __call__(self, step: float) -> float:
         return _between(self.init_value, self.end_value, _progress(step, self.transition_begin, self.transition_steps))
@@ -168,6 +187,9 @@ class SigmoidRamp(Schedule):
     end_value: float
     transition_steps: float
     transition_begin: float = 0
+
+    def __post_init__(self) -> None:
+        _check(self, ("transition_steps", "transition_begin"))
 
     def __call__(self, step: float) -> float:
         u = _progress(step, self.transition_begin, self.transition_steps)
@@ -197,6 +219,11 @@ class InverseDecay(Schedule):
     transition_begin: float
     power: float = 1.0
 
+    def __post_init__(self) -> None:
+        _check(self, ("transition_begin",))
+        if not self.power > 0.0:
+            raise ValueError(f"InverseDecay: power must be positive, not {self.power}; Constant does not decay")
+
     def __call__(self, step: float) -> float:
         t0 = self.transition_begin or 1.0
         return self.init_value * (t0 / max(step, t0)) ** self.power
@@ -208,6 +235,12 @@ class InverseDecay(Schedule):
     @property
     def robbins_monro(self) -> bool:
         return self.init_value > 0.0 and 0.5 < self.power <= 1.0
+
+
+def _are_pairs(points: Any) -> bool:
+    """Whether these are pairs of numbers, in lists or tuples."""
+    pairs = isinstance(points, list | tuple) and all(isinstance(p, list | tuple) and len(p) == 2 for p in points)
+    return pairs and all(isinstance(number, Real) for point in points for number in point)
 
 
 @dataclass(frozen=True)
@@ -228,7 +261,7 @@ class Piecewise(Schedule):
     points: tuple[tuple[float, float], ...]
 
     def __post_init__(self) -> None:
-        points = tuple((step, value) for step, value in self.points)
+        points = tuple(map(tuple, self.points)) if _are_pairs(self.points) else ()
         if not points or any(b[0] < a[0] for a, b in itertools.pairwise(points)):
             raise ValueError(f"Piecewise: points must be (step, value) in the order of their steps, not {self.points}")
         object.__setattr__(self, "points", points)  # lists, as YAML gives them, become comparable
@@ -272,6 +305,7 @@ class WarmupRampDecay(Schedule):
     total: float | None = None
 
     def __post_init__(self) -> None:
+        _check(self, optional=("total",))
         mixed = 0.0 < self.warmup_end < 1.0 < self.ramp_end
         if mixed or not 0.0 <= self.warmup_end <= self.ramp_end <= max(self.total or math.inf, 1.0):
             raise ValueError(

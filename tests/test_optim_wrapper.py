@@ -134,6 +134,15 @@ def test_the_state_of_another_optimizer_is_refused(other):
         Mechanic(net.parameters()).load_state_dict(foreign.state_dict())
 
 
+@BOTH
+def test_the_state_of_another_number_of_bettors_is_refused(optimizer_class):
+    net, loss_of = regression()
+    one = optimizer_class(net.parameters(), beta=(0.9,))
+    train(one, loss_of, 2)
+    with pytest.raises(ValueError, match="1 bettors, not of 6; give the same beta"):
+        optimizer_class(net.parameters()).load_state_dict(one.state_dict())
+
+
 class ByHand:
     """The wrapper's promise for two numbers and SGD, in position form: x moves by (S' - S) Delta + S' u when it moves."""
 
@@ -461,6 +470,11 @@ def test_clipped_gradients_are_what_the_tuner_sees():
         ({"tuner_of": "network"}, "'all', 'group' or a function"),
         ({"tuner_of": actor_critic}, "named_parameters"),
         ({"s_decay": -1.0}, "s_decay must not be negative"),
+        ({"s_init": "small"}, "s_init must be positive, but it is small"),
+        ({"beta": 0.9}, "beta must hold numbers"),
+        ({"beta": ["high"]}, "beta must hold numbers"),
+        ({"base_kwargs": {"epsilon": 1e-5}}, "base_kwargs do not fit Adam: .*epsilon"),
+        ({"base_kwargs": {"lr": 1e-5}}, "base_kwargs do not fit Adam: .*lr"),
     ],
 )
 def test_wrong_options_are_answered_with_one_sentence(options, sentence):

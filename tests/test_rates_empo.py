@@ -4,7 +4,7 @@ import pytest
 from sb3_worlds import SHORT, gate_env
 
 from empo_sb3 import EMPO
-from empo_sb3.callbacks import KLAdaptiveLR, LearningRateSchedule, PerLayerLR, RNDAdaptiveLR, TwoTimescale
+from empo_sb3.callbacks import KLAdaptiveLR, LearningRateSchedule, MCDropoutAdaptiveLR, PerLayerLR, RNDAdaptiveLR, TwoTimescale
 from empo_sb3.schedules import Constant
 from empo_sb3.timeline import QUANTITIES
 
@@ -57,6 +57,23 @@ def test_networks_may_follow_novelty_and_tables_say_that_they_cannot():
     assert model.logger.name_to_value["train/learning_rate_effective"] > 0
     with pytest.raises(ValueError, match="a table's states have no features"):
         empo("TablePolicy").learn(40, RNDAdaptiveLR())
+
+
+@pytest.mark.parametrize("callback", [TwoTimescale(actor=0.5), PerLayerLR({"nets.q_r.*": 0.5})], ids=["actor", "layers"])
+def test_tables_that_take_means_refuse_rates_of_their_own_and_say_why(callback):
+    model = empo("TablePolicy", lookup_use_adaptive_lr=True)
+    with pytest.raises(ValueError, match=r"a 1/n table takes no factor on its rate: only then does a step"):
+        model.learn(10, callback)
+    assert model.num_timesteps == 0
+    empo("TablePolicy", lookup_use_adaptive_lr=True).learn(10, TwoTimescale(actor=1.0, critic=1.0))
+
+
+def test_networks_with_dropout_may_follow_how_much_their_answers_vary():
+    model = empo(dropout=0.1)
+    model.learn(40, MCDropoutAdaptiveLR(every=1, n_samples=2, min=0.5, max=0.5))
+    assert model.logger.name_to_value["train/learning_rate_scale_dropout"] == 0.5
+    with pytest.raises(ValueError, match="has no dropout"):
+        empo("TablePolicy").learn(10, MCDropoutAdaptiveLR())
 
 
 def test_patterns_name_networks_and_what_cannot_be_is_refused():

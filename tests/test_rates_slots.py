@@ -9,7 +9,7 @@ from rates_matrix import RATE, build, learn
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EveryNTimesteps
 
-from empo_sb3.optim import AdamRel, Mechanic
+from empo_sb3.optim import TRAC, AdamRel, Mechanic
 from empo_sb3.rates.base import RateCallback
 from empo_sb3.rates.kl import KLAdaptiveLR
 from empo_sb3.rates.layers import PerLayerLR, TwoTimescale
@@ -214,6 +214,35 @@ def test_a_callback_inside_another_says_where_it_belongs():
         learn(build("PPO"), "PPO", EveryNTimesteps(4, RNDAdaptiveLR()))
 
 
+class Effective(BaseCallback):
+    """What is logged as effective beside what the optimiser says, at the end of each update."""
+
+    def _on_rollout_start(self):
+        if self.num_timesteps:
+            logged = {name: rate for name, rate in self.logger.name_to_value.items() if "effective" in name}
+            self.found.append((logged, self.model.policy.optimizer.effective_lr))
+
+    def _on_training_start(self):
+        self.found = []
+
+    _on_training_end = _on_rollout_start
+
+    def _on_step(self):
+        return True
+
+
+@pytest.mark.parametrize("optimizer", [Mechanic, TRAC])
+def test_with_a_tuner_the_effective_rate_is_the_rate_times_its_scale(optimizer):
+    watch, label = Effective(), "train/learning_rate_effective"
+    model = build("PPO", learning_rate=1.0, policy_kwargs={"net_arch": [8], "optimizer_class": optimizer})
+    model.policy.optimizer.split(model.policy.named_parameters())
+    learn(model, "PPO", [TwoTimescale(actor=0.5, critic=2.0), watch])
+    for logged, effective in watch.found:
+        assert logged[f"{label}_actor"] == pytest.approx(0.5 * effective["actor"])
+        assert logged[f"{label}_critic"] == pytest.approx(2.0 * effective["critic"])
+        assert 0.0 < logged[label] == max(logged[f"{label}_actor"], logged[f"{label}_critic"]) < 1e-3
+
+
 # ---------------------------------------------------------------- schedules
 
 
@@ -264,6 +293,12 @@ def test_a_scheduled_rate_is_the_same_in_one_run_and_in_chunks(schedule, mode):
         (lambda: PerLayerLR({"encoder.*": 0.1}), "no parameter of PPO's policy is 'encoder.*'.*mlp_extractor"),
         (lambda: PerLayerLR({"*": 0.1, "action_net.*": 2.0}), "'action_net.*' that no earlier pattern matches"),
         (lambda: PerLayerLR({"*": -0.1}), "must not be negative"),
+        (lambda: PerLayerLR({"*": lambda progress: progress}), "must be a number or a schedule, not <function"),
+        (lambda: PerLayerLR({}), "names no parameters"),
+        (lambda: PerLayerLR([("*", 0.1)]), "must map patterns of names to factors"),
+        (lambda: TwoTimescale(actor="slow"), "the factor of 'actor' must be a number or a schedule, not 'slow'"),
+        (lambda: KLAdaptiveLR(target="small"), "KL rule: .* not 'small'"),
+        (lambda: KLAdaptiveLR(relative=0.5), "relative must be two numbers, not 0.5"),
     ],
 )
 def test_a_pattern_or_factor_without_use_is_refused(make, message):

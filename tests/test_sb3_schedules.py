@@ -118,6 +118,16 @@ def test_a_piecewise_schedule_jumps_where_two_points_share_a_step_and_takes_list
         lambda: WarmupRampDecay(1.0, warmup_end=100, ramp_end=300).as_learning_rate(),
         lambda: InverseDecay(1.0, transition_begin=100).as_learning_rate(),
         lambda: Constant(1.0).as_learning_rate(total=0),
+        lambda: Constant("1e-4"),
+        lambda: Constant(math.nan),
+        lambda: Linear(1.0, 0.0, transition_steps=-3),
+        lambda: Linear(1.0, None, transition_steps=3),
+        lambda: SigmoidRamp(1.0, 0.0, transition_steps=3, transition_begin=-1),
+        lambda: InverseDecay(1.0, transition_begin=-1),
+        lambda: InverseDecay(1.0, transition_begin=10, power=0.0),
+        lambda: Piecewise(((0.0,),)),
+        lambda: Piecewise(3),
+        lambda: WarmupRampDecay("1e-4"),
     ],
 )
 def test_a_schedule_that_makes_no_sense_is_refused(make):

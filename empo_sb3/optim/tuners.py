@@ -15,6 +15,7 @@ States are dictionaries of float64 arrays, one number per bettor; ``s`` holds th
 """
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol
 
 import numpy as np
@@ -73,7 +74,7 @@ class MechanicTuner:
 
     def __post_init__(self) -> None:
         _check(self.beta, self.s_init, self.eps, self.max_growth)
-        if not self.s_decay >= 0.0:
+        if not (_is_number(self.s_decay) and self.s_decay >= 0.0):
             raise ValueError(f"s_decay must not be negative, but it is {self.s_decay}; 0 switches the decay off.")
 
     def start(self) -> State:
@@ -185,11 +186,15 @@ ERFI_OF_ONE_SIGMA = float(erfi(np.sqrt(0.5)))
 
 
 def _check(beta: tuple[float, ...], s_init: float, eps: float, max_growth: float | None) -> None:
-    if not beta or not all(0.0 < b < 1.0 for b in beta):
+    if not isinstance(beta, list | tuple) or not beta or not all(_is_number(b) and 0.0 < b < 1.0 for b in beta):
         raise ValueError(f"beta must hold numbers strictly between 0 and 1, but it is {beta}.")
-    if not s_init > 0.0:
+    if not (_is_number(s_init) and s_init > 0.0):
         raise ValueError(f"s_init must be positive, but it is {s_init}.")
-    if not eps > 0.0:
+    if not (_is_number(eps) and eps > 0.0):
         raise ValueError(f"eps must be positive, but it is {eps}.")
-    if max_growth is not None and not max_growth > 1.0:
+    if max_growth is not None and not (_is_number(max_growth) and max_growth > 1.0):
         raise ValueError(f"max_growth must exceed 1 or be None, but it is {max_growth}.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real)

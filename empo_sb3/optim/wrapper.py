@@ -69,7 +69,11 @@ class ScaledOptimizer(torch.optim.Optimizer):
         self.labels: list[str] = []
         self.tuners: list[State] = []
         self.n_skipped = 0
-        self.base = find_base(base)(self.param_groups, lr=lr, **(base_kwargs or {}))
+        make = find_base(base)
+        try:
+            self.base = make(self.param_groups, lr=lr, **(base_kwargs or {}))
+        except TypeError as error:
+            raise ValueError(f"base_kwargs do not fit {getattr(make, '__name__', make)}: {error}") from error
         # One list of groups for both: what SB3, a scheduler or a callback writes, the base optimiser sees.
         self.param_groups = self.base.param_groups
         for number in range(len(self.param_groups)):
@@ -131,6 +135,10 @@ class ScaledOptimizer(torch.optim.Optimizer):
                 label = self.labels[index]
                 rates[label] = max(rates[label], group["lr"] / self.lr_unit * scale(self.tuners[index]))
         return rates
+
+    def scale_of(self, parameter: torch.Tensor) -> float:
+        """What the group's rate is multiplied with in all for this parameter."""
+        return scale(self.tuners[self.state[parameter]["tuner"]]) / self.lr_unit
 
     def shrink(self, factor: float, label: str | None = None) -> None:
         """
@@ -270,6 +278,9 @@ class ScaledOptimizer(torch.optim.Optimizer):
         tuners = state_dict.get("tuners", [])
         if not all(key in state_dict for key in OURS) or any(state.keys() != expected for state in tuners):
             raise ValueError(f"This state was not saved from {type(self).__name__}; build the optimizer that saved it.")
+        n, saved = len(self.tuner.start()["s"]), [len(state["s"]) for state in tuners]
+        if any(number != n for number in saved):
+            raise ValueError(f"This state was saved from {saved[0]} bettors, not of {n}; give the same beta.")
         state_dict = copy.deepcopy(state_dict)
         assert self.base is not None
         super().load_state_dict({key: state_dict[key] for key in ("state", "param_groups")})

@@ -16,7 +16,8 @@ class RateCallback(BaseCallback):
     Base of the callbacks that multiply an algorithm's learning rate; several of them multiply each other.
 
     Factors are part of the model's ``learning_rate`` and so of its zip: a loaded model goes on with them, with the callback or
-    without. :meth:`remove` takes them back. The rate of every step is logged as ``train/learning_rate_effective``.
+    without. :meth:`remove` takes them back. The rate of every step is logged as ``train/learning_rate_effective``;
+    with Mechanic and TRAC it is the base rate times the scale that they found.
 
     :param slot: name of the factor; two callbacks of one kind need different ones
     """

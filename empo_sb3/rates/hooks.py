@@ -16,6 +16,7 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr
 
+from empo_sb3.optim import ScaledOptimizer
 from empo_sb3.rates.slots import ScaledSchedule, slots_of
 from empo_sb3.rates.tap import Tap
 
@@ -55,8 +56,9 @@ class StepHooks:
         self._depth = 0
         for name, optimizer in optimizers_of(model).items():
             logged = name != "ent_coef_optimizer"
-            before = optimizer.register_step_pre_hook(lambda o, *_, logged=logged: self._before(o, logged))
-            self._handles += [before, optimizer.register_step_post_hook(lambda *_: self._after())]
+            before = optimizer.register_step_pre_hook(lambda o, *_: self._before(o))
+            after = optimizer.register_step_post_hook(lambda o, *_, logged=logged: self._after(o, logged))
+            self._handles += [before, after]
 
     def claim(self, slot: str, owner: object) -> None:
         """
@@ -97,7 +99,7 @@ class StepHooks:
         assert model is not None
         return model
 
-    def _before(self, optimizer: th.optim.Optimizer, logged: bool) -> None:
+    def _before(self, optimizer: th.optim.Optimizer) -> None:
         if self._algorithm.start_time != self.run:
             self._restore()
             return  # left over from a run that broke off
@@ -112,14 +114,10 @@ class StepHooks:
         self._whole.append((optimizer, list(optimizer.param_groups), [group["lr"] for group in optimizer.param_groups]))
         for group in optimizer.param_groups:
             group["lr"] *= ratio
-        if logged:
-            rate = max(group["lr"] for group in optimizer.param_groups)
-            model.logger.record("train/learning_rate_effective", rate)
         if self.multipliers:
             rates = {slot: multiplier.factors() for slot, multiplier in self.multipliers.items()}
             parts = [part for group in optimizer.param_groups for part in self._split(group, rates)]
             optimizer.param_groups[:] = parts
-            self._log_labels(parts)
 
     def _split(self, group: dict[str, Any], factors: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
         """The group as groups of equal factor, in order of first appearance."""
@@ -137,21 +135,26 @@ class StepHooks:
                 part["param_names"] = part.pop("_names")
         return list(parts.values())
 
-    def _log_labels(self, parts: list[dict[str, Any]]) -> None:
-        rates: dict[str, float] = {}
-        for part in parts:
-            for parameter in part["params"]:
-                for multiplier in self.multipliers.values():
-                    label = multiplier.labels.get(id(parameter))
-                    if label is not None:
-                        rates[label] = max(rates.get(label, 0.0), part["lr"])
-        for label, rate in rates.items():
-            self._algorithm.logger.record(f"train/learning_rate_effective_{label}", rate)
+    def _log(self, optimizer: th.optim.Optimizer) -> None:
+        """The largest rate of the step, over all parameters and over those of each label; a tuner's scale is part of it."""
+        rates = {"train/learning_rate_effective": 0.0}
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                scale = optimizer.scale_of(parameter) if isinstance(optimizer, ScaledOptimizer) else 1.0
+                labels = (multiplier.labels.get(id(parameter)) for multiplier in self.multipliers.values())
+                for ending in ("", *(f"_{label}" for label in labels if label is not None)):
+                    name = f"train/learning_rate_effective{ending}"
+                    rates[name] = max(rates.get(name, 0.0), group["lr"] * scale)
+        for name, rate in rates.items():
+            self._algorithm.logger.record(name, rate)
 
-    def _after(self) -> None:
+    def _after(self, optimizer: th.optim.Optimizer, logged: bool) -> None:
         self._depth -= 1
-        if self._depth <= 0:
-            self._restore()
+        if self._depth > 0:
+            return
+        if logged and self._whole:
+            self._log(optimizer)
+        self._restore()
 
     def _restore(self) -> None:
         """Put groups and rates back; also after a step that broke off."""

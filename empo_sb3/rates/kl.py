@@ -51,6 +51,8 @@ class KLAdaptiveLR(RateCallback):
         verbose: int = 0,
     ) -> None:
         super().__init__(slot, verbose)
+        if relative is not None and not (isinstance(relative, list | tuple) and len(relative) == 2):
+            raise ValueError(f"KLAdaptiveLR: relative must be two numbers, not {relative!r}")
         self.rule = KLRule(target, factor, *(relative or (min_lr, max_lr)))
         self.relative = relative is not None
         self.history: list[tuple[float, float]] = []

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from numbers import Real
 from typing import ClassVar
 
 from empo_sb3.optim.parts import actor_critic
 from empo_sb3.rates.base import RateCallback
 from empo_sb3.rates.hooks import Multiplier
 from empo_sb3.schedules import LearningRate, Schedule
+from empo_sb3.uncertainty.table_counts import WHY, CountedTable
 
 Factor = float | Schedule
 
@@ -27,7 +29,8 @@ class PerLayerLR(RateCallback):
     :param factors: by pattern of names (as in file names) a factor, or a schedule of factors; the first that matches counts
     :param total: for schedules in steps or over several ``learn()``: environment steps of the whole run
     :param slot: name of the factor
-    :raises ValueError: for a negative factor; at the start for a pattern that matches no parameter
+    :raises ValueError: for a negative factor; at the start for a pattern that matches no parameter, and for a factor on tables
+        that take means (``lookup_use_adaptive_lr``)
     """
 
     default_slot: ClassVar[str] = "layers"
@@ -36,9 +39,17 @@ class PerLayerLR(RateCallback):
         self, factors: Mapping[str, Factor], total: float | None = None, slot: str | None = None, verbose: int = 0
     ) -> None:
         super().__init__(slot, verbose)
-        negative = [label for label, factor in factors.items() if not isinstance(factor, Schedule) and not factor >= 0.0]
-        if negative:
-            raise ValueError(f"{self.name}: the factor of {negative[0]!r} is {factors[negative[0]]}; it must not be negative")
+        if not isinstance(factors, Mapping):
+            raise ValueError(f"{self.name}: factors must map patterns of names to factors, not be {factors!r}")
+        if not factors:
+            raise ValueError(f"{self.name}: a mapping without factors names no parameters; leave the callback out")
+        for label, factor in factors.items():
+            if isinstance(factor, Schedule):
+                continue
+            if not isinstance(factor, Real):
+                raise ValueError(f"{self.name}: the factor of {label!r} must be a number or a schedule, not {factor!r}")
+            if not factor >= 0.0:
+                raise ValueError(f"{self.name}: the factor of {label!r} is {factor}; it must not be negative")
         self.factors, self.total = dict(factors), total
 
     def label(self, name: str) -> str | None:
@@ -50,6 +61,9 @@ class PerLayerLR(RateCallback):
         missing = [label for label in self.factors if label not in labels]
         if missing:
             raise ValueError(f"{self.name}: no parameter of {self.learner}'s policy is {missing[0]!r}{self._hint()}")
+        for path, module in self.model.policy.named_modules():
+            if isinstance(module, CountedTable) and self.factors.get(self.label(f"{path}.weight") or "", 1.0) != 1.0:
+                raise ValueError(f"{self.name}: a 1/n table takes no factor on its rate: {WHY}")
 
     def _hint(self) -> str:
         tops = dict.fromkeys(name.split(".")[0] for name, _ in self.model.policy.named_parameters())

@@ -14,6 +14,7 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import nn
 
+from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.lr_rules import lr, proportional
 from empo_sb3.rates.base import RateCallback
 from empo_sb3.rates.tap import states_of
@@ -171,6 +172,8 @@ def value_network(model: Any) -> tuple[nn.Module, Callable[[Any], th.Tensor], bo
     :raises ValueError: if that is not known of it
     """
     policy = model.policy
+    if isinstance(policy, EmpoPolicy):
+        return policy.nets, policy.all_coordinates, False
     parts = dict(policy.named_children())
     if isinstance(model, OnPolicyAlgorithm) and not isinstance(model, RecurrentPPO):
         return policy, policy.predict_values, False
