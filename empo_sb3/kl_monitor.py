@@ -99,6 +99,9 @@ class KLMonitor(BaseCallback):
             raise ValueError(
                 f"KLMonitor: on_collapse must be of {', '.join(REMEDIES)}, not {unknown[0] if unknown else 'empty'!r}"
             )
+        numbers = threshold, patience, return_drop, shrink_factor
+        if not all(isinstance(number, float | int) for number in numbers):  # YAML reads 2e-2 as text
+            raise ValueError(f"KLMonitor: threshold, patience, return_drop and shrink_factor must be numbers, not {numbers}")
         if threshold <= 0 or patience < 1 or return_drop < 0 or not 0 < shrink_factor < 1:
             raise ValueError("KLMonitor: need threshold > 0, patience >= 1, return_drop >= 0 and 0 < shrink_factor < 1")
         self.threshold, self.patience, self.return_drop = threshold, patience, return_drop
@@ -112,6 +115,8 @@ class KLMonitor(BaseCallback):
         self._go_on = True
 
     def _on_training_start(self) -> None:
+        if self.parent is not None:
+            raise ValueError(f"KLMonitor inside {type(self.parent).__name__} would miss rollouts; pass it to learn() itself")
         if not isinstance(self.model, OnPolicyAlgorithm):
             raise ValueError(f"KLMonitor: {type(self.model).__name__} collects no rollouts; it watches PPO, A2C and their kin")
         self._rollout, self._go_on, self._since = None, True, len(self.history)

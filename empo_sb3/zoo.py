@@ -3,16 +3,19 @@
 rl-zoo3 has no plug-in point: its scripts read the choices of ``--algo`` from the dictionary ``ALGOS`` when they parse their
 arguments. So the dictionary is filled first and the script is run after. Everything else, arguments included, is rl-zoo3's,
 but for two defaults: the hyper-parameters of our algorithms and environments are ours, and ``enjoy`` looks where ``train``
-wrote; and but for a check of the zoo file, in which a misspelt key is an error that names it.
+wrote; for a check of the zoo file, in which a misspelt key is an error that names it; and for ``plot -o PICTURE.png``, which
+writes the figure that rl-zoo3 would only show.
 """
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from empo_sb3.zoo_check import check_file
 
@@ -29,6 +32,7 @@ SCRIPTS = {
 }
 USAGE = f"usage: python -m empo_sb3.zoo {{{','.join(SCRIPTS)}}} ...   (then rl-zoo3's own arguments; --help lists them)"
 LOGS = "logs"
+PICTURE = "-o", "--output"
 OUR_ENVS = "EMPO-"
 NO_ROBOT = "human_dqn learns what humans do, not what robots should: there is nobody to watch; its prior() is the result"
 
@@ -114,6 +118,40 @@ def _value(arguments: Sequence[str], *options: str) -> str | None:
     return None
 
 
+def picture_of(script: str, arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """
+    The file that ``plot`` is to write, if any, and the arguments that are rl-zoo3's.
+
+    :raises ValueError: if no name follows the option
+    """
+    rest = list(arguments)
+    if SCRIPTS[script] != SCRIPTS["plot"] or not _given(rest, *PICTURE):
+        return None, rest
+    name = _value(rest, *PICTURE)
+    if not name:
+        raise ValueError(f"{PICTURE[0]} needs the name of a picture, such as curves.png")
+    at = next(i for i, word in enumerate(rest) if word.partition("=")[0] in PICTURE)
+    del rest[at : at + (1 if "=" in rest[at] else 2)]
+    return Path(name), rest
+
+
+def _write_instead_of_show(path: Path) -> None:
+    """Every ``plt.show()`` from now on writes the figure to a file."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    def write(*_: Any, **__: Any) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.part")
+        pyplot.gcf().savefig(unfinished, dpi=120, format=path.suffix[1:] or "png")
+        os.replace(unfinished, path)
+        print(f"wrote {path}")
+
+    pyplot.show = write  # type: ignore[assignment]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one of rl-zoo3's scripts.
 
@@ -131,11 +169,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = with_defaults(script, arguments)
     try:
         check(arguments)
+        picture, arguments = picture_of(script, arguments)
         if script != "train" and _value(arguments, "--algo") == "human_dqn" and not script.startswith(("plot", "all")):
             raise ValueError(NO_ROBOT)
     except ValueError as error:
         print(f"python -m empo_sb3.zoo {script}: {error}", file=sys.stderr)
         return 1
+    if picture is not None:
+        _write_instead_of_show(picture)
     sys.argv = [script, *arguments]
     # `rl_zoo3` has imported its scripts already, and runpy remarks on that.
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="runpy")

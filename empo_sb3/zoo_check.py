@@ -70,9 +70,20 @@ def check_file(path: str | Path, algorithm: type, environments: Collection[str])
 def _check_entry(place: str, key: Any, value: Any, known: Collection[str]) -> None:
     if key not in known:
         raise ValueError(f"{place}: unknown key {key!r}{_nearest(key, known)}")
-    if isinstance(value, str) and TEXT_NUMBER.fullmatch(value):
+    _check_numbers(place, key, value)
+
+
+def _check_numbers(place: str, name: str, value: Any) -> None:
+    """No number that YAML reads as text, however deep within."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check_numbers(place, f"{name}: {key}", inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_numbers(place, name, inner)
+    elif isinstance(value, str) and TEXT_NUMBER.fullmatch(value):
         mantissa, exponent = value.lower().split("e")
-        raise ValueError(f"{place}: YAML reads {key}: {value} as text; write {mantissa}.0e{exponent}")
+        raise ValueError(f"{place}: YAML reads {name}: {value} as text; write {mantissa}.0e{exponent}")
 
 
 def _nearest(word: Any, known: Collection[str]) -> str:

@@ -1,7 +1,10 @@
 """Cloning: does every kind of policy learn to do what was demonstrated, and is the best of it kept?"""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import sb3_contrib
 import torch as th
 from imitation_worlds import Features, Side, expert, learner
 from recurrent_envs import Cue
@@ -138,9 +141,19 @@ def test_what_cannot_be_cloned_is_said():
         clone(learner("PPO", Side("dict")), demos)
     with pytest.raises(ValueError, match="actions have shape"):
         clone(learner("PPO", Side("vector", "box")), demos)
+    with pytest.raises(ValueError, match=r"action 2 of step 0 is not in Discrete\(2\)"):
+        clone(learner("PPO", env), replace(demos, actions=demos.actions * 0 + 2))
+    with pytest.raises(ValueError, match="observations of step 3 are not finite"):
+        clone(
+            learner("PPO", env),
+            replace(demos, observations=demos.observations * np.where(np.arange(len(demos)) == 3, np.nan, 1.0)[:, None]),
+        )
+    with pytest.raises(ValueError, match=r"take empo_sb3\.RecurrentPPO"):
+        clone(sb3_contrib.RecurrentPPO("MlpLstmPolicy", env, policy_kwargs={"lstm_hidden_size": 4}, device="cpu"), demos)
     with pytest.raises(ValueError, match="too few"):
         clone(learner("PPO", env), demos.episodes([0]))
-    for wrong in ({"epochs": 0}, {"validation_share": 1.0}, {"patience": 0}, {"patience": 5, "validation_share": 0.0}):
+    shares = {"validation_share": 1.0}, {"patience": 5, "validation_share": 0.0}
+    for wrong in ({"epochs": 0}, {"epochs": 1.5}, {"patience": 0}, *shares):
         with pytest.raises(ValueError, match="at least 1"):
             clone(learner("PPO", env), demos, **wrong)
 
@@ -176,6 +189,13 @@ def test_a_critic_without_own_parameters_or_values_is_refused():
     env, demos = demonstrated()
     with pytest.raises(ValueError, match="no value of a state"):
         prefit_critic(learner("DQN", env), demos)
+
+
+def test_the_maskable_policy_of_sb3_contrib_is_cloned_too():
+    env, demos = demonstrated()
+    model = sb3_contrib.MaskablePPO("MlpPolicy", env, policy_kwargs={"net_arch": [16]}, seed=0, device="cpu")
+    clone(model, demos, epochs=40, batch_size=32, learning_rate=1e-2, patience=None)
+    assert error(model, demos) < 0.1
 
 
 def test_a_policy_alone_can_be_cloned():

@@ -9,6 +9,7 @@ import pytest
 from gymnasium import spaces
 from imitation_worlds import Side, expert, learner
 from recurrent_envs import Cue
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 import empo_gym  # noqa: F401
 from empo_gym import PlannerPolicy, solve_robot
@@ -67,8 +68,11 @@ def test_only_good_episodes_are_kept_and_their_lack_is_said():
 def test_whoever_does_not_act_is_no_policy():
     with pytest.raises(ValueError, match="has a method predict or is a function"):
         record(3, Side(), 1)
-    with pytest.raises(ValueError, match="n_episodes"):
-        demonstrated(n=0)
+    for n in (0, 2.5):
+        with pytest.raises(ValueError, match="n_episodes"):
+            demonstrated(n=n)
+    with pytest.raises(ValueError, match="env must be one environment"):
+        record(lambda observation: 0, DummyVecEnv([Side]), 1)
 
 
 def test_a_recording_that_is_interrupted_keeps_whole_episodes(capsys):

@@ -12,7 +12,7 @@ import torch as th
 from gymnasium import spaces
 from recurrent_envs import DICT, TWO, VECTOR, Masked, Noise
 from stable_baselines3 import A2C, DQN, PPO
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, EveryNTimesteps
 from stable_baselines3.common.env_util import make_vec_env
 
 from empo_sb3.kl_monitor import SLOT, KLMonitor, Update, collapse, measure
@@ -218,6 +218,10 @@ def test_it_refuses_what_has_no_rollouts_and_what_makes_no_sense():
         KLMonitor(on_collapse="despair")
     with pytest.raises(ValueError, match="threshold"):
         KLMonitor(threshold=0.0)
+    with pytest.raises(ValueError, match="threshold"):
+        KLMonitor(threshold="2e-2")
+    with pytest.raises(ValueError, match="inside EveryNTimesteps would miss rollouts"):
+        PPO("MlpPolicy", noise(), **SMALL).learn(64, callback=EveryNTimesteps(4, KLMonitor()))
 
 
 def test_the_numbers_are_logged(tmp_path):

@@ -125,6 +125,8 @@ def test_predict_says_when_a_state_belongs_elsewhere():
         lstm.predict(np.zeros((3, 4), np.float32), state)
     with pytest.raises(ValueError, match="unpack"):
         gru.predict((VECTOR.sample(), {}))
+    with pytest.raises(ValueError, match=r"episode_start of shape \(3,\) for 2 environments"):
+        gru.predict(np.zeros((2, 4), np.float32), episode_start=np.ones(3, bool))
 
 
 def test_continuous_actions_stay_within_their_bounds():
@@ -182,6 +184,8 @@ def test_the_value_loss_does_not_reach_a_shared_memory():
         ("MlpGruPolicy", VECTOR, {"lstm_hidden_size": 4, "rnn_hidden_size": 4}, "another name"),
         ("MlpLstmPolicy", VECTOR, {"shared_lstm": True, "enable_critic_lstm": True}, "critic_rnn"),
         ("MlpGruPolicy", DICT, {}, "MultiInput"),
+        ("MultiInputGruPolicy", VECTOR, {}, "reads Dict observations.*begins with Mlp"),
+        ("CnnGruPolicy", VECTOR, {}, "reads images.*begins with Mlp"),
         ("MlpAttentionPolicy", VECTOR, {"rnn_kwargs": {"n_heads": 3}}, "n_heads"),
     ],
 )
@@ -196,8 +200,18 @@ def test_a_policy_without_memory_is_refused():
 
     with pytest.raises(ValueError, match="MlpGruPolicy"):
         RecurrentPPO(ActorCriticPolicy, make_vec_env(Cue, 1), **SMALL)
-    with pytest.raises(ValueError, match="unknown"):
+    with pytest.raises(ValueError, match="unknown policy 'MlpGrooPolicy'; did you mean 'MlpGruPolicy'"):
         RecurrentPPO("MlpGrooPolicy", make_vec_env(Cue, 1), **SMALL)
+
+
+@pytest.mark.parametrize("change", [{"n_steps": 0}, {"n_epochs": 0}, {"batch_size": 0}, {"batch_size": -3}, {"n_steps": 2.5}])
+def test_numbers_of_no_rollout_or_no_update_are_refused_by_name(change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))} must be a whole number of at least 1"):
+        RecurrentPPO("MlpGruPolicy", make_vec_env(Cue, 1), **(SMALL | change))
+
+
+def test_spaces_whose_sizes_are_numpys_make_a_cell():
+    assert model_of(observations=spaces.MultiDiscrete([3, 4])).learn(32).num_timesteps == 32
 
 
 def test_sb3_contribs_keywords_mean_the_same():

@@ -80,6 +80,8 @@ WRONG = {
     "default: {n_timestep: 5, policy: MlpPolicy}": "default: unknown key 'n_timestep'; did you mean 'n_timesteps'?",
     "default: {beta_rr: 5.0}": "default: unknown key 'beta_rr'; did you mean 'beta_r'?",
     "default: {lr_q_r: 1e-3}": "YAML reads lr_q_r: 1e-3 as text; write 1.0e-3",
+    "default: {policy_kwargs: {lr: [1, 1e-3]}}": "YAML reads policy_kwargs: lr: 1e-3 as text; write 1.0e-3",
+    "default: {callback: [{a.B: {base: 1e-3}}]}": "YAML reads callback: a.B: base: 1e-3 as text; write 1.0e-3",
     "EMPO-Gird-v0: {n_timesteps: 5}": "there is no environment 'EMPO-Gird-v0'; did you mean 'EMPO-Grid-v0'?",
     "EMPO-Grid-v0: 5": "EMPO-Grid-v0: an entry maps names to values, not 5",
     "- 5": "maps environment ids to hyper-parameters",
@@ -99,6 +101,23 @@ def test_nobody_can_watch_humans_who_were_learned(capsys):
     assert zoo.main(["enjoy", "--algo", "human_dqn", "--env", ENV]) == 1
     assert zoo.main(["train", "--algo", "human_dqn", "--env", ENV, "-optimize"]) == 1
     assert "learns what humans do" in capsys.readouterr().err
+
+
+def test_plotting_writes_a_picture_of_what_training_logged(tmp_path, monkeypatch):
+    from matplotlib import image, pyplot
+
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+    monkeypatch.setattr(pyplot, "show", pyplot.show)
+    folder = tmp_path / "ppo_gru" / f"{ENV}_1"
+    folder.mkdir(parents=True)
+    rows = [f"{i % 7},24,{i}.0" for i in range(40)]
+    (folder / "0.monitor.csv").write_text("\n".join(['#{"t_start": 0.0, "env_id": "None"}', "r,l,t", *rows]) + "\n")
+    words = ["plot", "-a", "ppo_gru", "-e", ENV, "-f", str(tmp_path), "-w", "5"]
+    assert zoo.main([*words, "-o", str(tmp_path / "curves" / "reward.png")]) == 0
+    picture = image.imread(tmp_path / "curves" / "reward.png")
+    assert picture.shape[2] == 4 and picture[..., :3].std() > 0.01
+    assert zoo.main([*words, "-o"]) == 1
+    pyplot.close("all")
 
 
 # ---------------------------------------------------------------------------------------------------- in this process: fast

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch as th
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
 from empo_sb3.imitation.batches import Batch, batch_of, order_of, with_last
-from empo_sb3.imitation.dataset import Observations, Steps, take
+from empo_sb3.imitation.dataset import Observations, Steps, named, take
 from empo_sb3.imitation.losses import Kind, actor_loss, value_function
 from empo_sb3.imitation.record import normalizer
 
@@ -81,6 +82,9 @@ class Recipe:
     progress_bar: bool = False
 
     def __post_init__(self) -> None:
+        wanted = (self.epochs, self.batch_size, self.patience)
+        if not all(isinstance(value, int | np.integer) for value in wanted if value is not None):
+            raise ValueError(f"a fit needs whole numbers of at least 1 as epochs, batch_size and patience, not {wanted}")
         if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0 or not 0 <= self.validation_share < 1:
             raise ValueError(
                 "a fit needs epochs and batch_size of at least 1, learning_rate > 0 and validation_share in [0, 1),"
@@ -213,6 +217,30 @@ def _check(policy: Any, observations: Observations, actions: np.ndarray) -> None
     one = np.asarray(actions[0])
     if one.shape != policy.action_space.shape:
         raise ValueError(f"clone: demonstrated actions have shape {one.shape}, those of {policy.action_space} another")
+    _check_rows(policy.action_space, observations, np.asarray(actions))
+
+
+def _check_rows(space: spaces.Space, observations: Observations, actions: np.ndarray) -> None:
+    """One wrong step would make the whole policy no number, or be an error of torch that names no step."""
+    for name, array in named("observations", observations).items():
+        wrong = _first(~np.isfinite(array)) if array.dtype.kind == "f" else None
+        if wrong is not None:
+            raise ValueError(f"clone: {name} of step {wrong} are not finite")
+    finite = np.isfinite(actions)
+    outside = {
+        spaces.Discrete: lambda: (actions < space.start) | (actions >= space.start + space.n),  # type: ignore[attr-defined]
+        spaces.MultiDiscrete: lambda: (actions < 0) | (actions >= space.nvec),  # type: ignore[attr-defined]
+        spaces.MultiBinary: lambda: (actions != 0) & (actions != 1),
+    }.get(type(space), lambda: np.zeros(actions.shape, dtype=bool))()  # a Box clips
+    wrong = _first(~finite | outside)
+    if wrong is not None:
+        raise ValueError(f"clone: action {actions[wrong]} of step {wrong} is not in {space}")
+
+
+def _first(flags: np.ndarray) -> int | None:
+    """The first row with a true entry, if any."""
+    rows = np.flatnonzero(flags.reshape(len(flags), -1).any(axis=1))
+    return int(rows[0]) if len(rows) else None
 
 
 @dataclass(frozen=True)

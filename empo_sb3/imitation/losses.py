@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import torch as th
 from gymnasium import spaces
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.sac.policies import SACPolicy
@@ -38,8 +40,13 @@ def actor_loss(policy: Any, kind: Kind) -> Loss:
         raise ValueError(f"clone: loss must be one of {', '.join(KINDS)}, not {kind!r}")
     if kind == "mse" and not isinstance(policy.action_space, spaces.Box):
         raise ValueError("clone: loss='mse' is for actions in a Box; take 'nll'")
+    if isinstance(policy, RecurrentActorCriticPolicy):
+        raise ValueError(
+            "clone: sb3-contrib's recurrent policies cannot be cloned; take empo_sb3.RecurrentPPO, which loads them"
+        )
     makers: tuple[tuple[type, Callable[[Any, Kind], Loss]], ...] = (
         (ActorCriticPolicy, _of_distribution),
+        (MaskableActorCriticPolicy, _of_distribution),
         (DQNPolicy, _of_values),
         (SACPolicy, _of_squashed),
         (TD3Policy, _of_deterministic),
@@ -47,7 +54,7 @@ def actor_loss(policy: Any, kind: Kind) -> Loss:
     for cls, make in makers:
         if isinstance(policy, cls):
             return make(policy, kind)
-    known = "PPO, A2C, RecurrentPPO, DQN, SAC, TD3 and DDPG"
+    known = "PPO, A2C, RecurrentPPO, MaskablePPO, DQN, SAC, TD3 and DDPG"
     raise ValueError(f"clone: {type(policy).__name__} has no actor that could be cloned; policies of {known} have")
 
 

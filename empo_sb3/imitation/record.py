@@ -48,8 +48,10 @@ def record(
     :param min_return: episodes that bring less are played but not kept
     :raises ValueError: if no episode can be kept
     """
-    if n_episodes < 1:
-        raise ValueError(f"record: n_episodes must be at least 1, not {n_episodes}")
+    if not isinstance(n_episodes, int | np.integer) or n_episodes < 1:
+        raise ValueError(f"record: n_episodes must be a whole number of at least 1, not {n_episodes!r}")
+    if not isinstance(env, gym.Env):
+        raise ValueError(f"record: env must be one environment, as gym.make gives it, not a {type(env).__name__}")
     choose, rng = _chooser(policy, deterministic), np.random.default_rng(seed)
     kept: list[dict[str, Any]] = []
     played = 0

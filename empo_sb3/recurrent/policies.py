@@ -85,12 +85,21 @@ class RecurrentPolicy(ActorCriticPolicy):
         broken = [key for key in SHAPE_BREAKING if self.rnn_kwargs.get(key)]
         if broken:
             raise ValueError(f"{name}: rnn_kwargs may not set {broken[0]!r}: it changes the shape of the states; leave it out")
-        if isinstance(observation_space, spaces.Dict) and sb3["features_extractor_class"] in (FlattenExtractor, NatureCNN):
+        self._check_observations(observation_space, sb3["features_extractor_class"])
+
+    def _check_observations(self, space: spaces.Space, extractor: type[BaseFeaturesExtractor]) -> None:
+        name = type(self).__name__
+        if isinstance(space, spaces.Dict) and extractor in (FlattenExtractor, NatureCNN):
             raise ValueError(f"{name} cannot read Dict observations: take the policy whose name begins with MultiInput")
+        if extractor is CombinedExtractor and not isinstance(space, spaces.Dict):
+            raise ValueError(f"{name} reads Dict observations, not {space}: take the policy whose name begins with Mlp or Cnn")
+        if extractor is NatureCNN and len(space.shape or ()) != 3:
+            raise ValueError(f"{name} reads images, not {space}: take the policy whose name begins with Mlp")
 
     def _cell(self) -> Cell:
+        n_features = int(self.features_dim)  # torch's cells refuse numpy's numbers
         try:
-            return self.cell_class(self.features_dim, self.rnn_hidden_size, num_layers=self.n_rnn_layers, **self.rnn_kwargs)
+            return self.cell_class(n_features, self.rnn_hidden_size, num_layers=self.n_rnn_layers, **self.rnn_kwargs)
         except TypeError as error:
             raise ValueError(f"{type(self).__name__}: {self.cell_class.__name__} refuses rnn_kwargs: {error}") from error
 
@@ -237,7 +246,7 @@ class RecurrentPolicy(ActorCriticPolicy):
         :param episode_start: (N,) bool, which environments have begun an episode; ``None`` for none of them
         :param deterministic: the most probable action instead of a drawn one
         :param action_masks: what ``env.action_masks()`` gives
-        :raises ValueError: for a state of another policy or of another number of environments
+        :raises ValueError: for a state of another policy, or a state or starts of another number of environments
         """
         self.set_training_mode(False)
         if isinstance(observation, tuple):
@@ -245,7 +254,10 @@ class RecurrentPolicy(ActorCriticPolicy):
         obs, vectorized = self.obs_to_tensor(observation)
         n = len(next(iter(obs.values()))) if isinstance(obs, dict) else len(obs)
         states = self._state_tensors(state, n)
-        starts = np.zeros(n) if episode_start is None else np.broadcast_to(episode_start, (n,))
+        starts = np.zeros(n) if episode_start is None else np.asarray(episode_start)
+        if starts.shape not in ((), (1,), (n,)):
+            raise ValueError(f"predict() got episode_start of shape {starts.shape} for {n} environments: pass a bool for each")
+        starts = np.broadcast_to(starts, (n,))
         with th.no_grad():
             starts_tensor = th.tensor(starts, dtype=th.float32, device=self.device)
             action_tensor, states = self._predict(obs, states, starts_tensor, deterministic, action_masks)

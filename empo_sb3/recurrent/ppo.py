@@ -7,6 +7,7 @@ outside the cell; only the states that the cell has are stored.
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -76,7 +77,23 @@ class RecurrentPPO(sb3_contrib.RecurrentPPO):
     _last_lstm_states: RNNStates  # type: ignore[assignment]
     _masks_wanted: bool | None = None
 
+    def _get_policy_from_name(self, policy_name: str) -> type[BasePolicy]:
+        if policy_name not in self.policy_aliases:
+            near = difflib.get_close_matches(policy_name, self.policy_aliases, n=1)
+            mend = f"did you mean {near[0]!r}?" if near else f"take one of {', '.join(self.policy_aliases)}"
+            raise ValueError(f"RecurrentPPO: unknown policy {policy_name!r}; {mend}")
+        return self.policy_aliases[policy_name]
+
+    def _check_numbers(self) -> None:
+        for name in ("n_steps", "n_epochs", "batch_size"):
+            value = vars(self)[name]
+            if value is None and name == "batch_size":
+                continue  # the whole rollout is one minibatch
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"RecurrentPPO: {name} must be a whole number of at least 1, not {value!r}")
+
     def _setup_model(self) -> None:
+        self._check_numbers()
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         self.policy_class = CONTRIB_POLICIES.get(self.policy_class, self.policy_class)
