@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import special
 
@@ -80,6 +80,31 @@ def test_mechanic_would_not_follow_it_with_another_decay():
     run = "logistic/adam_lr1/store_delta"
     with pytest.raises(AssertionError):
         assert_like(GOLDEN["mechanic"][run], run, 1e-9, torch.float64, clip_h=False, s_decay=0.011)
+
+
+def mechanic_by_hand(slopes, clip_h):
+    """Mechanic's rule for plain numbers; the recorded runs lose too little to need the clamp of r."""
+    n = len(BETA)
+    s, v, r, m = [0.0] * n, [0.0] * n, [0.0] * n, [1e-6] * n
+    for h in slopes:
+        for i, beta in enumerate(BETA):
+            felt = min(m[i], max(-m[i], h)) if clip_h else h
+            r[i] = max(0.0, beta * r[i] - s[i] * felt)
+            m[i] = max(beta * m[i], abs(h))
+            v[i] = beta * beta * v[i] + h * h
+            s[i] = (1e-8 * m[i] / n + r[i]) / (math.sqrt(v[i]) + 1e-8)
+        yield list(s)
+
+
+@pytest.mark.parametrize("clip_h", [True, False])
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=30))
+@example([-1.0] * 20 + [50.0] * 5)
+def test_mechanic_bets_as_its_rule_says(clip_h, slopes):
+    tuner = MechanicTuner(clip_h=clip_h)
+    state = tuner.start()
+    for h, bets in zip(slopes, mechanic_by_hand(slopes, clip_h), strict=True):
+        state = tuner.update(state, h)
+        np.testing.assert_allclose(state["s"], bets, rtol=1e-9, atol=1e-300)
 
 
 @given(st.floats(1e-8, 9.0))
