@@ -20,6 +20,7 @@ import torch as th
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rates_studies.cartpole import GUARD_STUDY, UNTUNED_STUDY
+from rates_studies.convex import ONLINE_STUDY
 from rates_studies.empo import EMPO_STUDY
 from rates_studies.kl import KL_STUDY
 from rates_studies.runs import IMAGES, Study
@@ -27,7 +28,17 @@ from rates_studies.steps import COST_STUDY, FLOAT32_STUDY
 from rates_studies.tasks import TASKS_STUDY
 
 STUDIES = {
-    study.name: study for study in (COST_STUDY, FLOAT32_STUDY, UNTUNED_STUDY, KL_STUDY, GUARD_STUDY, TASKS_STUDY, EMPO_STUDY)
+    study.name: study
+    for study in (
+        COST_STUDY,
+        FLOAT32_STUDY,
+        ONLINE_STUDY,
+        UNTUNED_STUDY,
+        KL_STUDY,
+        GUARD_STUDY,
+        TASKS_STUDY,
+        EMPO_STUDY,
+    )
 }
 
 

@@ -73,6 +73,17 @@ def test_every_plan_names_a_task_and_an_arm(study_module, quick):
     assert all(plan["arm"] in groups[plan["group"]] for plan in study_module("empo").plans(quick))
 
 
+def test_regret_is_played_against_the_best_fixed_point(study_module, capsys):
+    convex = study_module("convex")
+    rows = [{**plan, "found": convex.run({**plan, "rounds": 64}), "cpu_seconds": 0} for plan in convex.plans(True)]
+    assert {(row["game"], row["learner"]) for row in rows} == {(g, name) for g in convex.GAMES for name in convex.LEARNERS[g]}
+    assert all(row["found"]["rounds"][-1] == 64 for row in rows)
+    leader = next(row for row in rows if row["game"] == "alternating" and row["learner"] == "follow the leader")
+    assert leader["found"]["regret"][0][-1] == pytest.approx(64, abs=1)
+    sentences = [claim.sentence for claim in convex.judge(rows)]
+    assert len(sentences) == 6 and "Mechanic" in capsys.readouterr().out
+
+
 def test_a_short_run_notes_what_it_is_judged_by(study_module):
     training = study_module("training")
     task = training.Task(training.cartpole, 256, {"n_steps": 32, "batch_size": 64, "n_epochs": 1})
