@@ -44,6 +44,15 @@ def test_observations_lie_in_their_space(kind, actions):
     assert all(space.contains(one) for one in seen)
 
 
+def test_every_plane_is_bounded_by_its_own_largest_number():
+    """Who codes numbers as categories makes a unit of each, so bounds of 255 would cost a hundred times the parameters."""
+    world = load_world({"map": "Ae .. Ay", "actions": "compass", "possible_goals": ["1,0"], "max_steps": 9})
+    high = world.observation_space_of("planes").high
+    assert (high == high[0, 0]).all() and high[0, 0].tolist() == [max(OBJECT_NUMBERS.values()), 5, 20, 4, 4, 1]
+    many = everything().observation_space_of("planes").high[0, 0]
+    assert many[3] == 4 and many[-1] == 1 and many.max() < 255
+
+
 @pytest.mark.parametrize("kind", ["features", "planes"])
 def test_different_states_look_different(kind):
     world = everything()

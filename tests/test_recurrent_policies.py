@@ -263,6 +263,7 @@ def test_planes_are_read_as_categories():
     env = gym.make("EMPO-MemorySwitch-v0")
     observation, _ = env.reset(seed=0)
     features = PlaneFeatures(env.observation_space, 7)
+    assert sum(p.numel() for p in features.parameters()) < 7 * 1000, "a unit for each category that there can be"
     assert features(th.as_tensor(observation)[None]).shape == (1, 7)
     code = features.layers[0](th.as_tensor(observation)[None])
     assert set(code[:, :-1].unique().tolist()) == {0.0, 1.0} and (code[:, :-1].sum(1) == observation.shape[2] - 1).all()

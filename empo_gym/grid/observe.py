@@ -130,9 +130,20 @@ def space(world: GridWorld, kind: str) -> gym.spaces.Box:
     _check_kind(kind)
     if kind == "features":
         return gym.spaces.Box(0.0, 1.0, (world.feature_code.n_features + (world.horizon is not None),), np.float32)
-    high = max(255, (1 + world.n_robots * len(world.spec.actions)) * (1 + world.n_robots))
-    n_planes = 3 + sum(_agent_planes(world)) * len(world.agents) + (world.horizon is not None)
-    return gym.spaces.Box(0.0, float(high), (world.height, world.width, n_planes), np.float32)
+    highest = np.array(_highest(world), dtype=np.float32)
+    high = np.broadcast_to(highest, (world.height, world.width, len(highest))).copy()
+    return gym.spaces.Box(np.zeros_like(high), high, dtype=np.float32)
+
+
+def _highest(world: GridWorld) -> list[int]:
+    """The largest number of each plane: who codes numbers as categories has one for each."""
+    layout, n_actions = world.layout, len(world.spec.actions)
+    things, state = max(OBJECT_NUMBERS.values()), max(OBJECT_NUMBERS.values())  # a box's state is what it contains
+    if (layout.tables.place[:, TERRAIN] == CONTROL).any():
+        state = max(state, (1 + world.n_robots * n_actions) * (1 + world.n_robots) - 1)
+    of_agent = [n for n, wanted in zip((4, 3, len(layout.objects), n_actions), _agent_planes(world), strict=True) if wanted]
+    time = [] if world.horizon is None else [1]
+    return [things, max(COLOUR_NUMBERS.values()), state, *of_agent * len(world.agents), *time]
 
 
 def _check_kind(kind: str) -> None:

@@ -87,7 +87,8 @@ def view_size(world: GridWorld) -> int:
 def partial_space(world: GridWorld) -> gym.spaces.Box:
     """Return the space of one view."""
     whole, size = world.observation_space_of("planes"), view_size(world)
-    return gym.spaces.Box(0.0, float(whole.high.max()), (size, size, whole.shape[2]), np.float32)
+    high = np.broadcast_to(whole.high.max(axis=(0, 1)), (size, size, whole.shape[2])).copy()
+    return gym.spaces.Box(np.zeros_like(high), high, dtype=np.float32)
 
 
 def partial_views(world: GridWorld, states: Any, t: Any) -> NDArray[np.float32]:
