@@ -27,6 +27,8 @@ WARM_UP = {f"warmup_{q}_steps": 300 for q in ("v_h_e", "x_h", "q_r")} | {"beta_r
 PACE = {"training_steps_per_env_step": 4}
 MEASURES = {"v_h_e_rmse": "V_h^e", "q_r": "Q_r", "pi_r_total_variation": "pi_r"}
 QUANTITIES = ("v_h_e", "x_h", "q_r")
+ROUNDING = 1e-12
+"""Errors below this count as this: the rest is rounding."""
 
 
 def rates(value: float) -> dict[str, Any]:
@@ -57,9 +59,9 @@ GROUPS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "1/sqrt(t)": ROOT,
         "constant, then 1/t": INVERSE,
         "cooldown": {},
-        "all rates tenfold": rates(2e-2),
-        "all rates a tenth": rates(2e-4),
-        "Q_r at a tenth": {"lr_q_r": 2e-4},
+        "all rates 0.02": rates(2e-2),
+        "all rates 0.0002": rates(2e-4),
+        "lr_q_r 0.0002": {"lr_q_r": 2e-4},
         "RND weighs": {"rnd_use_adaptive_lr": True},
         "RND sets the rate": {},
         "ensemble weighs": {**BY, "uncertainty_source": "ensemble"},
@@ -126,9 +128,10 @@ def judge(rows: Sequence[Row]) -> list[Claim]:
     groups = grouped(rows, "group", "arm")
     for (group, arm), runs in groups.items():
         reference = {run["seed"]: run["found"] for run in groups.get((group, BESIDE[group]), [])}
-        ends = np.array([run["found"]["end"] for run in runs])
+        ends = np.maximum([run["found"]["end"] for run in runs], ROUNDING)
         both = [run for run in runs if run["seed"] in reference]
-        logs = np.log([np.array(r["found"]["end"]) / np.array(reference[r["seed"]]["end"]) for r in both]).mean(axis=1)
+        pairs = np.maximum([[r["found"]["end"], reference[r["seed"]]["end"]] for r in both], ROUNDING)
+        logs = np.log(pairs[:, 0] / pairs[:, 1]).mean(axis=1)
         cost = np.median([r["found"]["learn_seconds"] / reference[r["seed"]]["learn_seconds"] for r in both])
         ratio = float(np.exp(logs.mean()))
         error = float(logs.std(ddof=1) / len(logs) ** 0.5) if len(logs) > 1 else float("nan")
@@ -163,7 +166,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             curves = np.array([r["found"]["curve"] for r in rows if (r["group"], r["arm"]) == (group, arm)])
             if not len(curves):
                 continue
-            steps, errors = curves[0, :, 0], np.exp(np.log(np.maximum(curves[:, :, 1:], 1e-12)).mean(axis=0))
+            steps, errors = curves[0, :, 0], np.exp(np.log(np.maximum(curves[:, :, 1:], ROUNDING)).mean(axis=0))
             style = {"color": f"C{i % 10}", "ls": "-" if i < 10 else "--", "lw": 2 if arm == BESIDE[group] else 1}
             for column in range(len(MEASURES)):
                 axes[line, column].plot(steps, errors[:, column], label=arm, **style)
