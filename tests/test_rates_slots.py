@@ -116,6 +116,44 @@ def test_removing_the_last_callback_gives_the_first_learning_rate_back():
     assert model.learning_rate == RATE and model.lr_schedule(0.2) == RATE
 
 
+class Removing(BaseCallback):
+    """Removes a callback in the middle of the run."""
+
+    def __init__(self, callback):
+        super().__init__()
+        self.callback = callback
+
+    def _on_step(self):
+        if self.num_timesteps == 20:
+            self.callback.remove(self.model)
+        return True
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "make"),
+    [
+        ("PPO", lambda: KLAdaptiveLR(target=1e3)),
+        ("A2C", lambda: KLAdaptiveLR(target=1e3)),
+        ("PPO", lambda: RNDAdaptiveLR(min=0.5, max=0.5)),
+        ("PPO", lambda: TwoTimescale(actor=0.5, critic=0.5)),
+        ("PPO", lambda: LearningRateSchedule(Constant(0.5), mode="factor")),
+        ("PPO", lambda: LearningRateSchedule(Constant(0.5 * RATE))),
+    ],
+)
+def test_a_callback_that_is_removed_while_training_acts_no_more(algorithm, make):
+    callback = make()
+    model, rates = rates_of(algorithm, [callback, Removing(callback)])
+    assert {rate for r in rates[:4] for rate in r.values()} != {RATE} == set(rates[-1].values())
+    assert model.learning_rate == RATE and traces(model) == (0, 0, False)
+
+
+def test_of_two_callbacks_the_one_that_stays_acts_on():
+    callback = RNDAdaptiveLR(min=0.5, max=0.5)
+    model, rates = rates_of("PPO", [callback, LearningRateSchedule(Constant(0.1), mode="factor"), Removing(callback)])
+    assert [min(rates[i].values()) for i in (0, -1)] == pytest.approx([0.05 * RATE, 0.1 * RATE])
+    assert set(model.learning_rate.scales) == {"schedule"} and traces(model) == (0, 0, False)
+
+
 # ---------------------------------------------------------------- hooks
 
 
@@ -178,6 +216,14 @@ class Inheriting(torch.optim.Adam):
 def test_a_step_that_calls_an_inherited_step_is_one_step():
     _, rates = rates_of("PPO", [Halving()], policy_kwargs={"net_arch": [8], "optimizer_class": Inheriting})
     assert [min(r.values()) for r in rates[::2]] == [RATE * 0.5 ** (i + 1) for i in range(8)] and rates[::2] == rates[1::2]
+
+
+def test_after_a_run_that_broke_off_a_callback_can_be_removed():
+    callback, model = Halving(), build("PPO", policy_kwargs={"net_arch": [8], "optimizer_class": Broken})
+    with pytest.raises(RuntimeError, match="out of order"):
+        learn(model, "PPO", callback)
+    callback.remove(model)
+    assert model.learning_rate == RATE and traces(model) == (0, 0, False)
 
 
 def test_after_a_run_that_broke_off_one_without_callbacks_is_left_alone():

@@ -58,9 +58,14 @@ class RateCallback(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
-        self.stop()
-        if self.hooks.release(self.slot):
-            self.slots.hooks = None
+        if self.takes_part:
+            self.stop()
+            self.slots.release(self.slot)
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether the slot is still this callback's; not so after it was removed."""
+        return self.hooks.owners.get(self.slot) is self
 
     def check(self) -> None:
         """Raise ``ValueError`` with one sentence if this algorithm cannot be served."""
@@ -73,7 +78,7 @@ class RateCallback(BaseCallback):
 
     def remove(self, model: BaseAlgorithm) -> None:
         """
-        Take this callback's factor back from a model that is not training.
+        Take this callback's factor back; from a model that is training, it acts no more.
 
         :param model: the algorithm, or one that was loaded from its zip
         """

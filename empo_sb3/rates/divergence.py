@@ -8,6 +8,7 @@ from typing import Any
 
 import torch as th
 from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch.distributions import kl_divergence
 
 from empo_sb3.kl_monitor import reevaluate
@@ -36,6 +37,20 @@ def exact_kl(old: Distribution, new: Distribution) -> th.Tensor:
     """
     terms = [kl_divergence(p, q) for p, q in zip(parts(old), parts(new), strict=True)]
     return sum(term.flatten(1).sum(dim=1) if term.ndim > 1 else term for term in terms)  # type: ignore[return-value]
+
+
+def require_rollouts(model: Any, name: str) -> None:
+    """
+    Refuse an algorithm whose policy's divergence cannot be measured.
+
+    :param name: of the callback that needs it
+    :raises ValueError: if it collects no rollouts, or its policy has no distribution of actions
+    """
+    learner = type(model).__name__
+    if not isinstance(model, OnPolicyAlgorithm):
+        raise ValueError(f"{name}: {learner} collects no rollouts to measure a KL on; use PPO or A2C")
+    if "action_dist" not in vars(model.policy):
+        raise ValueError(f"{name}: {learner}'s {type(model.policy).__name__} has no distribution whose KL is known")
 
 
 @th.no_grad()

@@ -12,11 +12,10 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from stable_baselines3 import A2C
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from empo_sb3.lr_rules import KLRule
 from empo_sb3.rates.base import RateCallback
-from empo_sb3.rates.divergence import frozen, kl_now
+from empo_sb3.rates.divergence import frozen, kl_now, require_rollouts
 from empo_sb3.schedules import LearningRate
 
 LINE_SEARCHERS = ("TRPO",)
@@ -61,8 +60,7 @@ class KLAdaptiveLR(RateCallback):
     def check(self) -> None:
         if type(self.model).__name__ in LINE_SEARCHERS:
             raise ValueError(f"{self.name}: {self.learner} finds its policy's step by a line search on the KL, without a rate")
-        if not isinstance(self.model, OnPolicyAlgorithm) or "action_dist" not in vars(self.model.policy):
-            raise ValueError(f"{self.name}: {self.learner} collects no rollouts to measure a KL on; use PPO or A2C")
+        require_rollouts(self.model, self.name)
 
     def start(self) -> None:
         self.slots.scales.setdefault(self.slot, 1.0)
@@ -82,7 +80,7 @@ class KLAdaptiveLR(RateCallback):
         self._after_update()
 
     def _after_update(self) -> None:
-        if self.per_update and self.old is not None and self.tap.latest is not None:
+        if self.per_update and self.takes_part and self.old is not None and self.tap.latest is not None:
             self.model.policy.set_training_mode(False)
             self.decide(kl_now(self.model, self.old, self.tap.latest, evaluated=False))
         self.old = None

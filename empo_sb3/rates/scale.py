@@ -10,11 +10,9 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-
 from empo_sb3.optim import ScaledOptimizer
 from empo_sb3.rates.base import RateCallback
-from empo_sb3.rates.divergence import frozen, kl_now
+from empo_sb3.rates.divergence import frozen, kl_now, require_rollouts
 
 
 class KLBoundedScale(RateCallback):
@@ -39,8 +37,7 @@ class KLBoundedScale(RateCallback):
         self.bound = bound
 
     def check(self) -> None:
-        if not isinstance(self.model, OnPolicyAlgorithm) or "action_dist" not in vars(self.model.policy):
-            raise ValueError(f"{self.name}: {self.learner} collects no rollouts to measure a KL on; use PPO")
+        require_rollouts(self.model, self.name)
         if not isinstance(self.model.policy.optimizer, ScaledOptimizer):
             kind = type(self.model.policy.optimizer).__name__
             raise ValueError(

@@ -65,7 +65,7 @@ class LearningRateSchedule(RateCallback):
             self.slots.base = FloatSchedule(rate)
 
     def remove(self, model: BaseAlgorithm) -> None:
-        """Take the schedule back from a model that is not training."""
+        """Take the schedule back."""
         rate = model.learning_rate
         if self.mode == "rate" and isinstance(rate, ScaledSchedule):
             rate.base = rate.own

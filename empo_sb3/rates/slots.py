@@ -53,6 +53,11 @@ class ScaledSchedule:
         """The rate as it is now, whatever SB3 last wrote."""
         return self.base(clamped(progress_remaining)) * self.factor(progress_remaining)
 
+    def release(self, slot: str) -> None:
+        """Let the owner of a slot act no more; the last one takes the hooks away."""
+        if self.hooks is not None and self.hooks.release(slot):
+            self.hooks = None
+
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "hooks": None}
 
@@ -92,6 +97,7 @@ def free_slot(model: BaseAlgorithm, slot: str) -> None:
     rate = model.learning_rate
     if not isinstance(rate, ScaledSchedule):
         return
+    rate.release(slot)
     rate.scales.pop(slot, None)
     rate.memory.pop(slot, None)
     if not rate.scales and not rate.memory and rate.base is rate.own and rate.hooks is None:
