@@ -1,13 +1,28 @@
 """Every algorithm of SB3 and sb3-contrib under every rate callback: does it run, move by exactly the factor, and survive?"""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
-from rates_matrix import CALLBACKS, CORE, SUPPORTED, UNSUPPORTED, build, equal, learn, stored, supported, train_once
+from rates_matrix import (
+    ALGORITHMS,
+    CALLBACKS,
+    CORE,
+    SUPPORTED,
+    UNSUPPORTED,
+    build,
+    equal,
+    learn,
+    stored,
+    supported,
+    train_once,
+)
 
 from empo_sb3.rates.hooks import optimizers_of
 from empo_sb3.rates.slots import slots_of
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "learning_rates.md"
 
 
 def pairs(chosen):
@@ -21,6 +36,24 @@ def pairs(chosen):
 def test_most_pairs_are_supported():
     assert len(SUPPORTED) > 80
     assert not supported("DQN", "kl") and not supported("TD3", "kl") and not supported("TRPO", "kl")
+
+
+def test_the_page_names_exactly_the_pairs_that_are_supported():
+    columns = {
+        "LearningRateSchedule": "schedule",
+        "KLAdaptiveLR": "kl",
+        "RNDAdaptiveLR": "rnd",
+        "EnsembleAdaptiveLR": "ensemble",
+    }
+    columns |= {"MCDropoutAdaptiveLR": "dropout", "TwoTimescale": "timescale", "PerLayerLR": "layers"}
+    lines = PAGE.read_text(encoding="utf-8").split("\n| supported |")[1].split("\n\n")[0].splitlines()
+    cells = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines]
+    head, said = cells[0], {}
+    for names, *answers in cells[2:]:
+        for name in names.split(", "):
+            said |= {(name, columns[of]): a.split()[0].strip(":,") for of, a in zip(head, answers, strict=True)}
+    wanted = {(name, of): "yes" if supported(name, of) else "no" for name in ALGORITHMS for of in columns.values()}
+    assert said == wanted
 
 
 @pairs(UNSUPPORTED)
