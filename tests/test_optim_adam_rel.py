@@ -70,6 +70,7 @@ def test_hooks_run_once():
     assert seen == [0]
 
 
-def test_a_negative_period_is_refused():
+@pytest.mark.parametrize("period", [-1, "rollout"])
+def test_a_period_that_is_none_is_refused(period):
     with pytest.raises(ValueError, match="period"):
-        run(AdamRel, [1.0], period=-1)
+        run(AdamRel, [1.0], period=period)

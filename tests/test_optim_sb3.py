@@ -149,6 +149,12 @@ def test_presets_are_keywords_of_an_algorithm(preset):
     assert model.policy.net_arch == [4]
 
 
+@pytest.mark.parametrize("options", [{"init_value": 0.0}, {"init_value": -1.0}, {"first_rate": 0.0}, {"init_value": "fast"}])
+def test_a_preset_without_a_rate_is_refused_by_name(options):
+    with pytest.raises(ValueError, match=f"from_scratch: {next(iter(options))} must be a positive number, not"):
+        from_scratch(**options)
+
+
 @pytest.mark.parametrize("base_rate", [0.01, 10.0])
 def test_from_scratch_goes_on_moving_where_gradients_are_noise(base_rate):
     torch.manual_seed(0)

@@ -6,6 +6,7 @@ any other, and the moments are kept.
 """
 
 import inspect
+from numbers import Real
 
 import torch
 
@@ -22,8 +23,8 @@ class AdamRel(torch.optim.Adam):
     """
 
     def __init__(self, params, lr=1e-3, *, period: int = 0, **adam) -> None:
-        if period < 0:
-            raise ValueError(f"period must not be negative, but it is {period}; 0 means that reset_time() is called.")
+        if not isinstance(period, Real) or period < 0:
+            raise ValueError(f"period must be a number of steps, not {period!r}; 0 means that reset_time() is called.")
         super().__init__(params, lr=lr, **adam)
         for group in self.param_groups:
             group.setdefault("period", period)

@@ -1,5 +1,6 @@
 """Settings of Mechanic for SB3 that need no search, as keywords: ``PPO("MlpPolicy", env, **from_scratch())``."""
 
+from numbers import Real
 from typing import Any
 
 from empo_sb3.optim.bases import Base
@@ -36,6 +37,9 @@ def from_scratch(
     :param base: base optimiser
     :param policy_kwargs: more of SB3's ``policy_kwargs``, such as ``net_arch``
     """
+    for name, value in (("init_value", init_value), ("first_rate", first_rate)):
+        if not isinstance(value, Real) or not value > 0.0:
+            raise ValueError(f"from_scratch: {name} must be a positive number, not {value!r}")
     rate = Linear(init_value, 0.0, transition_steps=1.0).as_learning_rate()
     # with the tuner's own eps, 1e-8, the first scale would be a hundred times s_init
     return _keywords(rate, policy_kwargs, base=base, s_init=first_rate / init_value, eps=1e-6)
