@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 import re
 from collections.abc import Collection, Mapping
@@ -18,6 +19,8 @@ ZOO_KEYS = (
     *("noise_type", "noise_std"),
 )
 """What rl-zoo3 itself reads, or changes before the algorithm sees it."""
+OBJECTS = ("callback", "env_wrapper", "vec_env_wrapper")
+"""Whose values are classes by their path, perhaps with keywords, or lists of them."""
 NOT_FOR_FILES = ("self", "env", "_init_setup_model", "keywords", "args", "kwargs")
 ENTRIES = ("default", "atari")
 TEXT_NUMBER = re.compile(r"[+-]?\d+[eE][+-]?\d+")
@@ -71,6 +74,43 @@ def _check_entry(place: str, key: Any, value: Any, known: Collection[str]) -> No
     if key not in known:
         raise ValueError(f"{place}: unknown key {key!r}{_nearest(key, known)}")
     _check_numbers(place, key, value)
+    if key in OBJECTS and value is not None:
+        for item in value if isinstance(value, list) else [value]:
+            _check_object(f"{place}: {key}", key, item)
+
+
+def _check_object(place: str, key: str, item: Any) -> None:
+    """A class that rl-zoo3 will import and call: does it exist, and does it take these keywords?"""
+    if isinstance(item, Mapping) and len(item) != 1:
+        raise ValueError(
+            f"{place}: a class and its keywords are one key and its mapping, not {dict(item)}; look at the indents"
+        )
+    path, keywords = next(iter(item.items())) if isinstance(item, Mapping) else (item, {})
+    maker = _imported(place, str(path))
+    takes = inspect.signature(maker).parameters
+    is_open = any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values())
+    # What takes any keyword is asked for the necessary ones that are not given.
+    free = [name for name, one in takes.items() if name not in (keywords or {}) and (not is_open or one.default is one.empty)]
+    for word in keywords or {}:
+        near = _nearest(word, free)
+        if word not in takes and (near or not is_open):
+            raise ValueError(f"{place}: {path} has no keyword {word!r}{near}")
+    if key == "callback":  # wrappers need an environment
+        try:
+            maker(**(keywords or {}))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{place}: {path}: {error}") from error
+
+
+def _imported(place: str, path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    try:
+        within = vars(importlib.import_module(module))
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"{place}: {path!r} cannot be imported: {error}") from error
+    if name not in within:
+        raise ValueError(f"{place}: there is no {name!r} in {module}{_nearest(name, within)}")
+    return within[name]
 
 
 def _check_numbers(place: str, name: str, value: Any) -> None:
