@@ -18,7 +18,7 @@ from stable_baselines3.common.distributions import (
 
 from empo_sb3.kl_monitor import SLOT, KLMonitor
 from empo_sb3.lr_rules import KLRule
-from empo_sb3.rates.divergence import exact_kl
+from empo_sb3.rates.divergence import exact_kl, frozen, kl_now
 from empo_sb3.rates.kl import KLAdaptiveLR
 from empo_sb3.schedules import Linear
 
@@ -144,6 +144,19 @@ def test_the_divergence_is_the_mean_log_ratio(name):
     assert kls.shape == (4,)
     error = log_ratios.std(dim=0) / 4000**0.5
     assert ((log_ratios.mean(dim=0) - kls).abs() < 5 * error + 1e-5).all()
+
+
+@pytest.mark.parametrize("evaluated", [True, False])
+def test_a_batch_is_measured_from_the_policy_that_collected_it_to_the_present_one(evaluated):
+    model = learn(build("PPO"), "PPO")
+    old = frozen(model.policy)
+    with torch.no_grad():
+        model.policy.action_net.weight.mul_(300.0).add_(0.5)
+    batch = next(model.rollout_buffer.get(16))
+    model.policy.evaluate_actions(batch.observations, batch.actions.long().flatten())
+    p, q = (policy.get_distribution(batch.observations).distribution.probs for policy in (old, model.policy))
+    there, back = ((a * (a / b).log()).sum(dim=1).mean().item() for a, b in ((p, q), (q, p)))
+    assert kl_now(model, old, batch, evaluated=evaluated) == pytest.approx(there, rel=1e-4) and abs(there - back) > 0.01
 
 
 @pytest.mark.parametrize("name", MAKERS)

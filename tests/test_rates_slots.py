@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from rates_matrix import RATE, build, learn
@@ -235,6 +236,20 @@ def test_after_a_run_that_broke_off_one_without_callbacks_is_left_alone():
     assert model.learning_rate.scales["halving"] == scale
 
 
+class Counting(torch.optim.SGD):
+    """Plain descent that counts its steps in its groups, as some optimisers do."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["n"] = group.get("n", 0) + 1
+
+
+def test_what_an_optimizer_keeps_in_its_groups_is_kept():
+    model = build("PPO", policy_kwargs={"net_arch": [8], "optimizer_class": Counting})
+    learn(model, "PPO", TwoTimescale(actor=0.1, critic=1.0))
+    assert [group["n"] for group in model.policy.optimizer.param_groups] == [8]
+
+
 @pytest.mark.parametrize("optimizer", [AdamRel, Mechanic])
 def test_splitting_is_right_with_optimizers_that_keep_more_than_a_rate(optimizer, tmp_path):
     kwargs = {"net_arch": [8], "optimizer_class": optimizer}
@@ -379,6 +394,29 @@ def test_after_loading_a_source_goes_on_as_if_never_interrupted(make, tmp_path):
     loaded.set_random_seed(3)
     resumed = scales(loaded, make())
     assert uninterrupted == resumed and len(set(resumed[0])) > 1
+
+
+class Noting:
+    """A source that notes what it is asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def update(self, states):
+        pass
+
+    def __call__(self, states):
+        self.asked.append(states)
+        return np.ones(len(states))
+
+
+@pytest.mark.parametrize("algorithm", ["RecurrentPPO", "contrib.RecurrentPPO"])
+def test_a_source_is_asked_of_every_so_many_th_batch_and_of_no_padding(algorithm):
+    source, model = Noting(), build(algorithm, n_steps=64, batch_size=24, n_epochs=2)
+    model.learn(64, RNDAdaptiveLR(every=2, source=source))
+    seen = model.rollout_buffer.observations.reshape(-1, 4)
+    assert len(source.asked) == 3 and {len(states) for states in source.asked} <= {24, 16}
+    assert all((seen == row.numpy()).all(axis=1).any() for states in source.asked for row in states)
 
 
 def test_new_states_raise_the_rate_and_known_ones_do_not():

@@ -239,6 +239,12 @@ def test_factors_are_relative_to_the_running_mean_and_clipped_at_both_ends():
     assert (proportional(scale=2.0)(np.array([0.5, 1.0]), 1.0) == [1.0, 2.0]).all()
 
 
+def test_the_running_mean_follows_what_was_seen():
+    levels = iter([1.0, 3.0, 2.0, 2.0])
+    weighing = Weighing(lambda_source(lambda batch: np.full(len(batch), next(levels))), proportional(), decay=0.5)
+    assert [weighing(states(2))[0] for _ in range(4)] == [1.0, 3.0, 1.0, 1.0] and weighing.typical == 2.0
+
+
 def test_nothing_uncertain_and_nothing_finite_are_neutral():
     assert (proportional()(np.zeros(3), 0.0) == 1.0).all()
     weighing = Weighing(lambda_source(lambda batch: np.array([1.0, np.nan])), proportional())
