@@ -21,14 +21,18 @@ from typing import Any
 import numpy as np
 import torch as th
 from learning import RESULTS, commit, read, write
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv
 
 from empo_gym import RobotEnv, TabularModel, Theory, load_world, solve_humans, solve_robot
 from empo_gym.solution import HumanPrior
 from empo_sb3 import EMPO, HumanDQN
 
-WORLD = "allotments"
+WORLD = "berry_garden"
 EPISODES = 1000
-STEPS = {"humans": 8_000, "robot": 30_000}
+N_ENVS = 8
+STEPS = {"humans": 12_000, "robot": 30_000}
+"""Training steps; each comes after a step of all environments."""
 STAGES = {"warmup_v_h_e_steps": 1500, "warmup_x_h_steps": 500, "warmup_q_r_steps": 1000, "beta_r_rampup_steps": 3000}
 OWN_WAYS = {"exploring_starts": 0.5, "exploring_pairs": 0.4, "policy_kwargs": {"net_arch": (128, 128)}}
 """No network knows a million states: more of what it learns is on the robot's own ways than where all states are known."""
@@ -64,16 +68,20 @@ def attainment(prior: HumanPrior, robot: Robot, n_episodes: int, seed: int) -> f
     return float(attained.mean())
 
 
+def environments(human_policy: Any) -> VecEnv:
+    """Several at once, so that more is met between two training steps."""
+    return make_vec_env(lambda: RobotEnv(WORLD, human_policy=human_policy), N_ENVS)
+
+
 def learn(seed: int, share: float, folder: Path) -> dict[str, Any]:
     """Learn both phases without packing, and save the robot."""
     start = time.process_time()
-    humans = HumanDQN("MlpPolicy", RobotEnv(WORLD, human_policy="uniform"), seed=seed, lr_q_h_m=1e-3, lr_cooldown_fraction=0.5)
-    humans.learn(int(STEPS["humans"] * share))
+    humans = HumanDQN("MlpPolicy", environments("uniform"), seed=seed, lr_q_h_m=1e-3, lr_cooldown_fraction=0.5)
+    humans.learn(int(STEPS["humans"] * share) * N_ENVS)
     middle = time.process_time()
-    env = RobotEnv(WORLD, human_policy=humans.prior())
     stages = {name: int(steps * share) for name, steps in STAGES.items()}
-    model = EMPO("MlpPolicy", env, seed=seed, **stages, **OWN_WAYS)
-    model.learn(int(STEPS["robot"] * share))
+    model = EMPO("MlpPolicy", environments(humans.prior()), seed=seed, **stages, **OWN_WAYS)
+    model.learn(int(STEPS["robot"] * share) * N_ENVS)
     model.save(folder / f"robot{seed}-{share:g}.zip")
     return {
         "cpu_seconds_humans": middle - start,

@@ -120,12 +120,13 @@ class GrowingPairs:
     """What targets of either phase share: successors of pairs, and target copies of networks.
 
     :param model: the states met so far
+    :param humans: how the humans of the environments act, as ``RobotEnv.humans`` says
     :param theory: the numbers that define the answer
     """
 
-    def __init__(self, model: GrowingModel, theory: Theory) -> None:
+    def __init__(self, model: GrowingModel, humans: Humans, theory: Theory) -> None:
         assert model.horizon is not None
-        self.model, self.theory, self.horizon = model, theory, model.horizon
+        self.model, self.humans, self.theory, self.horizon = model, humans, theory, model.horizon
         self.goal_slices = goal_columns(model.goal_sets)
         self.kept, self.beta_r = Kept(), 0.0
         self._policy: EmpoPolicy | None = None
@@ -159,6 +160,19 @@ class GrowingPairs:
         first, last = rows.indptr[row], rows.indptr[row + 1]
         entries = first + (np.random.random(len(pairs)) * (last - first)).astype(np.int64)
         return np.where(t + 1 < self.horizon, (t + 1) * CAPACITY + rows.numbers[entries], pairs)
+
+    def earlier(self, pairs: np.ndarray) -> np.ndarray:
+        """
+        The states of pairs at times up to theirs: the world goes on from there as it does later.
+
+        Exact humans know a state only from when on it can be reached; where they do not, the pair stays what it was.
+        """
+        t, s = np.divmod(pairs, CAPACITY)
+        before = np.random.randint(t + 1)
+        states, known = self.model.states_of(s), np.ones(len(pairs), dtype=bool)
+        for h in range(self.model.n_humans):
+            known &= np.isclose(self.humans.policies(states, before, h).sum(axis=-1), 1.0).all(axis=-1)
+        return np.where(known, before, t) * CAPACITY + s
 
     def achieved(self, pairs: np.ndarray) -> np.ndarray:
         """(n, sum of goals) whether the state of a pair belongs to each goal."""
@@ -210,17 +224,9 @@ class GrowingPairs:
 
 
 class GrowingTargets(GrowingPairs):
-    """The targets of phase 2, with the verbs of :class:`empo_sb3.targets.ModelTargets` that EMPO uses.
+    """The targets of phase 2, with the verbs of :class:`empo_sb3.targets.ModelTargets` that EMPO uses."""
 
-    :param model: the states met so far
-    :param humans: how the humans act, as ``RobotEnv.humans`` says
-    :param theory: the numbers that define the answer
-    """
-
-    def __init__(self, model: GrowingModel, humans: Humans, theory: Theory) -> None:
-        super().__init__(model, theory)
-        self.humans = humans
-        self._networks: tuple[str, ...] = ()
+    _networks: tuple[str, ...] = ()
 
     def initial_values(self) -> Copies:
         """No copies yet."""

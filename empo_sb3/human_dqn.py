@@ -175,8 +175,10 @@ class HumanDQN(WorldLearner):
         if self.theory is None:
             self.theory = replace(env_theory, **self.theory_overrides)
         self.config = self.config or HumanTraining.for_policy(self.policy_class, self.training_overrides)
-        kind = HumanTargets if self.grown is None else GrowingHumanTargets
-        self.targets = kind(model, self.theory, self.belief)
+        if self.grown is None:
+            self.targets = HumanTargets(model, self.theory, self.belief)
+        else:
+            self.targets = GrowingHumanTargets(model, env.get_attr("humans")[0], self.theory, self.belief)
         self.live = self.targets.live
 
     def _attach_world(self) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch as th
 
 from empo_gym import equations
+from empo_gym.behaviour import Humans
 from empo_gym.growing import GrowingModel, goal_columns
 from empo_gym.model import TabularModel
 from empo_gym.solution import HumanPrior
@@ -115,12 +116,13 @@ class GrowingHumanTargets(GrowingPairs):
     The targets of phase 1 on states as they are met.
 
     :param model: the states met so far
+    :param humans: how the humans of the environments act; they decide nothing but where those can begin
     :param theory: the numbers that define the answer
     :param belief: what humans expect of the robots, as for ``solve_humans``
     """
 
-    def __init__(self, model: GrowingModel, theory: Theory, belief: str = "worst_case") -> None:
-        super().__init__(model, theory)
+    def __init__(self, model: GrowingModel, humans: Humans, theory: Theory, belief: str = "worst_case") -> None:
+        super().__init__(model, humans, theory)
         self.belief = belief
 
     def of_batch(self, pairs: np.ndarray, outlook: Copies) -> np.ndarray:

@@ -125,6 +125,19 @@ def test_planes_and_several_views_grow_too():
         assert EMPO(policy, env, seed=0, **GROWING, **SHORT).learn(12)._n_updates == 12
 
 
+@pytest.mark.parametrize("humans", ["boltzmann", "uniform"])
+def test_episodes_begin_earlier_than_anybody_came_there_as_far_as_humans_know_how_to_act(humans):
+    np.random.seed(0)
+    packed = EMPO("MlpPolicy", gate_env()).targets
+    growing = EMPO("MlpPolicy", gate_env(human_policy=humans), **GROWING).targets
+    t, s = np.divmod(packed.live, packed.model.n_states)
+    before, same = np.divmod(growing.earlier(growing.pairs_of(packed.model, packed.live)), CAPACITY)
+    assert np.array_equal(same, growing.pairs_of(packed.model, s))
+    assert (before <= t).all() and (before < t).any()
+    too_early = before < packed.model.depth[s]
+    assert too_early.any() == (humans == "uniform")
+
+
 @pytest.mark.parametrize(
     "keywords",
     [{"exploration_bonus": 2.0}, *(pytest.param(k, marks=pytest.mark.slow) for k in ({}, {"use_rnd": True}))],

@@ -263,9 +263,11 @@ class WorldLearner(OffPolicyAlgorithm):
         self._start_pairs, self._start_weights = self.live, weights
         if self.grown is not None:
             chosen = np.random.choice(len(self.live), size=min(N_STARTS, len(self.live)), p=weights / weights.sum())
-            # Every other start lies one step beside what was visited, where nobody may have been yet
-            self._start_pairs, self._start_weights = self.live[chosen], np.ones(len(chosen))
-            self._start_pairs[::2] = self.targets.beyond(self._start_pairs[::2])
+            # Every other start lies one step beside what was visited, where nobody may have been yet; and who begins earlier
+            # than anybody came there gets further, to where else only skill leads
+            starts, self._start_weights = self.live[chosen], np.ones(len(chosen))
+            starts[::2] = self.targets.beyond(starts[::2])
+            self._start_pairs = self.targets.earlier(starts)
 
     def _draw_pairs(self, batch_size: int) -> np.ndarray:
         """A batch from replay, and for a share of it from everywhere."""
