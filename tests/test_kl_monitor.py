@@ -40,6 +40,13 @@ class Same(gym.Env):
         return np.ones(1, np.float32), float(action == 1), False, False, {}
 
 
+class Obedient(RecurrentPPO):
+    """Obeys action masks."""
+
+    def learn(self, *args, **kwargs):
+        return super().learn(*args, use_masking=True, **kwargs)
+
+
 ALGORITHMS = {
     "ppo": lambda: PPO("MlpPolicy", noise(), **SMALL),
     "ppo, boxes": lambda: PPO("MultiInputPolicy", noise(DICT, spaces.Box(-1.0, 1.0, (2,))), **SMALL),
@@ -50,7 +57,7 @@ ALGORITHMS = {
         "MultiInputLstmPolicy", noise(DICT), policy_kwargs={"lstm_hidden_size": 8}, **SMALL
     ),
     "ours": lambda: RecurrentPPO("MlpGruPolicy", noise(), policy_kwargs={"rnn_hidden_size": 8}, **SMALL),
-    "ours, masked": lambda: RecurrentPPO("MlpGruPolicy", make_vec_env(Masked, 2, seed=0), **SMALL),
+    "ours, masked": lambda: Obedient("MlpGruPolicy", make_vec_env(Masked, 2, seed=0), **SMALL),
     "ours, dict": lambda: RecurrentPPO("MultiInputGruPolicy", noise(DICT), policy_kwargs={"rnn_hidden_size": 8}, **SMALL),
 }
 

@@ -207,7 +207,7 @@ def test_it_remembers_a_cue_until_it_is_needed(cell):
 def test_forbidden_actions_are_never_taken_and_the_allowed_are_learned():
     env = make_vec_env(Masked, 4, seed=0)
     model = RecurrentPPO("MlpGruPolicy", env, policy_kwargs={"rnn_hidden_size": 8}, **SMALL)
-    model.learn(256)  # the world ends if a forbidden action is taken
+    model.learn(256, use_masking=True)  # the world ends if a forbidden action is taken
     assert model.rollout_buffer.action_masks.shape[-1] == 3
     evaluate_policy(recurrent.Masked(model, env), env, n_eval_episodes=8, deterministic=False, warn=False)
     state = None
@@ -220,15 +220,15 @@ def test_forbidden_actions_are_never_taken_and_the_allowed_are_learned():
 def test_the_policy_is_trained_on_the_probabilities_it_acted_with():
     model = RecurrentPPO("MlpGruPolicy", make_vec_env(Masked, 4, seed=0), policy_kwargs={"rnn_hidden_size": 8}, **SMALL)
     model.train = lambda: None
-    model.learn(128)
+    model.learn(128, use_masking=True)
     for samples in model.rollout_buffer.get(50):
         losses = model._losses(samples)
         assert abs(losses.approx_kl.item()) < 1e-7
 
 
-def test_masks_can_be_ignored_or_demanded():
+def test_masks_are_obeyed_on_demand_only_for_evaluations_know_none():
     with pytest.raises(AssertionError, match="forbidden"):
-        RecurrentPPO("MlpGruPolicy", make_vec_env(Masked, 4, seed=0), **SMALL).learn(128, use_masking=False)
+        RecurrentPPO("MlpGruPolicy", make_vec_env(Masked, 4, seed=0), **SMALL).learn(128)
     with pytest.raises(ValueError, match="action_masks"):
         RecurrentPPO("MlpGruPolicy", make_vec_env(Cue, 2, seed=0), **SMALL).learn(64, use_masking=True)
 

@@ -75,7 +75,7 @@ class RecurrentPPO(sb3_contrib.RecurrentPPO):
     _last_obs: Any
     _last_episode_starts: Any
     _last_lstm_states: RNNStates  # type: ignore[assignment]
-    _masks_wanted: bool | None = None
+    _masks_wanted: bool = False
 
     def _get_policy_from_name(self, policy_name: str) -> type[BasePolicy]:
         if policy_name not in self.policy_aliases:
@@ -199,12 +199,9 @@ class RecurrentPPO(sb3_contrib.RecurrentPPO):
         rewards[cut] += self.gamma * self._values(obs, there, np.zeros(len(cut))).flatten().cpu().numpy()
 
     def _masking(self, env: VecEnv) -> bool:
-        if self._masks_wanted is False:
-            return False
-        supported = is_masking_supported(env)
-        if self._masks_wanted and not supported:
+        if self._masks_wanted and not is_masking_supported(env):
             raise ValueError("learn(use_masking=True) needs an environment with a method action_masks(); see ActionMasker")
-        return supported
+        return self._masks_wanted
 
     def train(self) -> None:
         """Improve the policy on the rollout that was collected last."""
@@ -292,13 +289,14 @@ class RecurrentPPO(sb3_contrib.RecurrentPPO):
         tb_log_name: str = "RecurrentPPO",
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
-        use_masking: bool | None = None,
+        use_masking: bool = False,
     ) -> Self:
         """
         As SB3's ``learn``.
 
-        :param use_masking: action masks are obeyed (true, and then they must exist), ignored (false),
-            or obeyed where the environment has ``action_masks()`` (none)
+        :param use_masking: whether the environment's ``action_masks()``, which must exist then, are obeyed. A policy that was
+            trained with them needs them ever after: in ``predict``, and as :class:`~empo_sb3.recurrent.masks.Masked` in
+            evaluations. They are of the true state, so they may tell what a robot with a view of its own does not see.
         """
         self._masks_wanted = use_masking
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
