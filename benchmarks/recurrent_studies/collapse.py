@@ -1,7 +1,8 @@
 """Fresh heads on old features: does a constant rate break the policy, and does warming it up help?
 
 A GRU policy is cloned from the exact planner in a world that needs memory. A new policy gets its features alone; policy, value
-and GRU are random. PPO then trains it with four learning rates, and every update's KL is measured on its own rollout.
+and GRU are random. PPO then trains it with four rates, constant and warmed up, and every update's KL is measured on its own
+rollout.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ RATES: dict[str, Schedule] = {
     "constant 1e-4": Constant(1e-4),
     "warm-up 3e-4": WarmupRampDecay(3e-4),
     "warm-up 1e-4": WarmupRampDecay(1e-4),
+    "constant 1e-3": Constant(1e-3),
+    "warm-up 1e-3": WarmupRampDecay(1e-3),
     "constant 3e-3": Constant(3e-3),
     "warm-up 3e-3": WarmupRampDecay(3e-3),
 }
