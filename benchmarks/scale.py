@@ -31,7 +31,7 @@ from empo_sb3 import EMPO, HumanDQN
 WORLD = "berry_garden"
 EPISODES = 1000
 N_ENVS = 8
-STEPS = {"humans": 12_000, "robot": 30_000}
+STEPS = {"humans": 12_000, "robot": 40_000}
 """Training steps; each comes after a step of all environments."""
 STAGES = {"warmup_v_h_e_steps": 1500, "warmup_x_h_steps": 500, "warmup_q_r_steps": 1000, "beta_r_rampup_steps": 3000}
 OWN_WAYS = {"exploring_starts": 0.5, "exploring_pairs": 0.4, "policy_kwargs": {"net_arch": (128, 128)}}
