@@ -100,6 +100,18 @@ def test_the_time_is_seen_everywhere_even_where_sight_is_blocked():
     assert (seen[..., -1] == np.float32(1 / 8)).all() and (seen[..., 0] == 0.0).any()
 
 
+def test_a_clock_that_the_file_hides_is_not_seen():
+    views = {}
+    for clock in (True, False):
+        env = RobotEnv(world(observation={"clock": clock}), observation="partial", human_policy="uniform")
+        env.reset(seed=0)
+        views[clock] = env.step(0)[0]
+        assert views[clock] in env.observation_space
+    assert np.array_equal(views[True][..., :-1], views[False])
+    with pytest.raises(ValueError, match="'clock'"):
+        RobotEnv(world(observation={"clock": "no"}), observation="partial")
+
+
 def test_a_goal_is_seen_only_where_its_cell_is_in_sight():
     for goal, in_sight in (("1,1", True), ("6,4", False)):
         env = RobotEnv(world(possible_goals=[goal]), observation="partial", observe_goals=True, human_policy="uniform")

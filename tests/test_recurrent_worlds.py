@@ -42,6 +42,9 @@ def test_memory_worlds_are_seen_through_the_robots_eyes(name):
     side = env.unwrapped.world.mapping["agent_view_size"]
     assert env.observation_space.shape[:2] == (side, side) and side < min(env.unwrapped.world.width, 6)
     assert env.unwrapped.human_policy_name == "heuristic"
+    env.reset(seed=0)
+    first, later = env.step(STILL)[0], env.step(STILL)[0]
+    assert np.array_equal(first[1, :1], later[1, :1])  # no clock, which could serve as a memory
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -38,6 +38,7 @@ _PROBABILITIES = {
 }
 _VIEW = ("partial_obs", "see_through_walls", "agent_view_size")
 _FOREIGN = (*_VIEW, "seed")
+_OPTIONS = (*_VIEW, "clock")
 KEYS = (
     "metadata",
     "map",
@@ -338,8 +339,9 @@ def _observation(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """Read the options of views, which stand under ``observation`` or, as in other suites, beside the map."""
     options = _mapping(mapping, "observation")
     for key in options:
-        if key not in _VIEW:
-            raise WorldError(f"'observation' has no option {key!r}; did you mean {nearest(str(key), _VIEW)!r}?")
+        if key not in _OPTIONS:
+            raise WorldError(f"'observation' has no option {key!r}; did you mean {nearest(str(key), _OPTIONS)!r}?")
+    _boolean(options, "clock", True)
     for given in (options, mapping):
         for key in ("partial_obs", "see_through_walls"):
             if given.get(key) is not None:

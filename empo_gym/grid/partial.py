@@ -3,7 +3,8 @@
 The robot's view is a square cut out of the planes of :mod:`empo_gym.grid.observe` and turned so that the robot looks up from
 the middle of the bottom row, as in Minigrid; where agents have no directions, north is up and the robot is in the middle.
 Headings are turned with the view. Beyond the map are walls. Walls and closed doors block sight unless the world's file says
-``see_through_walls: true``; what is not seen is zero in every plane. ``agent_view_size`` (7) is the side of the square.
+``see_through_walls: true``; what is not seen is zero in every plane. ``agent_view_size`` (7) is the side of the square. The
+last plane is the time, unless the file says ``observation: {clock: false}``: who sees a clock can let it remember, by being late.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ def view_size(world: GridWorld) -> int:
 def partial_space(world: GridWorld) -> gym.spaces.Box:
     """Return the space of one view."""
     whole, size = world.observation_space_of("planes"), view_size(world)
-    high = np.broadcast_to(whole.high.max(axis=(0, 1)), (size, size, whole.shape[2])).copy()
+    high = np.broadcast_to(whole.high.max(axis=(0, 1)), (size, size, whole.shape[2]))
+    high = high[..., : whole.shape[2] - _hides_clock(world)].copy()
     return gym.spaces.Box(np.zeros_like(high), high, dtype=np.float32)
 
 
@@ -99,9 +101,15 @@ def partial_views(world: GridWorld, states: Any, t: Any) -> NDArray[np.float32]:
     seen = _cut(planes, beyond, _gaze(world, states, planes), view_size(world))
     if not see_through_walls(world):
         seen[~_lit(_opaque(seen), _has_directions(world))] = 0.0
+    if _hides_clock(world):
+        return seen[..., :-1]
     if world.horizon is not None:
         seen[..., -1] = planes[:, :1, :1, -1]
     return seen
+
+
+def _hides_clock(world: GridWorld) -> bool:
+    return world.horizon is not None and not world.spec.observation.get("clock", True)
 
 
 def goals_in_view(world: GridWorld, seen: NDArray[np.float32], states: Any, goals: NDArray[np.int64]) -> NDArray[np.float32]:
