@@ -4,7 +4,7 @@ The robot's view is a square cut out of the planes of :mod:`empo_gym.grid.observ
 the middle of the bottom row, as in Minigrid; where agents have no directions, north is up and the robot is in the middle.
 Headings are turned with the view. Beyond the map are walls. Walls and closed doors block sight unless the world's file says
 ``see_through_walls: true``; what is not seen is zero in every plane. ``agent_view_size`` (7) is the side of the square. The
-last plane is the time, unless the file says ``observation: {clock: false}``: who sees a clock can let it remember, by being late.
+last plane is the time, unless the file says ``observation: {clock: false}``: a clock remembers for those who come late.
 """
 
 from __future__ import annotations
