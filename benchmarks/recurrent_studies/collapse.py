@@ -111,24 +111,31 @@ def report(rows: Sequence[Row]) -> None:
         )
 
 
+def base_of(rate: str) -> str:
+    """The number in the name of a rate."""
+    return rate.split()[-1]
+
+
 def draw(rows: Sequence[Row], path: Path) -> None:
     """KL and return by update, mean and range over seeds."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for k, rate in enumerate(dict.fromkeys(row["plan"]["rate"] for row in rows)):
+    rates = list(dict.fromkeys(row["plan"]["rate"] for row in rows))
+    bases = sorted({base_of(rate) for rate in rates}, key=float)
+    for rate in sorted(rates, key=lambda rate: (float(base_of(rate)), rate)):
         own = [row for row in rows if row["plan"]["rate"] == rate]
-        steps = np.arange(1, len(own[0]["kl"]) + 1) * SETTINGS["n_steps"] * 8
-        style = {"color": f"C{k // 2}", "linestyle": "--" if rate.startswith("warm") else "-"}
+        steps = np.arange(1, len(own[0]["kl"]) + 1) * SETTINGS["n_steps"] * 8 / 1000
+        style = {"color": f"C{bases.index(base_of(rate))}", "linestyle": "--" if rate.startswith("warm") else "-"}
         for axes, name in ((left, "kl"), (right, "returns")):
             values = np.array([row[name] for row in own], dtype=float)
             axes.plot(steps, values.mean(axis=0), label=rate, **style)
             axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.08, linewidth=0)
     left.axhline(THRESHOLD, color="black", linewidth=0.8)
     left.annotate("threshold 0.02", (0.99, THRESHOLD), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
-    left.set(yscale="log", xlabel="environment steps", ylabel="KL of one update")
-    right.set(xlabel="environment steps", ylabel="return of an episode")
+    left.set(yscale="log", xlabel="thousand environment steps", ylabel="KL of one update")
+    right.set(xlabel="thousand environment steps", ylabel="return of an episode")
     right.legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
