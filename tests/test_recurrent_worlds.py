@@ -78,21 +78,45 @@ def test_after_the_choice_there_is_no_way_back(name):
     assert reward + finish(env) == 0
 
 
+def places(env):
+    """Where the human that follows, the robot and the human that waits are."""
+    return [(int(x), int(y)) for x, y in (lambda u: u.world.agent_positions([u.state])[0][[1, 0, 2]])(env.unwrapped)]
+
+
+def throw(env):
+    """Let the robot walk until it stands in one of the tunnels; whether that is the northern one."""
+    (_, robot, _) = places(env)
+    while robot not in ((3, 3), (3, 7)):
+        env.step(EAST)
+        (_, robot, _) = places(env)
+    return robot == (3, 3)
+
+
 def tunnel(seed, turn):
     """What the robot saw at the fork after being thrown north or south, whether it was north, and what one turn brought."""
     env = gym.make("EMPO-MemorySwitch-v0")
     env.reset(seed=seed)
-    play(env, [EAST, EAST])
-    y = env.unwrapped.world.describe(env.unwrapped.state)["agents"][0]["y"]
-    is_north = y < 5
-    seen, _ = play(env, [NORTH if is_north else SOUTH, EAST, EAST])
-    play(env, [turn, turn, EAST, WEST])
-    return seen[-1], is_north, finish(env)
+    is_north = throw(env)
+    seen, _ = play(env, [EAST, EAST])
+    play(env, [turn, turn, EAST, WEST, STILL])
+    return seen[-1], is_north, places(env)[2] == (6, 5)
 
 
 def test_the_tunnels_look_alike_at_the_fork_and_want_opposite_turns():
     runs = [tunnel(seed, turn) for seed in range(6) for turn in (NORTH, SOUTH)]
     assert {is_north for _, is_north, _ in runs} == {True, False}
     assert all(np.array_equal(seen, runs[0][0]) for seen, _, _ in runs)
-    for k, (_, is_north, reward) in enumerate(runs):
-        assert (reward > 0) == (is_north == bool(k % 2))
+    for k, (_, is_north, attained) in enumerate(runs):
+        assert attained == (is_north == bool(k % 2))
+
+
+def test_nobody_is_thrown_twice_once_the_other_human_stands_on_the_switch():
+    env = gym.make("EMPO-MemorySwitch-v0")
+    for seed in range(8):
+        env.reset(seed=seed)
+        is_north = throw(env)
+        if places(env)[0] != (3, 5):
+            continue  # it was thrown back at once, before the other came
+        for action in [SOUTH if is_north else NORTH, *[EAST] * 6]:
+            env.step(action)
+        assert (places(env)[1][1] < 5) == is_north

@@ -238,7 +238,7 @@ CLAIMS = [
     Claim("memory_cue", "has backed out", both(trampled(1), at(1, (4, 1), (5, 1), (4, 5), (5, 5))), 0.85, 0.15),
     Claim("memory_asked", "has trampled a bush", trampled(1), 0.95, 0.1),
     Claim("memory_switch", "has trampled the bush", trampled(1), 0.95, 0.1),
-    Claim("memory_switch", "has backed out", both(trampled(1), at(0, (4, 5))), 0.9, 0.1),
+    Claim("memory_switch", "has backed out", both(trampled(1), at(1, (5, 5))), 0.9, 0.1),
     Claim("workshop", "have cleared the doorway", lambda d: cells(d, "rock")[0][0] > 3, 0.95, 0.65),
     Claim("workshop", "are out of the human's corridor", lambda d: place(d, 1)[0] > 2 and place(d, 2)[0] > 2, 0.9, 0.55),
 ]

@@ -25,8 +25,8 @@ from empo_sb3.imitation import clone, record, transfer_features
 from empo_sb3.recurrent import PlaneFeatures
 from empo_sb3.schedules import Constant, Schedule, WarmupRampDecay
 from recurrent_studies.runs import Plan, Row, Study
+from recurrent_studies.zoo_runs import MEMORY, SOLVED
 
-ENV = "EMPO-MemorySwitch-v0"
 RATES: dict[str, Schedule] = {
     "constant 3e-4": Constant(3e-4),
     "constant 1e-4": Constant(1e-4),
@@ -59,7 +59,7 @@ SETTINGS: dict[str, Any] = {
 @functools.lru_cache(maxsize=1)
 def cloned(seed: int) -> RecurrentPPO:
     """A GRU policy that does what the exact planner does."""
-    env = gym.make(ENV)
+    env = gym.make(MEMORY)
     own = env.unwrapped
     solution = solve_robot(own.model, own.prior, own.theory)
     demonstrations = record(PlannerPolicy(solution, env, seed=seed), env, 40, seed=1000 * seed)
@@ -75,18 +75,18 @@ def run(plan: Plan) -> dict[str, Any]:
     :return: ``kl``, ``entropy`` and ``returns`` by update, ``success`` of 100 episodes at the end
     """
     seed = plan["seed"]
-    model = RecurrentPPO("MlpGruPolicy", make_vec_env(ENV, 8, seed=seed), seed=seed, **SETTINGS)
+    model = RecurrentPPO("MlpGruPolicy", make_vec_env(MEMORY, 8, seed=seed), seed=seed, **SETTINGS)
     transfer_features(cloned(seed), model, name="BC", verbose=0)
     monitor = KLMonitor(THRESHOLD, PATIENCE, DROP)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.learn(plan["steps"], [LearningRateSchedule(RATES[plan["rate"]]), monitor])
-    returns, _ = evaluate_policy(model, make_vec_env(ENV, 8, seed=900), 100, return_episode_rewards=True)
+    returns, _ = evaluate_policy(model, make_vec_env(MEMORY, 8, seed=900), 100, return_episode_rewards=True)
     return {
         "kl": [round(update.kl, 5) for update in monitor.history],
         "entropy": [round(update.entropy, 4) for update in monitor.history],
         "returns": [round(update.ep_return, 3) for update in monitor.history],
-        "success": float(np.mean(np.array(returns) > 0)),
+        "success": float(np.mean(np.array(returns) > SOLVED[MEMORY])),
         "collapses": monitor.n_collapses,
     }
 
