@@ -166,7 +166,7 @@ def picture(row: dict[str, Any]) -> None:
     axis.axvline(0.9 * row["attained"]["exact"], color="k", ls=":", lw=1, label="90 % of exact")
     axis.set(xlabel=f"share of {EPISODES} episodes in which the human attains its goal", xlim=(0, None))
     axis.set_title(f"{WORLD}: {row['states']:,} states, not packed for learning", fontsize=10)
-    axis.legend(loc="lower right", frameon=False)
+    axis.legend(loc="lower center", frameon=False)
     figure.tight_layout()
     figure.savefig(PICTURE, dpi=110)
     print(f"wrote {PICTURE}")
