@@ -26,7 +26,7 @@ help:
 	@echo "make demo      solve, learn, compare and draw the default world (writes demo/)"
 	@echo "make test      the fast tests        make test-all  the slow ones too"
 	@echo "make check     format, lint, types and the fast tests"
-	@echo "make bench     every benchmark       make clean     remove what was built"
+	@echo "make bench     the benchmarks        make clean     remove what was built"
 	@echo "make finetune-study   the robot arm's study, many hours; ARGS=\"gaussian --limit 3\" for a part of it, goes on where it stopped"
 
 install: $(STAMP)
@@ -61,7 +61,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 bench: $(STAMP)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+	@for script in $(filter-out benchmarks/finetune.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
 
 finetune-study: $(STAMP)
 	nice -n 10 $(BIN)/python benchmarks/finetune.py $(ARGS)
