@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.goals import ReachCell, ReachRect
+from empo_gym.state_index import states_at
 
 NOWHERE = (1, 1, 0, 0)
 
@@ -40,8 +41,7 @@ class Attaining:
             attained[:, human] = (x1 <= x) & (x <= x2) & (y1 <= y) & (y <= y2)
             for goal in np.unique(wanted[self._others[human][wanted]]) if self._has_others[human] else ():
                 where = np.flatnonzero(wanted == goal)
-                some = states[where] if isinstance(states, np.ndarray) else [states[k] for k in where.tolist()]
-                attained[where, human] = self._goals[human][goal].holds(self._world, some, human)
+                attained[where, human] = self._goals[human][goal].holds(self._world, states_at(states, where), human)
         return attained
 
     def one(self, states: Any, goals: Sequence[int]) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.model import expand, is_batched
-from empo_gym.state_index import ObjectIndex, StateIndex, VectorIndex
+from empo_gym.state_index import ObjectIndex, StateIndex, VectorIndex, states_at
 from empo_gym.world import action_shape
 
 MAX_ENTRIES = 40_000_000
@@ -124,7 +124,7 @@ class GrowingModel:
 
     def states_of(self, numbers: NDArray[np.int64]) -> Any:
         """Return states by their numbers: an array of rows, or a list."""
-        return self.states[numbers] if self._batched else [self.states[k] for k in numbers.tolist()]
+        return states_at(self.states, numbers)
 
     def index(self, state: Any) -> int:
         """Return the number of a state that was met.

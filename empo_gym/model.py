@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from empo_gym.goals import GoalSet
 from empo_gym.memory import require_memory
 from empo_gym.search import check_whole
-from empo_gym.state_index import ObjectIndex, StateIndex, VectorIndex
+from empo_gym.state_index import ObjectIndex, StateIndex, VectorIndex, states_at
 from empo_gym.world import Agent, action_shape
 
 MAX_STATES = 20_000_000
@@ -336,6 +336,10 @@ class TabularModel:
         """Return a state by its number, as the world writes it."""
         found = self.states[number]
         return tuple(found.tolist()) if isinstance(found, np.ndarray) else found
+
+    def states_of(self, numbers: NDArray[np.int64]) -> Any:
+        """Return states by their numbers: an array of rows, or a list."""
+        return states_at(self.states, numbers)
 
     def index(self, state: Any) -> int:
         """Return the number of a state.

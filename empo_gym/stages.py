@@ -17,6 +17,7 @@ from empo_gym.attaining import Attaining
 from empo_gym.behaviour import Humans, as_states, draw
 from empo_gym.model import TabularModel, is_batched
 from empo_gym.stage import nobody_is_awake
+from empo_gym.state_index import states_at
 from empo_gym.views import ObservationKind
 
 TABLE_BYTES = 32 << 20
@@ -80,7 +81,7 @@ class PackedStages:
 
     def states(self, where: Any = slice(None)) -> Any:
         """Return the current states of some episodes."""
-        return _chosen(self.model.states, self.s[where])
+        return self.model.states_of(self.s[where])
 
     def enter(self, where: Numbers, states: Any, t: Numbers) -> None:
         """Make ``states`` the current ones of the episodes ``where``.
@@ -116,7 +117,7 @@ class PackedStages:
         if len(self._table):
             return self._table.take(pairs, axis=0)
         pairs, which = np.unique(pairs, return_inverse=True)
-        return kind.look(self._world, _chosen(self.model.states, pairs % n_states), pairs // n_states)[which]
+        return kind.look(self._world, self.model.states_of(pairs % n_states), pairs // n_states)[which]
 
     def _observation_table(self, kind: ObservationKind) -> NDArray[Any]:
         """Return the observations of all states at time 0, then at time 1, ...; none if they do not fit."""
@@ -147,7 +148,7 @@ class OpenStages:
 
     def states(self, where: Any = slice(None)) -> Any:
         """Return the current states of some episodes."""
-        return _chosen(self._states, np.arange(len(self.s))[where])
+        return states_at(self._states, np.arange(len(self.s))[where])
 
     def enter(self, where: Numbers, states: Any, t: Numbers) -> None:
         """Make ``states`` the current ones of the episodes ``where``."""
@@ -179,7 +180,3 @@ class OpenStages:
     def look(self, kind: ObservationKind, t: Numbers, where: Any) -> NDArray[Any]:
         """Compute the observations."""
         return kind.look(self._world, self.states(where), t[where])
-
-
-def _chosen(states: Any, numbers: Numbers) -> Any:
-    return states[numbers] if isinstance(states, np.ndarray) else [states[k] for k in numbers.tolist()]

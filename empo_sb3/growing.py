@@ -181,8 +181,7 @@ class GrowingPairs:
     def pairs_of(self, model: TabularModel, pairs: np.ndarray) -> np.ndarray:
         """Our numbers of a packed model's pairs."""
         t, s = np.divmod(pairs, model.n_states)
-        states = model.states[s] if isinstance(model.states, np.ndarray) else [model.states[k] for k in s.tolist()]
-        return t * CAPACITY + self.model.add(states)
+        return t * CAPACITY + self.model.add(model.states_of(s))
 
     def outcome(self, expected: np.ndarray, h: int) -> np.ndarray:
         """

@@ -184,8 +184,7 @@ class LearnedHumans:
         parts = []
         for first in range(0, len(targets.live), CHUNK):
             t, s = np.divmod(targets.live[first : first + CHUNK], model.n_states)
-            states = model.states[s] if isinstance(model.states, np.ndarray) else [model.states[i] for i in s]
-            parts.append(self._ask(states, t))
+            parts.append(self._ask(model.states_of(s), t))
         return targets.as_prior(np.concatenate(parts))
 
     def __call__(self, state: Any, t: int, human: int, goal: int, rng: np.random.Generator) -> np.ndarray:

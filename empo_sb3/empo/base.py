@@ -173,11 +173,7 @@ class WorldLearner(OffPolicyAlgorithm):
     def _world_shows(self, model: Any, pairs: np.ndarray) -> Any:
         """What the world itself shows of pairs, (n, ...), as the environments should; of several kinds, by key."""
         t, s = np.divmod(pairs, self.sizes.n_states)
-        if self.grown is not None:
-            states = self.grown.states_of(s)
-        else:
-            states = model.states[s] if isinstance(model.states, np.ndarray) else [model.states[i] for i in s]
-        kinds = self._observation_kind
+        states, kinds = model.states_of(s), self._observation_kind
         if isinstance(kinds, dict):
             return {key: model.world.observe(states, t=t, kind=kind) for key, kind in kinds.items()}
         return model.world.observe(states, t=t, kind=kinds)
