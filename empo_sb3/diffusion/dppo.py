@@ -22,6 +22,9 @@ from torch.nn import functional as F
 
 from empo_sb3.diffusion.policy import DiffusionPolicy
 
+CRITIC_RATE, CRITIC_EPOCHS = 1e-3, 20
+"""Of Adam while the critic learns alone; the rate is that of Ren et al. for their critic."""
+
 
 class ChainRolloutBuffer(RolloutBuffer):
     """
@@ -54,7 +57,8 @@ class DPPO(PPO):
     :param gamma: discount per chunk
     :param clip_range: of ratios that are geometric means over the numbers of a chunk, so it is small
     :param gamma_denoising: discount per step of denoising
-    :param n_critic_only: iterations at the beginning in which only the critic learns
+    :param n_critic_only: iterations at the beginning in which only the critic learns, ``CRITIC_EPOCHS`` epochs each at the
+        rate ``CRITIC_RATE``; the policy knows how many it has had, so one that is restored from before them has them again
     :param options: of PPO
     :raises ValueError: for a discount out of range, or an option of PPO that does not apply
     """
@@ -99,25 +103,38 @@ class DPPO(PPO):
         """One iteration: some epochs over what was collected."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        warming = self._n_updates < self.n_critic_only * self.n_epochs
         notes: dict[str, list[float]] = {"value_loss": [], "policy_gradient_loss": [], "clip_fraction": [], "approx_kl": []}
-        for _ in range(self.n_epochs):
+        if self.policy.n_critic_fits < self.n_critic_only:
+            self._warm_up(notes)
+        else:
+            self._improve(notes)
+        self._log(notes)
+
+    def _warm_up(self, notes: dict[str, list[float]]) -> None:
+        """Only the critic learns, with an Adam of its own: a rate that is right for a clone's actor teaches it nothing."""
+        critic = self.policy.parts()["critic"]
+        optimizer = th.optim.Adam(critic, lr=CRITIC_RATE)
+        for _ in range(CRITIC_EPOCHS):
             for data in self.rollout_buffer.get(self.batch_size):
-                loss = self.vf_coef * self._value_loss(data, notes)
-                if not warming:
-                    loss = loss + self._policy_loss(data, notes)
-                if self.target_kl is not None and notes["approx_kl"] and notes["approx_kl"][-1] > 1.5 * self.target_kl:
-                    break
+                optimizer.zero_grad()
+                self._value_loss(data, notes).backward()
+                th.nn.utils.clip_grad_norm_(critic, self.max_grad_norm)
+                optimizer.step()
+        optimizer.zero_grad()
+        self.policy.n_critic_fits += 1
+
+    def _improve(self, notes: dict[str, list[float]]) -> None:
+        for _ in range(self.n_epochs):
+            self._n_updates += 1
+            for data in self.rollout_buffer.get(self.batch_size):
+                loss = self.vf_coef * self._value_loss(data, notes) + self._policy_loss(data, notes)
+                if self.target_kl is not None and notes["approx_kl"][-1] > 1.5 * self.target_kl:
+                    return
                 self.policy.optimizer.zero_grad()
                 loss.backward()
-                th.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+                for part in self.policy.parts().values():  # together, a surprised critic would hold back the actor
+                    th.nn.utils.clip_grad_norm_(part, self.max_grad_norm)
                 self.policy.optimizer.step()
-            else:
-                self._n_updates += 1
-                continue
-            self._n_updates += 1
-            break
-        self._log(notes)
 
     def _value_loss(self, data: Any, notes: dict[str, list[float]]) -> th.Tensor:
         loss = F.mse_loss(self.policy.predict_values(data.observations).flatten(), data.returns)

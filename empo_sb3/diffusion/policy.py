@@ -14,6 +14,10 @@ from stable_baselines3.common.type_aliases import Schedule
 from empo_sb3.diffusion.base import ChunkPolicy
 from empo_sb3.diffusion.denoisers import Maker, find_denoiser
 from empo_sb3.diffusion.schedulers import NoiseSchedule, noised, step
+from empo_sb3.optim import actor_critic
+
+LOG_PROBS = (-5.0, 2.0)
+"""Bounds of the logarithm of a single number's density (Ren et al. 2025)."""
 
 
 class DiffusionPolicy(ChunkPolicy):
@@ -30,6 +34,7 @@ class DiffusionPolicy(ChunkPolicy):
 
     alphas: th.Tensor
     first_noise: th.Tensor
+    n_critic_fits: th.Tensor
 
     def __init__(
         self,
@@ -52,6 +57,7 @@ class DiffusionPolicy(ChunkPolicy):
         self.levels = schedule.levels(n_sampling_steps)
         self.register_buffer("alphas", th.tensor(schedule.a, dtype=th.float32))
         self.register_buffer("first_noise", th.randn(self.chunk))
+        self.register_buffer("n_critic_fits", th.tensor(0))
         self.denoiser = find_denoiser(denoiser)(self.chunk, self.n_context)
         self._add_critic(lr_schedule)
 
@@ -62,6 +68,17 @@ class DiffusionPolicy(ChunkPolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), **self.own}
+
+    def load_state_dict(self, state_dict: Any, *arguments: Any, **options: Any) -> Any:
+        """As of any module; in older files the critic's warm-up is not counted yet."""
+        return super().load_state_dict({"n_critic_fits": th.tensor(0), **state_dict}, *arguments, **options)
+
+    def parts(self) -> dict[str, list[th.Tensor]]:
+        """Parameters of ``"actor"`` and ``"critic"``, each with its encoder."""
+        parts: dict[str, list[th.Tensor]] = {"actor": [], "critic": []}
+        for name, parameter in self.named_parameters():
+            parts[actor_critic(name)].append(parameter)
+        return parts
 
     def imitation_loss(self, obs: Any, chunks: th.Tensor) -> th.Tensor:
         context = self.context(obs).repeat(self.n_noises, 1)
@@ -95,7 +112,7 @@ class DiffusionPolicy(ChunkPolicy):
             else:
                 std = sigma.clamp(min=self.min_std)
                 x = mean + std * th.randn_like(mean)
-                log_probs.append(log_density(x, mean, std))
+                log_probs.append(self._log_density(x, mean, std))
             chain.append(x)
         return th.stack(chain, 1), th.stack(log_probs, 1) if log_probs else th.zeros(n, 0, device=x.device)
 
@@ -110,9 +127,18 @@ class DiffusionPolicy(ChunkPolicy):
         context = self.context(obs).repeat_interleave(n_steps, 0)
         i = th.arange(n_steps, device=chains.device).repeat(n)
         mean, sigma = self._step(chains[:, :-1].flatten(0, 1), context, i, 1.0)
-        return log_density(chains[:, 1:].flatten(0, 1), mean, sigma.clamp(min=self.min_std)).view(n, n_steps)
+        return self._log_density(chains[:, 1:].flatten(0, 1), mean, sigma.clamp(min=self.min_std)).view(n, n_steps)
+
+    def _log_density(self, x: th.Tensor, mean: th.Tensor, std: th.Tensor) -> th.Tensor:
+        """(B,) of the actions that are carried out; what becomes of the others brings no reward and would be noise."""
+        carried_out = self.horizons.execution
+        return log_density(x[:, :carried_out], mean[:, :carried_out], std)
 
 
 def log_density(x: th.Tensor, mean: th.Tensor, std: th.Tensor) -> th.Tensor:
-    """(B,) of a diagonal Gaussian, as the mean over the numbers of the chunk: so ratios do not grow with its length."""
-    return th.distributions.Normal(mean, std.expand_as(mean)).log_prob(x).flatten(1).mean(1)
+    """
+    (B,) of a diagonal Gaussian, as the mean over the numbers of the chunk: so ratios do not grow with its length.
+
+    Each number's part is kept within ``LOG_PROBS``, so that none that has moved far away carries a chunk by itself.
+    """
+    return th.distributions.Normal(mean, std.expand_as(mean)).log_prob(x).clamp(*LOG_PROBS).flatten(1).mean(1)

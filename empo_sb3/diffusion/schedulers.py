@@ -19,6 +19,9 @@ from typing import Any
 
 import numpy as np
 
+LEAST_SIGNAL = 0.04
+"""a_k of the level at which few steps of denoising begin; noise from which nothing is left would have 0."""
+
 
 def noised(x0: Any, eps: Any, a: Any) -> Any:
     """x^k from the clean x^0, noise, and a_k."""
@@ -85,10 +88,14 @@ class NoiseSchedule:
 
     def levels(self, n_steps: int) -> tuple[int, ...]:
         """
-        The levels that ``n_steps`` steps go through, from K to 0, evenly.
+        The levels that ``n_steps`` steps go through, evenly: all of them, or fewer from the last that has ``LEAST_SIGNAL`` on.
+
+        Where less is left of the data, the clean chunk is the guessed noise's error times 1 / sqrt(a_k): it is cut at its
+        bounds nearly everywhere, and where it is not, its gradient drowns that of all other steps.
 
         :raises ValueError: for fewer than one step, or more than there are levels
         """
         if not 1 <= n_steps <= self.n_levels:
             raise ValueError(f"denoising takes between 1 and {self.n_levels} steps, not {n_steps}")
-        return tuple(round(float(k)) for k in np.linspace(self.n_levels, 0, n_steps + 1))
+        first = max(n_steps, sum(a >= LEAST_SIGNAL for a in self.a) - 1)
+        return tuple(round(float(k)) for k in np.linspace(first, 0, n_steps + 1))
