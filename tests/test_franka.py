@@ -1,7 +1,10 @@
 """The FR3 environments: is the arm the FR3's, does the inverse kinematics arrive, is the target in the pixels alone?"""
 
+import copy
 import importlib.util
 import os
+import pickle
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -46,7 +49,6 @@ if importlib.util.find_spec("mujoco") is None:
 from empo_gym import franka  # noqa: E402
 from empo_gym.franka import arm as robot  # noqa: E402
 from empo_gym.franka.env import DOWN, MAX_DELTA, WORKSPACE  # noqa: E402
-from empo_gym.franka.expert import Demonstrations, demonstrate, expert_for  # noqa: E402
 from empo_gym.franka.kinematics import rotation_vector  # noqa: E402
 
 GRAPHICS_PROBLEM = franka.graphics_problem()
@@ -280,13 +282,26 @@ def test_the_same_shift_can_be_given_as_a_name_a_mapping_or_a_value(make):
     [
         (REACH, {"shift": "camara"}, "did you mean 'camera'"),
         (REACH, {"shift": {"colour": (1, 0, 0)}}, "target_colour"),
-        (REACH, {"shift": {"camera": 3}}, "three numbers"),
+        (REACH, {"shift": {"camera": 3}}, "three finite numbers"),
+        (REACH, {"shift": {"camera": (np.nan, 0, 0)}}, "camera must be three finite numbers"),
+        (REACH, {"shift": {"camera": None}}, "camera must be three finite numbers"),
+        (REACH, {"shift": {"camera": (0, 52, 0)}}, "90 degrees above the table"),
+        (REACH, {"shift": {"camera": (0, -38, 0)}}, "0 degrees above the table"),
+        (REACH, {"shift": {"camera": (0, 0, -1.15)}}, "0 m away"),
         (REACH, {"shift": {"light": 0}}, "positive"),
+        (REACH, {"shift": {"light": "dim"}}, "light must be a finite number"),
+        (REACH, {"shift": {"light_azimuth": np.inf}}, "light_azimuth must be a finite number"),
+        (PUSH, {"shift": {"friction": -1}}, "positive"),
+        (REACH, {"shift": ["camera"]}, "a shift is a name"),
+        (REACH, {"shift": {3: 1}}, "no field 3"),
         (REACH, {"shift": {"target_colour": (255, 0, 0)}}, r"\[0, 1\]"),
         (REACH, {"shift": "friction"}, "FR3VisualPush-v0"),
-        (PUSH, {"image_size": 4}, "image_size"),
+        (PUSH, {"image_size": 7}, "image_size"),
+        (PUSH, {"image_size": 1025}, "image_size"),
+        (PUSH, {"image_size": 64.0}, "image_size must be a whole number"),
         (PUSH, {"max_steps": 0}, "max_steps"),
-        (PUSH, {"mjcf_path": "no_such_file.xml"}, "no_such_file.xml"),
+        (PUSH, {"max_steps": "many"}, "max_steps must be a whole number"),
+        (PUSH, {"mjcf_path": "no_such_file.xml"}, "there is no file no_such_file.xml"),
     ],
 )
 def test_a_bad_option_is_an_error_that_says_what_would_do(identifier, options, message, make):
@@ -296,7 +311,17 @@ def test_a_bad_option_is_an_error_that_says_what_would_do(identifier, options, m
 
 @needs_graphics
 @pytest.mark.parametrize(
-    "options", [{"target": (2.0, 0.0)}, {"goal": (0.5, 0.0)}, {"target": (0.5, 0.0, 0.1)}, {"tip": (0.5, 0.0)}]
+    "options",
+    [
+        {"target": (2.0, 0.0)},
+        {"target": (0.5, np.nan)},
+        {"goal": (0.5, 0.0)},
+        {"target": (0.5, 0.0, 0.1)},
+        {"tip": (0.5, 0.0)},
+        {"tip": (0.5, 0.0, np.nan)},
+        {"tip": (0.5, 0.0, 0.41)},
+        {"tip": "up"},
+    ],
 )
 def test_a_bad_start_is_an_error(options, make):
     with pytest.raises(ValueError, match=str(next(iter(options)))):
@@ -307,7 +332,7 @@ def test_a_bad_start_is_an_error(options, make):
 def test_a_bad_action_is_an_error(make):
     env = make().unwrapped
     env.reset(seed=0)
-    for action in ([0.0, 0.0], [np.nan, 0.0, 0.0]):
+    for action in ([0.0, 0.0], [np.nan, 0.0, 0.0], [np.inf, 0.0, 0.0], [[0.0, 0.0, 0.0]], "left", None):
         with pytest.raises(ValueError, match="three finite numbers"):
             env.step(action)
 
@@ -334,12 +359,104 @@ def test_an_arm_from_a_file_is_driven_like_ours(make, tmp_path):
     np.testing.assert_array_equal(ours.joint_angles, theirs.joint_angles)
 
 
+def with_options(xml):
+    return xml.replace("<default>", '<option timestep="0.001" integrator="RK4"/><default>')
+
+
+def with_a_mesh(xml):
+    return xml.replace("<worldbody>", '<asset><mesh name="m" file="no_such.obj"/></asset><worldbody>')
+
+
+@needs_graphics
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("change", [with_options, lambda xml: re.sub('<joint name="[^"]*"', "<joint", xml)])
+def test_an_arms_own_options_and_nameless_joints_do_no_harm(change, make, tmp_path):
+    path = tmp_path / "arm.xml"
+    path.write_text(change(robot.arm_xml()))
+    ours, theirs = make(PUSH).unwrapped, make(PUSH, mjcf_path=path).unwrapped
+    for env in (ours, theirs):
+        env.reset(seed=4)
+        env.step([0.5, -0.5, -0.5])
+    np.testing.assert_array_equal(ours.joint_angles, theirs.joint_angles)
+
+
+@needs_graphics
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda xml: re.sub("<joint name=.fr3_joint7[^>]*>", "", xml), "6 hinge joints, 0 other joints and a site"),
+        (lambda xml: re.sub("<site[^>]*>", "", xml), "7 hinge joints, 0 other joints and no site"),
+        (lambda xml: xml.replace("<joint ", '<joint type="slide" ', 1), "6 hinge joints, 1 other joints"),
+        (lambda xml: re.sub('range="-1.7837[^"]*"', "", xml), "no range to fr3_joint2"),
+        (lambda xml: xml.replace("capsule", "sausage"), "cannot be read"),
+        (with_a_mesh, "does not fit into the scene.*no_such.obj"),
+    ],
+)
+def test_a_file_of_another_arm_is_an_error_that_names_it_and_what_is_wrong(change, message, make, tmp_path):
+    path = tmp_path / "theirs.xml"
+    path.write_text(change(robot.arm_xml()))
+    with pytest.raises(ValueError, match=f"mjcf_path: .*theirs.xml .*{message}"):
+        make(mjcf_path=path)
+
+
 @needs_graphics
 def test_a_file_that_is_no_arm_is_an_error_that_says_what_an_arm_is(make, tmp_path):
     path = tmp_path / "box.xml"
     path.write_text("<mujoco><worldbody><body name='b'><joint name='j'/><geom size='0.1'/></body></worldbody></mujoco>")
-    with pytest.raises(ValueError, match=r"box\.xml has 1 joints and no site 'attachment_site'"):
+    with pytest.raises(ValueError, match=r"box\.xml has 1 hinge joints, 0 other joints and no site 'attachment_site'"):
         make(mjcf_path=path)
+
+
+@needs_graphics
+def test_a_copy_and_one_from_a_file_go_on_like_the_original(make):
+    env = make(PUSH, image_size=32)
+    env.reset(seed=2)
+    env.step(np.array([0.5, 0.2, -1.0], np.float32))
+    copies = [copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
+    for action in (*np.random.default_rng(0).uniform(-1, 1, (5, 3)).astype(np.float32), None):
+        expected, *others = [e.reset()[0] if action is None else e.step(action)[0] for e in (env, *copies)]
+        for other in others:
+            assert np.array_equal(expected["image"], other["image"]) and np.array_equal(expected["proprio"], other["proprio"])
+    for other in copies:
+        other.close()
+    env.reset()
+
+
+@needs_graphics
+def test_a_closed_environment_says_so_and_many_open_ones_do_not_disturb_each_other(make):
+    envs = [make(REACH, image_size=16) for _ in range(12)]
+    pictures = [env.reset(seed=i % 3)[0]["image"] for i, env in enumerate(envs)]
+    assert all(np.array_equal(picture, pictures[i % 3]) for i, picture in enumerate(pictures))
+    closed = envs[0].unwrapped
+    closed.close()
+    closed.close()
+    for use in (closed.reset, lambda: closed.step(np.zeros(3))):
+        with pytest.raises(ValueError, match="was closed"):
+            use()
+    envs[1].reset(seed=0)
+
+
+END_OF_PROCESS = f"""
+import sys, gymnasium, empo_gym
+envs = [gymnasium.make({REACH!r}, image_size=16) for _ in range(3)]
+for env in envs:
+    env.reset(seed=0)
+envs[0].close()
+"""
+FORKED = f"""
+import gymnasium, empo_gym
+vector = gymnasium.make_vec({REACH!r}, 2, "async", vector_kwargs={{"context": "fork"}}, image_size=16)
+picture = vector.reset(seed=[0, 0])[0]["image"]
+vector.close()
+assert (picture[0] == picture[1]).all() and picture.any()
+"""
+
+
+@needs_graphics
+@pytest.mark.parametrize("code", [END_OF_PROCESS, FORKED], ids=["open environments", "forked processes"])
+def test_a_process_ends_silently(code):
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
 @needs_graphics
@@ -351,56 +468,3 @@ def test_people_get_a_larger_picture_of_the_same_view(make):
     small = large[: 64 * 7, : 64 * 7]  # only to ask that both look at the same scene: mean colours agree
     assert small.any() and np.abs(large.mean((0, 1)) - observation["image"].mean((1, 2))).max() < 20
     assert make().unwrapped.render() is None
-
-
-@needs_graphics
-@pytest.mark.parametrize("identifier, at_least", [(REACH, 1.0), (PUSH, 0.75)])
-def test_the_expert_does_its_task(identifier, at_least, make):
-    demos = demonstrate(make(identifier, image_size=16), n_episodes=4, seed=100)
-    assert demos.success_rate >= at_least and demos.n_episodes == 4
-    np.testing.assert_array_equal(demos.actions, demos.executed)
-    assert np.abs(demos.actions).max() <= 1
-
-
-@needs_graphics
-@pytest.mark.slow
-@pytest.mark.parametrize("noise", [0.0, 0.1])
-@pytest.mark.parametrize("identifier, at_least", [(REACH, 1.0), (PUSH, 0.9)])
-def test_the_expert_succeeds_over_fifty_seeds(identifier, at_least, noise, make):
-    assert demonstrate(make(identifier, image_size=16), n_episodes=50, noise=noise).success_rate >= at_least
-
-
-@needs_graphics
-def test_noise_moves_the_arm_and_not_the_labels(make):
-    env = make(REACH, image_size=16)
-    demos = demonstrate(env, n_episodes=2, noise=0.3, seed=1)
-    assert (demos.actions != demos.executed).any(axis=1).all()
-    env.reset(seed=1)
-    expert = expert_for(env)
-    for label, executed in zip(demos.actions[:3], demos.executed[:3], strict=True):
-        np.testing.assert_array_equal(expert(), label)
-        env.step(executed)
-
-
-@needs_graphics
-def test_demonstrations_are_repeatable_and_survive_a_file(make, tmp_path):
-    env = make(REACH, image_size=16)
-    demos, again = (demonstrate(env, n_episodes=2, noise=0.2, seed=3) for _ in range(2))
-    demos.save(tmp_path / "demos.npz")
-    loaded = Demonstrations.load(tmp_path / "demos.npz")
-    for name in ("images", "proprio", "actions", "executed", "rewards", "starts", "terminated"):
-        np.testing.assert_array_equal(getattr(demos, name), getattr(again, name))
-        np.testing.assert_array_equal(getattr(demos, name), getattr(loaded, name))
-    assert env.observation_space.contains({name: values[0] for name, values in loaded.observations.items()})
-    assert [path.name for path in tmp_path.iterdir()] == ["demos.npz"]
-    (tmp_path / "other.npz").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"other\.npz holds no demonstrations"):
-        Demonstrations.load(tmp_path / "other.npz")
-
-
-@needs_graphics
-def test_there_is_an_expert_for_the_fr3_tasks_only(make):
-    with pytest.raises(ValueError, match="no scripted expert"):
-        expert_for(gym.make("CartPole-v1"))
-    with pytest.raises(ValueError, match="n_episodes"):
-        demonstrate(make(), n_episodes=0)

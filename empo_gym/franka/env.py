@@ -10,6 +10,7 @@ Actions are in [-1, 1], one unit being ``MAX_DELTA`` metres along x (away from t
 
 from __future__ import annotations
 
+import operator
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ MAX_DELTA = 0.04
 SUBSTEPS, WAYPOINTS = 20, 5
 #: The box in which the finger tip may be sent about, metres: lowest and highest x, y, z.
 WORKSPACE = np.array([[0.3, -0.32, 0.015], [0.68, 0.32, 0.4]])
+#: Where things may be put on the table, metres: lowest and highest x, y.
+TABLE = np.array([[0.25, -0.4], [0.75, 0.4]])
 #: How far the set point may run ahead of a finger that something blocks, metres.
 LEASH = 0.06
 SUCCESS_BONUS = 5.0
@@ -59,6 +62,7 @@ class FR3VisualEnv(gym.Env):
         mjcf_path: str | Path | None = None,
         render_mode: str | None = None,
     ):
+        image_size, max_steps = whole_number("image_size", image_size), whole_number("max_steps", max_steps)
         if not 8 <= image_size <= MAX_PIXELS:
             raise ValueError(f"image_size must be between 8 and {MAX_PIXELS} pixels, not {image_size}")
         if max_steps < 1:
@@ -115,9 +119,7 @@ class FR3VisualEnv(gym.Env):
         mujoco.mj_resetData(self.model, self.data)
         tip = options.pop("tip", None)
         drawn = HOME_TIP + HOME_SPREAD * self.np_random.uniform(-1, 1, 3)
-        self._set_point = drawn if tip is None else np.asarray(tip, float)
-        if self._set_point.shape != (3,) or (self._set_point < WORKSPACE[0]).any() or (self._set_point > WORKSPACE[1]).any():
-            raise ValueError(f"options: 'tip' must be (x, y, z) in metres between {WORKSPACE.tolist()}, not {tip!r}")
+        self._set_point = drawn if tip is None else _place_within("tip", tip, WORKSPACE)
         self._place(options)
         angles = self.arm.inverse(self._set_point, DOWN, HOME, iterations=100)
         self.data.qpos[self.arm.qpos] = angles
@@ -127,11 +129,14 @@ class FR3VisualEnv(gym.Env):
         return self._observation(), {"is_success": False}
 
     def step(self, action: np.ndarray) -> tuple[dict, float, bool, bool, dict]:
-        """Move the set point by ``MAX_DELTA * action`` and simulate a tenth of a second."""
-        delta = MAX_DELTA * np.clip(np.asarray(action, float), -1.0, 1.0)
-        if delta.shape != (3,) or not np.isfinite(delta).all():
+        """Move the set point by ``MAX_DELTA * action`` and simulate a tenth of a second.
+
+        :raises ValueError: if the action is not three finite numbers; larger ones than 1 count as 1
+        """
+        numbers = _floats(action)
+        if numbers.shape != (3,) or not np.isfinite(numbers).all():
             raise ValueError(f"an action is three finite numbers, not {action!r}")
-        tip = self.tip
+        delta, tip = MAX_DELTA * np.clip(numbers, -1.0, 1.0), self.tip
         self._set_point = np.clip(np.clip(self._set_point + delta, tip - LEASH, tip + LEASH), *WORKSPACE)
         self._drive()
         self._steps += 1
@@ -179,12 +184,40 @@ def take_place(options: dict[str, Any], name: str, drawn: np.ndarray) -> np.ndar
     :raises ValueError: if it is not two numbers on the table
     """
     given = options.pop(name, None)
-    if given is None:
-        return drawn
-    place = np.asarray(given, float)
-    if place.shape != (2,) or not np.isfinite(place).all() or (np.abs(place - [0.5, 0.0]) > [0.25, 0.4]).any():
-        raise ValueError(f"options: {name!r} must be (x, y) in metres with x in [0.25, 0.75], y in [-0.4, 0.4], not {given!r}")
+    return drawn if given is None else _place_within(name, given, TABLE)
+
+
+def _place_within(name: str, given: Any, box: np.ndarray) -> np.ndarray:
+    """A place as floats; ``box`` holds its lowest and highest coordinates.
+
+    :raises ValueError: if it is no place, or not in the box
+    """
+    place = _floats(given)
+    if place.shape != box[0].shape or not ((box[0] <= place) & (place <= box[1])).all():
+        axes = ", ".join("xyz"[: len(box[0])])
+        raise ValueError(
+            f"options: {name!r} must be ({axes}) in metres between {box[0].tolist()} and {box[1].tolist()}, not {given!r}"
+        )
     return place
+
+
+def _floats(value: Any) -> np.ndarray:
+    """The value as an array of floats, a single NaN if it is none."""
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError):
+        return np.array(np.nan)
+
+
+def whole_number(name: str, value: Any) -> int:
+    """The value as an int.
+
+    :raises ValueError: if it is not a whole number
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be a whole number, not {value!r}") from None
 
 
 def no_more(options: dict[str, Any]) -> None:

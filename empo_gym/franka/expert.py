@@ -11,10 +11,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
-from empo_gym.franka.env import MAX_DELTA, FR3VisualEnv
+from empo_gym.franka.env import MAX_DELTA, FR3VisualEnv, whole_number
 from empo_gym.franka.tasks import FR3VisualPush, FR3VisualReach
 
 Expert = Callable[[], np.ndarray]
@@ -121,7 +122,7 @@ class Demonstrations:
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls(**{field.name: file[field.name] for field in fields(cls)})
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
             raise ValueError(f"{path} holds no demonstrations of a scripted expert: {error}") from error
 
 
@@ -133,9 +134,10 @@ def demonstrate(env, n_episodes: int, noise: float = 0.0, seed: int = 0, expert:
     :param noise: standard deviation of the Gaussian noise on executed actions, in action units (1 is ``MAX_DELTA`` metres)
     :param seed: of the noise and of the episodes
     :param expert: another expert than the environment's own
-    :raises ValueError: for a negative number
+    :raises ValueError: for a negative number, or one that is not finite
     """
-    if n_episodes < 1 or noise < 0:
+    n_episodes = whole_number("n_episodes", n_episodes)
+    if n_episodes < 1 or not 0 <= noise < np.inf:
         raise ValueError(f"demonstrations need n_episodes >= 1 and noise >= 0, not {n_episodes} and {noise}")
     expert = expert or expert_for(env)
     rng = np.random.default_rng(seed)

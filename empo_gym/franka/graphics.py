@@ -19,6 +19,9 @@ _NO_SCREEN = sys.platform == "linux" and not os.environ.get("DISPLAY")
 _TOO_LATE = _NO_SCREEN and "mujoco" in sys.modules and not os.environ.get("MUJOCO_GL")
 if _NO_SCREEN:
     os.environ.setdefault("MUJOCO_GL", "egl")  # read by mujoco when it is imported; its own default needs a screen
+# Mesa's software renderer would otherwise hand these tiny pictures to threads: the same bits at twice the CPU time, and a
+# process that is forked later (Gymnasium's asynchronous vector) would wait for ever for threads that it did not inherit.
+os.environ.setdefault("LP_NUM_THREADS", "0")
 _CHOSEN = os.environ.get("MUJOCO_GL", "")
 _OBSTACLE = "mujoco was imported before empo_gym.franka and looks for a screen" if _TOO_LATE else ""
 
@@ -75,20 +78,39 @@ class Camera:
             raise GraphicsError(_explain(str(error) or type(error).__name__)) from error
         finally:
             _set_quality(model, previous)
+        self._recipe = (model, name, size, quality)
         self._name = name
-        self._release = weakref.finalize(self, self._renderer.close)  # also at exit, while the graphics library still stands
+        self._release = weakref.finalize(self, _free, self._renderer)  # also at exit, while the graphics library still stands
         flags = self._renderer.scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SHADOW] = quality.shadows > 0
         flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = quality.shadows > 0
 
+    def __reduce__(self):
+        """A copy, or one read from a file, draws with a graphics context of its own."""
+        return Camera, self._recipe
+
     def picture(self, data) -> np.ndarray:
-        """What the camera sees, uint8 (size, size, 3), first row on top."""
+        """What the camera sees, uint8 (size, size, 3), first row on top.
+
+        :raises ValueError: after ``close``
+        """
+        if not self._release.alive:
+            raise ValueError("the environment was closed and sees nothing any more; make another one")
         self._renderer.update_scene(data, self._name)
         return self._renderer.render()
 
     def close(self) -> None:
         """Free the graphics context; calling it twice does no harm."""
         self._release()
+
+
+def _free(renderer) -> None:
+    try:
+        renderer.close()
+    except (
+        Exception
+    ):  # a window without screen (render_mode="human") ends, as it closes, the display that all contexts hang on
+        pass
 
 
 def _set_quality(model, quality: Quality) -> Quality:

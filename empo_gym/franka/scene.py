@@ -26,6 +26,7 @@ TIMESTEP = 0.005
 #: What the camera looks at, and from where: metres; (azimuth, elevation) in degrees, distance in metres.
 LOOK_AT = np.array([0.47, 0.0, 0.1])
 VIEWPOINT = (28.0, 38.0, 1.15)
+NEAREST, FARTHEST = 0.2, 10.0
 FIELD_OF_VIEW = 42.0
 LAMP = (60.0, 60.0)  # azimuth and elevation of the lamp in degrees
 MAX_PIXELS = 1024
@@ -49,8 +50,9 @@ def build_scene(objects: str, shift: Shift, mjcf_path: str | Path | None = None)
     :raises ValueError: if the file cannot be read or is no such arm
     """
     spec = mujoco.MjSpec.from_string(_table_xml(objects, shift))
-    arm = mujoco.MjSpec.from_string(arm_xml()) if mjcf_path is None else _read_arm(mjcf_path)
+    arm = mujoco.MjSpec.from_string(arm_xml()) if mjcf_path is None else _read_arm(Path(mjcf_path))
     joints = _prepare_arm(arm, mjcf_path)
+    arm.option = spec.option  # else MuJoCo warns that the scene's own hold
     arm.attach(mujoco.MjSpec.from_string(hand_xml()), prefix=PREFIX, site=arm.site(FLANGE))
     for body in arm.bodies[1:]:
         body.gravcomp = 1.0
@@ -58,29 +60,51 @@ def build_scene(objects: str, shift: Shift, mjcf_path: str | Path | None = None)
     joints = [PREFIX + name for name in joints]
     for name, joint in zip(joints, JOINTS, strict=True):
         _add_controller(spec, name, joint)
-    model = spec.compile()
+    model = _compile(spec, mjcf_path)
+    endless = [name.removeprefix(PREFIX) for name in joints if not model.joint(name).limited]
+    if endless:
+        raise ValueError(f"mjcf_path: {mjcf_path} gives no range to {', '.join(endless)}; each joint needs its limits")
     kinematics = ArmKinematics(model, joints, TIP_SITE, HOME)
     return Scene(model, kinematics, np.array([model.actuator(f"control_{name}").id for name in joints]))
 
 
-def _read_arm(path: str | Path) -> mujoco.MjSpec:
+def _read_arm(path: Path) -> mujoco.MjSpec:
+    if not path.is_file():
+        raise ValueError(f"mjcf_path: there is no file {path}")
     try:
         return mujoco.MjSpec.from_file(str(path))
-    except Exception as error:  # a missing file and bad XML come as different types in different versions
-        raise ValueError(f"mjcf_path: {path} cannot be read as an MJCF model: {error}") from error
+    except Exception as error:  # bad XML comes as different types in different versions
+        raise ValueError(f"mjcf_path: {path} cannot be read as an MJCF model: {_one_line(error)}") from error
+
+
+def _compile(spec: mujoco.MjSpec, path: str | Path | None) -> mujoco.MjModel:
+    try:
+        return spec.compile()
+    except ValueError as error:  # a mesh that is not there, for instance, is looked for only now
+        if path is None:
+            raise
+        raise ValueError(f"mjcf_path: {path} does not fit into the scene: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _prepare_arm(arm: mujoco.MjSpec, path: str | Path | None) -> list[str]:
     """Strip what our controller replaces; the names of the seven joints, base first."""
-    hinges = [joint.name for joint in arm.joints if joint.type == mujoco.mjtJoint.mjJNT_HINGE]
-    if len(hinges) != N_JOINTS or len(arm.joints) != N_JOINTS or arm.site(FLANGE) is None:
+    hinges = [joint for joint in arm.joints if joint.type == mujoco.mjtJoint.mjJNT_HINGE]
+    others = len(arm.joints) - len(hinges)
+    if len(hinges) != N_JOINTS or others or arm.site(FLANGE) is None:
         raise ValueError(
-            f"mjcf_path: {path} has {len(arm.joints)} joints and {'a' if arm.site(FLANGE) else 'no'} site {FLANGE!r}; "
-            f"give the arm without a tool: {N_JOINTS} hinge joints, and the site on its flange"
+            f"mjcf_path: {path} has {len(hinges)} hinge joints, {others} other joints and "
+            f"{'a' if arm.site(FLANGE) else 'no'} site {FLANGE!r}; "
+            f"give the arm without a tool: {N_JOINTS} hinge joints, no others, and the site on its flange"
         )
+    for number, joint in enumerate(hinges, start=1):
+        joint.name = joint.name or f"hinge{number}"
     for unwanted in (*arm.actuators, *arm.keys):
         arm.delete(unwanted)
-    return hinges
+    return [joint.name for joint in hinges]
 
 
 def _add_controller(spec: mujoco.MjSpec, name: str, joint) -> None:
@@ -109,6 +133,11 @@ def _numbers(values) -> str:
 
 def _camera_xml(shift: Shift) -> str:
     azimuth, elevation, distance = np.add(VIEWPOINT, shift.camera)
+    if not (0 < elevation < 90 and NEAREST <= distance <= FARTHEST):
+        raise ValueError(
+            f"shift: camera {shift.camera} would be {elevation:g} degrees above the table and {distance:g} m away; it must be "
+            f"between 0 and 90 degrees above it and {NEAREST} to {FARTHEST:g} m away (plain: {VIEWPOINT[1:]})"
+        )
     outward = _around(azimuth, elevation)
     right = np.cross([0.0, 0.0, 1.0], outward)
     right /= np.linalg.norm(right)

@@ -35,15 +35,29 @@ class Shift:
     def __post_init__(self) -> None:
         for name in ("camera", "target_colour"):
             value = getattr(self, name)
-            if value is not None:
-                if np.shape(value) != (3,):
-                    raise ValueError(f"shift: {name} must be three numbers, not {value!r}")
-                object.__setattr__(self, name, tuple(float(x) for x in value))
+            if value is not None or name == "camera":
+                object.__setattr__(self, name, tuple(_finite(name, value, "three finite numbers", (3,))))
+        for name in ("light", "light_azimuth", "friction"):
+            object.__setattr__(self, name, _finite(name, getattr(self, name), "a finite number", ()))
         for name in ("light", "friction"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"shift: {name} is a factor and must be positive, not {getattr(self, name)!r}")
         if self.target_colour is not None and not all(0 <= x <= 1 for x in self.target_colour):
             raise ValueError(f"shift: target_colour is red, green, blue in [0, 1], not {self.target_colour}")
+
+
+def _finite(name: str, value: Any, what: str, shape: tuple[int, ...]) -> Any:
+    """The value as a float, or as a list of them.
+
+    :raises ValueError: unless it has this shape and is finite
+    """
+    try:
+        numbers = np.asarray(value, float)
+    except (TypeError, ValueError):
+        numbers = np.array(np.nan)
+    if numbers.shape != shape or not np.isfinite(numbers).all():
+        raise ValueError(f"shift: {name} must be {what}, not {value!r}")
+    return numbers.tolist()
 
 
 #: The shifts that have a name.
@@ -64,7 +78,7 @@ def _nearest(word: str, known: list[str]) -> str:
 def as_shift(shift: str | Mapping[str, Any] | Shift | None) -> Shift:
     """A shift from its name in ``SHIFTS``, from a mapping of ``Shift``'s fields, or from ``None``, which changes nothing.
 
-    :raises ValueError: for an unknown name or field; the nearest known one is suggested
+    :raises ValueError: for an unknown name or field (the nearest known one is suggested), or something else altogether
     """
     if shift is None:
         return Shift()
@@ -74,6 +88,8 @@ def as_shift(shift: str | Mapping[str, Any] | Shift | None) -> Shift:
         if shift not in SHIFTS:
             raise ValueError(f"there is no shift called {shift!r}{_nearest(shift, list(SHIFTS))}")
         return SHIFTS[shift]
+    if not isinstance(shift, Mapping):
+        raise ValueError(f"a shift is a name ({', '.join(SHIFTS)}), a mapping of Shift's fields, or a Shift, not {shift!r}")
     known = [field.name for field in fields(Shift)]
     for name in shift:
         if name not in known:
