@@ -111,7 +111,7 @@ def test_the_last_step_explores_with_the_least_deviation():
     with th.no_grad():
         chain = policy(th.zeros(4000, 2))[0]
         i = th.full((4000,), 4)
-        mean, sigma = policy._step(chain[:, -2], policy.context(th.zeros(4000, 2)), i, 1.0)
+        mean, sigma = policy._step(chain[:, -2], policy.context(th.zeros(4000, 2)), i)
     assert sigma.abs().max() == 0.0
     assert (chain[:, -1] - mean).std().item() == pytest.approx(0.2, rel=0.05)
 

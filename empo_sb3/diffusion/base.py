@@ -7,6 +7,7 @@ encoder each, so that the critic's errors cannot spoil what the actor sees.
 from __future__ import annotations
 
 from abc import abstractmethod
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -119,3 +120,14 @@ class ChunkPolicy(BasePolicy):
         """What is carried out: the first T_a actions of the end of denoisings (B, S + 1, T_p, A), or chunks (B, T_a, A)."""
         scaled = scaled_action[:, -1, : self.horizons.execution] if np.ndim(scaled_action) == 4 else scaled_action
         return super().unscale_action(scaled.clip(-1.0, 1.0))
+
+
+def check_least(owner: str, least: dict[str, tuple[Any, int]]) -> None:
+    """
+    :param least: by name, an option and the least whole number that it may be
+
+    :raises ValueError: for another
+    """
+    for name, (value, bound) in least.items():
+        if not isinstance(value, Integral) or value < bound:
+            raise ValueError(f"{owner} needs a whole number {name} >= {bound}, not {value!r}")

@@ -135,10 +135,11 @@ def find_denoiser(denoiser: str | Maker) -> Maker:
         return denoiser
     if denoiser in DENOISERS:
         return DENOISERS[denoiser]
-    module, _, name = denoiser.partition(":")
+    module, _, name = str(denoiser).partition(":")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
-        near = difflib.get_close_matches(denoiser, DENOISERS, n=1)
+    except (ImportError, AttributeError, ValueError) as error:
+        near = difflib.get_close_matches(str(denoiser), DENOISERS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(DENOISERS)} and 'package.module:Name'"
-        raise ValueError(f"there is no denoiser {denoiser!r}; {hint}") from None
+        why = f" ({error})" if name else ""
+        raise ValueError(f"there is no denoiser {denoiser!r}{why}; {hint}") from None

@@ -60,7 +60,8 @@ class DPPO(PPO):
     :param n_critic_only: iterations at the beginning in which only the critic learns, ``CRITIC_EPOCHS`` epochs each at the
         rate ``CRITIC_RATE``; the policy knows how many it has had, so one that is restored from before them has them again
     :param options: of PPO
-    :raises ValueError: for a discount out of range, or an option of PPO that does not apply
+    :raises ValueError: for a discount out of range, an option of PPO that does not apply, another kind of policy, or horizons
+        that are not the environment's
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"DiffusionPolicy": DiffusionPolicy}
@@ -87,6 +88,7 @@ class DPPO(PPO):
 
     def _setup_model(self) -> None:
         super()._setup_model()
+        self._check()
         is_dict = isinstance(self.observation_space, spaces.Dict)
         self.rollout_buffer = (ChainDictRolloutBuffer if is_dict else ChainRolloutBuffer)(
             self.n_steps,
@@ -98,6 +100,16 @@ class DPPO(PPO):
             n_envs=self.n_envs,
             chain_shape=self.policy.chain_shape,
         )
+
+    def _check(self) -> None:
+        if not isinstance(self.policy, DiffusionPolicy):
+            raise ValueError(f"DPPO improves a DiffusionPolicy, not a {type(self.policy).__name__}")
+        own = self.policy.horizons
+        for theirs in self.env.get_attr("horizons") if self.env is not None and self.env.has_attr("horizons") else ():
+            if (theirs.observation, theirs.execution) != (own.observation, own.execution):
+                raise ValueError(
+                    f"DPPO: the environment's horizons are {theirs}, policy_kwargs={{'horizons': ...}} says {own}"
+                )
 
     def train(self) -> None:
         """One iteration: some epochs over what was collected."""

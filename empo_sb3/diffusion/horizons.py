@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import gymnasium as gym
@@ -26,7 +27,7 @@ class Horizons:
     :param observation: T_o, observations that the policy sees, the present one included
     :param prediction: T_p, actions that it plans
     :param execution: T_a, those of them that are carried out
-    :raises ValueError: unless 1 <= T_a <= T_p and 1 <= T_o
+    :raises ValueError: unless they are whole numbers with 1 <= T_a <= T_p and 1 <= T_o
     """
 
     observation: int = 2
@@ -34,6 +35,9 @@ class Horizons:
     execution: int = 4
 
     def __post_init__(self) -> None:
+        numbers = (self.observation, self.prediction, self.execution)
+        if not all(isinstance(number, Integral) for number in numbers):
+            raise ValueError(f"horizons are whole numbers of steps T_o, T_p, T_a, not {numbers}")
         if not (1 <= self.execution <= self.prediction and self.observation >= 1):
             raise ValueError(f"horizons need T_o >= 1 and 1 <= T_a <= T_p, not {self}")
 
@@ -59,7 +63,7 @@ class RecedingHorizon(gym.Wrapper):
     """
     An environment whose step is the carrying out of one chunk of actions; a chunk ends with its episode.
 
-    Its reward is the sum of the chunk's rewards.
+    Its reward is the sum of the chunk's rewards, as Ren et al. 2025 have it: discounts count between chunks, not within them.
 
     :param env: with a Box of actions
     :param horizons: T_o and T_a count

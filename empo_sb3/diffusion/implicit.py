@@ -12,7 +12,7 @@ from typing import Any
 import torch as th
 from stable_baselines3.common.type_aliases import Schedule
 
-from empo_sb3.diffusion.base import ChunkPolicy
+from empo_sb3.diffusion.base import ChunkPolicy, check_least
 from empo_sb3.diffusion.denoisers import Energy
 
 
@@ -25,6 +25,7 @@ class ImplicitPolicy(ChunkPolicy):
     :param n_rounds: of drawing again around the better ones, with half the spread each time
     :param width: of the energy's layers
     :param options: of :class:`~empo_sb3.diffusion.base.ChunkPolicy`
+    :raises ValueError: for a number out of range
     """
 
     def __init__(
@@ -39,8 +40,9 @@ class ImplicitPolicy(ChunkPolicy):
         width: int = 256,
         **options: Any,
     ) -> None:
-        super().__init__(observation_space, action_space, lr_schedule, **options)
         self.own = {"n_negatives": n_negatives, "n_samples": n_samples, "n_rounds": n_rounds, "width": width}
+        check_least("ImplicitPolicy", {name: (value, name != "n_rounds") for name, value in self.own.items()})
+        super().__init__(observation_space, action_space, lr_schedule, **options)
         self.n_negatives, self.n_samples, self.n_rounds = n_negatives, n_samples, n_rounds
         self.energy = Energy(self.chunk, self.n_context, width)
         self._add_critic(lr_schedule)

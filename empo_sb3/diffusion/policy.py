@@ -11,7 +11,7 @@ from typing import Any
 import torch as th
 from stable_baselines3.common.type_aliases import Schedule
 
-from empo_sb3.diffusion.base import ChunkPolicy
+from empo_sb3.diffusion.base import ChunkPolicy, check_least
 from empo_sb3.diffusion.denoisers import Maker, find_denoiser
 from empo_sb3.diffusion.schedulers import NoiseSchedule, noised, step
 from empo_sb3.optim import actor_critic
@@ -30,6 +30,7 @@ class DiffusionPolicy(ChunkPolicy):
     :param min_std: least standard deviation of a step when not deterministic, for exploration; in units of [-1, 1]
     :param n_noises: levels per demonstrated step in one evaluation of the loss, since pictures cost more than noise
     :param options: of :class:`~empo_sb3.diffusion.base.ChunkPolicy`
+    :raises ValueError: for a denoiser that does not exist or fit, or a number out of range
     """
 
     alphas: th.Tensor
@@ -49,6 +50,10 @@ class DiffusionPolicy(ChunkPolicy):
         n_noises: int = 4,
         **options: Any,
     ) -> None:
+        counts = {"n_levels": (n_levels, 1), "n_sampling_steps": (n_sampling_steps, 1), "n_noises": (n_noises, 1)}
+        check_least("DiffusionPolicy", counts)
+        if not min_std > 0:
+            raise ValueError(f"DiffusionPolicy needs min_std > 0, or its last step would have no density, not {min_std!r}")
         super().__init__(observation_space, action_space, lr_schedule, **options)
         schedule = NoiseSchedule.cosine(n_levels)
         self.own = {"denoiser": denoiser, "n_levels": n_levels, "n_sampling_steps": n_sampling_steps, "min_std": min_std}
@@ -59,6 +64,9 @@ class DiffusionPolicy(ChunkPolicy):
         self.register_buffer("first_noise", th.randn(self.chunk))
         self.register_buffer("n_critic_fits", th.tensor(0))
         self.denoiser = find_denoiser(denoiser)(self.chunk, self.n_context)
+        guessed = self.denoiser(th.zeros(2, *self.chunk), th.ones(2), th.zeros(2, self.n_context)).shape
+        if guessed != (2, *self.chunk):
+            raise ValueError(f"the denoiser {denoiser!r} made noise {tuple(guessed)} for chunks {(2, *self.chunk)}")
         self._add_critic(lr_schedule)
 
     @property
@@ -88,15 +96,20 @@ class DiffusionPolicy(ChunkPolicy):
         noisy = noised(chunks, eps, self.alphas[k][:, None, None])
         return ((self.denoiser(noisy, k / self.n_levels, context) - eps) ** 2).mean()
 
-    def _step(self, x: th.Tensor, context: th.Tensor, i: th.Tensor, eta: float) -> tuple[th.Tensor, th.Tensor]:
+    def _step(self, x: th.Tensor, context: th.Tensor, i: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
         """Mean and standard deviation of the i-th step (B,) of denoising x (B, T_p, A)."""
         levels = th.tensor(self.levels, device=x.device)
         k = levels[i]
         a_from, a_to = self.alphas[k][:, None, None], self.alphas[levels[i + 1]][:, None, None]
-        return step(x, self.denoiser(x, k / self.n_levels, context), a_from, a_to, eta, bound=1.0)
+        return step(x, self.denoiser(x, k / self.n_levels, context), a_from, a_to, eta=1.0, bound=1.0)
 
     def sample(self, obs: Any, deterministic: bool = False) -> th.Tensor:
-        """Chunks; deterministic ones start from one noise that is saved with the policy and take DDIM's steps."""
+        """
+        Chunks; deterministic ones take the mean of every step, as of any Gaussian policy.
+
+        They start from one noise that is saved with the policy, so as to take one of two ways that are equally good; where
+        they end hangs little on it. DDIM's steps (eta = 0) would carry it to the end, and fine-tuning never visits them.
+        """
         return self._chain(self.context(obs), deterministic)[0][:, -1]
 
     def _chain(self, context: th.Tensor, deterministic: bool) -> tuple[th.Tensor, th.Tensor]:
@@ -106,7 +119,7 @@ class DiffusionPolicy(ChunkPolicy):
         chain, log_probs = [x], []
         for i in range(len(self.levels) - 1):
             now = th.full((n,), i, device=x.device)
-            mean, sigma = self._step(x, context, now, 0.0 if deterministic else 1.0)
+            mean, sigma = self._step(x, context, now)
             if deterministic:
                 x = mean
             else:
@@ -126,7 +139,7 @@ class DiffusionPolicy(ChunkPolicy):
         n, n_steps = len(chains), len(self.levels) - 1
         context = self.context(obs).repeat_interleave(n_steps, 0)
         i = th.arange(n_steps, device=chains.device).repeat(n)
-        mean, sigma = self._step(chains[:, :-1].flatten(0, 1), context, i, 1.0)
+        mean, sigma = self._step(chains[:, :-1].flatten(0, 1), context, i)
         return self._log_density(chains[:, 1:].flatten(0, 1), mean, sigma.clamp(min=self.min_std)).view(n, n_steps)
 
     def _log_density(self, x: th.Tensor, mean: th.Tensor, std: th.Tensor) -> th.Tensor:

@@ -10,7 +10,7 @@ import torch as th
 from empo_sb3.diffusion.base import ChunkPolicy
 from empo_sb3.diffusion.horizons import Horizons, windows
 from empo_sb3.imitation import Fit
-from empo_sb3.imitation.dataset import Steps, each, take
+from empo_sb3.imitation.dataset import Steps, each, named, take
 
 
 def fit_chunks(
@@ -35,13 +35,15 @@ def fit_chunks(
     :param decay: of the running average, in [0, 1)
     :param seed: of the order; noise comes from torch's global generator
     :return: losses by blocks of a twentieth of the updates; no episodes are held back
-    :raises ValueError: for numbers out of range or horizons that are not the policy's
+    :raises ValueError: for numbers out of range, horizons that are not the policy's, or steps that it could not see or do
     """
     if n_updates < 1 or batch_size < 1 or not learning_rate > 0 or not 0 <= decay < 1:
         raise ValueError("fit_chunks needs n_updates, batch_size >= 1, learning_rate > 0 and decay in [0, 1)")
     if horizons not in (None, policy.horizons):
         raise ValueError(f"fit_chunks: the policy's horizons are {policy.horizons}, not {horizons}")
+    _check_actions(policy, np.asarray(demonstrations.actions))
     observations, chunks = windows(demonstrations, policy.horizons)
+    _check_observations(policy, observations)
     targets = th.as_tensor(policy.scale_chunks(chunks), device=policy.device)
     named = [(n, p) for n, p in policy.named_parameters() if not n.startswith(("vf_features_extractor", "value_net"))]
     parameters = [p for _, p in named]
@@ -68,6 +70,24 @@ def fit_chunks(
     if losses:
         fit.train_losses = [float(np.mean(part)) for part in np.array_split(losses, min(20, len(losses)))]
     return fit
+
+
+def _check_actions(policy: ChunkPolicy, actions: np.ndarray) -> None:
+    if actions.shape[1:] != policy.chunk[1:]:
+        raise ValueError(f"fit_chunks: demonstrated actions have shape {actions.shape[1:]}, the policy's {policy.chunk[1:]}")
+    if not np.isfinite(actions).all():
+        raise ValueError(f"fit_chunks: the action of step {int(np.argwhere(~np.isfinite(actions))[0][0])} is not finite")
+
+
+def _check_observations(policy: ChunkPolicy, observations: Any) -> None:
+    try:
+        policy.obs_to_tensor(each(take(observations, slice(0, 1)), np.asarray))
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        seen = f"{policy.horizons.observation} demonstrated observations"
+        raise ValueError(f"fit_chunks: {seen} are not of {policy.observation_space}: {error}") from error
+    for name, array in named("observations", observations).items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"fit_chunks: {name} of step {int(np.argwhere(~np.isfinite(array))[0][0])} are not finite")
 
 
 def _update(policy: ChunkPolicy, optimizer: th.optim.Optimizer, observations: Any, targets: th.Tensor) -> float:
