@@ -144,13 +144,20 @@ def test_the_critic_warms_up_while_the_actor_rests(built, tmp_path):
 
 @pytest.mark.parametrize("policy", ["gaussian", "diffusion"])
 def test_actor_and_critic_have_a_tuner_each_that_is_their_encoders_too(built, policy):
-    _, model = built(policy=policy)
+    _, model = built(policy=policy, tuners="separate")
     optimizer = model.policy.optimizer
     assert isinstance(optimizer, Mechanic) and set(optimizer.scales) == {"actor", "critic"} == {n[3:] for n in rates(model)}
     for name, parameter in model.policy.named_parameters():
         label = optimizer.labels[optimizer.state[parameter]["tuner"]]
         if "features_extractor" in name:
             assert label == ("critic" if name.startswith("vf_") else "actor")
+
+
+def test_one_tuner_for_all_weights_is_what_nobody_has_to_ask_for(built):
+    _, model = built()
+    assert set(model.policy.optimizer.scales) == {"all"}
+    found = rates(model)
+    assert set(found) == {"lr_actor", "lr_critic"} and found["lr_actor"] == found["lr_critic"]
 
 
 def test_exploration_is_not_cloned(built, tmp_path):

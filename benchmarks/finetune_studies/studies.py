@@ -24,6 +24,7 @@ from .figures import draw_curves
 ADAMS = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 BASES = (1.0, 0.1, 10.0)
 METHODS = [("mechanic", base) for base in BASES] + [("trac", 1e-2), ("kl", 1e-4)] + [("adam", rate) for rate in ADAMS]
+APART = ("mechanic", 1.0, "separate")
 DENOISING_METHODS = [("mechanic", 1.0), ("trac", 1e-2), ("adam", 1e-5), ("adam", 1e-4)]
 REACH, PUSH = "FR3VisualReach-v0", "FR3VisualPush-v0"
 
@@ -48,12 +49,20 @@ class Study:
     draw: Callable[[Sequence[Row], Path], None] | None = None
 
 
-def plan_of(policy: str, optimizer: str, lr: float, seed: int, size: str, shift: str = "none") -> Plan:
-    return {"env": REACH, "policy": policy, "optimizer": optimizer, "lr": lr, "shift": shift, "seed": seed, "size": size}
+def plan_of(policy: str, arm: tuple, seed: int, size: str, shift: str = "none") -> Plan:
+    """
+    A run of fine-tuning.
+
+    :param arm: optimizer, rate, and how many tuners, if not one
+    """
+    optimizer, lr, tuners = (*arm, "shared")[:3]
+    told = {"optimizer": optimizer, "lr": lr, "tuners": tuners}
+    return {"env": REACH, "policy": policy, **told, "shift": shift, "seed": seed, "size": size}
 
 
-def method(row: Row) -> str:
-    return f"{row['optimizer']} {row['lr']:g}"
+def words(optimizer: str, lr: float, tuners: str) -> str:
+    """What a method is called in tables."""
+    return f"{optimizer} {lr:g}" + ("" if tuners == "shared" else ", actor and critic apart")
 
 
 def tune(plan: Plan, root: Path) -> dict[str, Any]:
@@ -68,19 +77,19 @@ def tune(plan: Plan, root: Path) -> dict[str, Any]:
 
 def gaussian_plans(quick: bool) -> list[Plan]:
     if quick:
-        return [plan_of("gaussian", *arm, 0, "ci") for arm in (METHODS[0], ("adam", 1e-3))]
-    return [plan_of("gaussian", *arm, seed, "default") for seed in range(5) for arm in METHODS]
+        return [plan_of("gaussian", arm, 0, "ci") for arm in (METHODS[0], ("adam", 1e-3))]
+    return [plan_of("gaussian", arm, seed, "default") for seed in range(5) for arm in (*METHODS, APART)]
 
 
 def diffusion_plans(quick: bool) -> list[Plan]:
     if quick:
-        return [plan_of("diffusion", *DENOISING_METHODS[0], 0, "ci")]
-    return [plan_of("diffusion", *arm, seed, "default") for seed in range(3) for arm in DENOISING_METHODS]
+        return [plan_of("diffusion", DENOISING_METHODS[0], 0, "ci")]
+    return [plan_of("diffusion", arm, seed, "default") for seed in range(3) for arm in DENOISING_METHODS]
 
 
 def shift_plans(quick: bool) -> list[Plan]:
     size, n_seeds = ("ci", 1) if quick else ("default", 5)
-    return [plan_of("gaussian", "mechanic", 1.0, seed, size, "camera") for seed in range(n_seeds)]
+    return [plan_of("gaussian", METHODS[0], seed, size, "camera") for seed in range(n_seeds)]
 
 
 def cloning_plans(quick: bool) -> list[Plan]:
@@ -127,7 +136,7 @@ def interval(rows: Sequence[Row], test: str) -> tuple[float, float]:
 
 def tuned_table(rows: Sequence[Row]) -> None:
     lines = []
-    for (optimizer, lr), group in grouped(rows, "optimizer", "lr").items():
+    for arm, group in grouped(rows, "optimizer", "lr", "tuners").items():
         low, high = interval(group, "after")
         kls = [row["found"]["max_kl"] for row in group if row["found"]["max_kl"] is not None]
         numbers = [
@@ -138,7 +147,7 @@ def tuned_table(rows: Sequence[Row]) -> None:
             high,
             max(kls, default=math.nan),
         ]
-        lines.append([f"{optimizer} {lr:g}", len(group), *numbers])
+        lines.append([words(*arm), len(group), *numbers])
     tabulate(["method", "seeds", "plain scene", "clone", "tuned", "from", "to (95 %)", "largest KL"], lines)
 
 
@@ -148,8 +157,9 @@ def cloning_table(rows: Sequence[Row]) -> None:
     tabulate(["clone", "seeds", "success", "from", "to (95 %)"], lines)
 
 
-def of(rows: Sequence[Row], optimizer: str, lr: float) -> list[Row]:
-    return [row for row in rows if row["optimizer"] == optimizer and row["lr"] == lr]
+def of(rows: Sequence[Row], optimizer: str, lr: float, tuners: str = "shared") -> list[Row]:
+    arm = (optimizer, lr, tuners)
+    return [row for row in rows if (row["optimizer"], row["lr"], row["tuners"]) == arm]
 
 
 def judge_gaussian(rows: Sequence[Row]) -> list[Claim]:

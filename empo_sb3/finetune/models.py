@@ -11,6 +11,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
+from torch import nn
 
 from empo_sb3.diffusion import DPPO
 from empo_sb3.finetune.eyes import KeypointExtractor
@@ -22,13 +23,15 @@ GAMMA = 0.97
 """Discount per step of 0.1 s."""
 LOG_STD = -1.6
 """Of the Gaussian policy's actions: a fifth of the largest action, enough to explore around a clone without losing its way."""
+HEADS = {"net_arch": [256, 256], "activation_fn": nn.ReLU}
+"""Of the Gaussian policy. Stable-Baselines3's own, 64 wide with tanh, clone worse and improve at a third of the pace."""
 ALGORITHMS: dict[str, type[PPO]] = {"gaussian": PPO, "diffusion": DPPO}
 
 
 def build(settings: Settings, env: DummyVecEnv) -> BaseAlgorithm:
     """A fresh model for the environment of :func:`training_env`."""
     model = ALGORITHMS[settings.policy](_policy(settings), env, **_options(settings), **_collecting(settings))
-    split(model)
+    split(settings, model)
     return model
 
 
@@ -55,7 +58,7 @@ def _options(settings: Settings) -> dict[str, Any]:
     chosen = policy_options(settings)
     chosen |= {"features_extractor_class": KeypointExtractor}
     if settings.policy == "gaussian":
-        chosen |= {"share_features_extractor": False, "log_std_init": LOG_STD}
+        chosen |= {"share_features_extractor": False, "log_std_init": LOG_STD, **HEADS}
     else:
         chosen |= {"horizons": settings.horizons, "denoiser": settings.denoiser}
     return {"learning_rate": settings.learning_rate, "n_epochs": 5, "policy_kwargs": chosen}

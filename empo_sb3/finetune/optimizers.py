@@ -13,6 +13,7 @@ from empo_sb3.optim import TRAC, Mechanic, ScaledOptimizer, actor_critic
 from empo_sb3.optim.presets import SB3_ADAM
 
 SCALED = {"mechanic": Mechanic, "trac": TRAC}
+PARTS = ("actor", "critic")
 
 
 def policy_options(settings: Settings) -> dict[str, Any]:
@@ -22,10 +23,10 @@ def policy_options(settings: Settings) -> dict[str, Any]:
     return {"optimizer_class": SCALED[settings.optimizer], "optimizer_kwargs": {"base": "adam", "base_kwargs": dict(SB3_ADAM)}}
 
 
-def split(model: BaseAlgorithm) -> None:
-    """Give the actor with its encoder and the critic with its encoder a tuner each, where the optimizer has tuners."""
+def split(settings: Settings, model: BaseAlgorithm) -> None:
+    """Give the actor with its encoder and the critic with its encoder a tuner each, where that was asked for."""
     optimizer = model.policy.optimizer
-    if isinstance(optimizer, ScaledOptimizer):
+    if settings.tuners == "separate" and isinstance(optimizer, ScaledOptimizer):
         optimizer.split(model.policy.named_parameters(), actor_critic)
 
 
@@ -38,8 +39,10 @@ def rates(model: BaseAlgorithm) -> dict[str, float]:
     """The rate of actor and critic as it is now, tuners included."""
     optimizer = model.policy.optimizer
     if isinstance(optimizer, ScaledOptimizer):
-        return {f"lr_{label}": rate for label, rate in optimizer.effective_lr.items()}
-    return dict.fromkeys(("lr_actor", "lr_critic"), model.lr_schedule(model._current_progress_remaining))  # type: ignore[attr-defined]
+        found = optimizer.effective_lr
+        return {f"lr_{part}": found.get(part, found.get("all", 0.0)) for part in PARTS}
+    rate = model.lr_schedule(model._current_progress_remaining)  # type: ignore[attr-defined]
+    return {f"lr_{part}": rate for part in PARTS}
 
 
 def after_restoring(model: BaseAlgorithm) -> str:

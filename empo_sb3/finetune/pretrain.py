@@ -89,7 +89,8 @@ def pretrain(settings: Settings, model: BaseAlgorithm, cache: Path, say: Callabl
 
     :param model: fresh, as :func:`~empo_sb3.finetune.models.build` makes it
     """
-    path = place(cache, "clone", of_clone(settings), ".pt")
+    weights = sum(parameter.numel() for parameter in model.policy.parameters())
+    path = place(cache, "clone", {**of_clone(settings), "weights": weights}, ".pt")
     if path.exists():
         model.policy.load_state_dict(th.load(path, map_location=model.device, weights_only=True))
         return

@@ -50,12 +50,13 @@ class Size:
 
 SIZES = {
     "ci": Size(48, 12, 40, 150, 2, 64, 512, 2, 8, 12, 4, 1),
-    "default": Size(48, 30, 60, 1500, 4, 256, 40_960, 8, 40, 100, 30, 3),
+    "default": Size(48, 30, 60, 1500, 4, 256, 40_960, 8, 100, 300, 30, 3),
     "gpu": Size(84, 200, 200, 20_000, 50, 100, 2_000_000, 20, 100, 200, 100, 3),
 }
 POLICIES = ("gaussian", "diffusion")
 OPTIMIZERS = {"mechanic": 1.0, "trac": 1e-2, "adam": 1e-4, "kl": 1e-4}
 """Names with the learning rate that is taken where none is given."""
+TUNERS = ("shared", "separate")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Settings:
     :param policy: one of ``POLICIES``
     :param optimizer: one of ``OPTIMIZERS``
     :param lr: learning rate; None for the optimizer's own
+    :param tuners: of Mechanic and TRAC: one of ``TUNERS``, one for all weights, or one for the actor with its encoder and one
+        for the critic with its own
     :param shift: name of what differs from the scene of the demonstrations
     :param size: one of ``SIZES``
     :param seed: of everything
@@ -82,6 +85,7 @@ class Settings:
     policy: str = "gaussian"
     optimizer: str = "mechanic"
     lr: float | None = None
+    tuners: str = "shared"
     shift: str = "none"
     size: str = "default"
     seed: int = 0
@@ -94,6 +98,7 @@ class Settings:
     def __post_init__(self) -> None:
         one_of("policy", self.policy, POLICIES)
         one_of("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("tuners", self.tuners, TUNERS)
         one_of("size", self.size, SIZES)
         if self.lr is not None and not self.lr > 0:
             raise ValueError(f"lr must be positive, not {self.lr}")
@@ -130,6 +135,7 @@ class Settings:
         guard = "unguarded" if math.isinf(self.guard) else f"guard{self.guard:g}"
         words = [self.env, self.policy, self.optimizer, f"lr{self.learning_rate:g}", self.shift, self.size, f"seed{self.seed}"]
         words += [guard] + ([f"{self.steps}steps"] if self.steps else [])
+        words += [] if self.tuners == "shared" else [self.tuners]
         if self.policy == "diffusion":
             words.append(self.denoiser.replace(":", "."))
             words.append(str(self.horizons))
