@@ -32,6 +32,16 @@ def test_without_mujoco_making_one_says_what_to_install():
     assert run.returncode == 1 and "pip install 'empo[franka]'" in run.stderr.splitlines()[-1]
 
 
+def test_mujoco_imported_too_early_is_told_apart_from_a_missing_library():
+    if importlib.util.find_spec("mujoco") is None:
+        pytest.skip("the extra `franka` (MuJoCo) is not installed")
+    code = "import mujoco, empo_gym.franka; print(empo_gym.franka.graphics_problem())"
+    environment = {name: value for name, value in os.environ.items() if name not in ("MUJOCO_GL", "DISPLAY")}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    if sys.platform == "linux":
+        assert "(MUJOCO_GL=''): mujoco was imported before empo_gym.franka" in run.stdout
+
+
 @pytest.mark.parametrize("library", ["osmesa", "no_such_library", "disable"])
 def test_without_a_graphics_library_making_one_says_what_to_set(library):
     """``osmesa`` may be installed; then the environment is simply made."""
@@ -97,13 +107,6 @@ def test_the_chain_is_that_of_the_denavit_hartenberg_table(make):
         expected = denavit_hartenberg(q)
         np.testing.assert_allclose(place, expected[:3, 3], atol=2e-5)
         np.testing.assert_allclose(turn, expected[:3, :3], atol=2e-5)
-
-
-@needs_graphics
-def test_the_joints_stop_where_the_documented_limits_are(make):
-    arm = make().unwrapped.arm
-    np.testing.assert_allclose(arm.low, [joint.low for joint in robot.JOINTS], atol=1e-6)
-    np.testing.assert_allclose(arm.high, [joint.high for joint in robot.JOINTS], atol=1e-6)
 
 
 @needs_graphics

@@ -17,7 +17,7 @@ import numpy as np
 
 _NO_SCREEN = sys.platform == "linux" and not os.environ.get("DISPLAY")
 _TOO_LATE = _NO_SCREEN and "mujoco" in sys.modules and not os.environ.get("MUJOCO_GL")
-if _NO_SCREEN:
+if _NO_SCREEN and not _TOO_LATE:
     os.environ.setdefault("MUJOCO_GL", "egl")  # read by mujoco when it is imported; its own default needs a screen
 # Mesa's software renderer would otherwise hand these tiny pictures to threads: the same bits at twice the CPU time, and a
 # process that is forked later (Gymnasium's asynchronous vector) would wait for ever for threads that it did not inherit.
