@@ -6,9 +6,10 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
 from test_diffusion_policies import shown
 
-from empo_sb3.diffusion import DPPO, Horizons, RecedingHorizon, fit_chunks
+from empo_sb3.diffusion import DPPO, Horizons, ImplicitPolicy, RecedingHorizon, fit_chunks
 from empo_sb3.diffusion.dppo import denoising_loss
 from empo_sb3.optim import Mechanic, actor_critic
 
@@ -89,7 +90,97 @@ def test_the_loss_is_ppos_with_a_discount_per_step_of_denoising():
     assert log_ratio.grad[0, 0].item() == pytest.approx(-0.25 / 6)
 
 
-@pytest.mark.parametrize("option", [{"ent_coef": 0.1}, {"gamma_denoising": 0.0}, {"n_critic_only": -1}])
+def test_what_was_collected_has_a_ratio_of_one():
+    model = model_of(n_critic_only=0)
+    collect(model)
+    for data in model.rollout_buffer.get(64):
+        chains = data.actions.view(-1, *model.policy.chain_shape)
+        with th.no_grad():
+            log_probs = model.policy.evaluate_chains(data.observations, chains)
+        th.testing.assert_close(log_probs, data.old_log_prob.view_as(log_probs), atol=1e-5, rtol=1e-5)
+
+
+def collect(model):
+    _, callback = model._setup_learn(256)
+    assert model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
+
+
+def test_a_chunk_that_time_cuts_short_is_worth_what_was_seen_last():
+    """Chunks of three, but time for one action: its reward, and the discounted value of what is seen then."""
+    horizons = Horizons(2, 3, 3)
+
+    def make():
+        return RecedingHorizon(gym.wrappers.TimeLimit(Offset(), 1), horizons)
+
+    model = DPPO(
+        "DiffusionPolicy", make_vec_env(make, 2), gamma=0.5, n_steps=4, batch_size=8, policy_kwargs={"horizons": horizons}
+    )
+    collect(model)
+    buffer = model.rollout_buffer
+    with th.no_grad():
+        worth = (
+            model.policy.predict_values(th.tensor(buffer.observations).flatten(0, 1)).view(4, 2).numpy()
+        )  # it sees the same
+    seen = buffer.observations[:, :, -1]
+    done = model.policy.unscale_action(buffer.actions.reshape(8, *model.policy.chain_shape)).reshape(4, 2, 3)
+    paid = -((done[:, :, 0] - seen - 0.5) ** 2)
+    np.testing.assert_allclose(buffer.rewards, paid + 0.5 * worth, atol=1e-5)
+    assert buffer.episode_starts.all()
+
+
+def test_a_surprised_critic_does_not_hold_back_the_actor():
+    after = []
+    for vf_coef in (0.5, 1e4):
+        model = model_of(n_critic_only=0, vf_coef=vf_coef, n_epochs=1, policy_kwargs={"optimizer_class": th.optim.SGD})
+        model.learn(256)
+        after.append([p.clone() for p in model.policy.parts()["actor"]])
+    for one, other in zip(*after, strict=True):
+        th.testing.assert_close(one, other)
+
+
+def test_a_clone_that_is_restored_warms_its_critic_up_again(tmp_path):
+    model = model_of(n_critic_only=1)
+    model.save(tmp_path / "clone.zip")
+    model.learn(512)
+    assert model.policy.n_critic_fits == 1
+    model.set_parameters(tmp_path / "clone.zip")
+    before = [p.clone() for p in model.policy.parts()["actor"]]
+    model.learn(256, reset_num_timesteps=False)
+    assert model.policy.n_critic_fits == 1
+    for p, was in zip(model.policy.parts()["actor"], before, strict=True):
+        th.testing.assert_close(p, was, rtol=0, atol=0)
+    old = {name: x for name, x in model.policy.state_dict().items() if name != "n_critic_fits"}
+    model.policy.load_state_dict(old)
+    assert model.policy.n_critic_fits == 0
+
+
+def test_too_large_a_divergence_ends_the_iteration():
+    model = model_of(n_critic_only=0, learning_rate=1e-2, target_kl=1e-6, n_epochs=4)
+    model.learn(256)
+    assert model._n_updates < 4
+
+
+def test_stable_baselines3_evaluates_it():
+    env = make_vec_env(lambda: RecedingHorizon(Offset(), HORIZONS), 2)
+    rewards, lengths = evaluate_policy(model_of(), env, 4, return_episode_rewards=True)
+    assert len(rewards) == 4 and max(rewards) <= 0 and lengths == [1] * 4
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"ent_coef": 0.1},
+        {"gamma_denoising": 0.0},
+        {"n_critic_only": -1},
+        {"policy_kwargs": {"horizons": Horizons(2, 2, 2)}},
+    ],
+)
 def test_options_that_do_not_apply_are_refused(option):
     with pytest.raises(ValueError, match="DPPO"):
         model_of(**option)
+
+
+def test_only_diffusion_policies_are_improved():
+    env = make_vec_env(lambda: RecedingHorizon(Offset(), HORIZONS), 1)
+    with pytest.raises(ValueError, match="not a ImplicitPolicy"):
+        DPPO(ImplicitPolicy, env, policy_kwargs={"horizons": HORIZONS})

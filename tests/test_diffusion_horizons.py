@@ -75,6 +75,11 @@ def test_horizons_that_make_no_sense_are_refused(numbers):
         Horizons(*numbers)
 
 
+def test_horizons_are_whole_numbers():
+    with pytest.raises(ValueError, match="whole numbers"):
+        Horizons(2, 4.0, 2)
+
+
 def test_actions_that_are_no_arrays_are_refused():
     with pytest.raises(ValueError, match="actions in a Box"):
         RecedingHorizon(gym.make("CartPole-v1"))

@@ -1,14 +1,17 @@
 """Policies over chunks: do they learn what was shown, and are they policies of Stable-Baselines3?"""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch as th
 from finetune_worlds import Dots
 from gymnasium import spaces
 
-from empo_sb3.diffusion import DENOISERS, DiffusionPolicy, Horizons, ImplicitPolicy, RecedingHorizon, fit_chunks
+from empo_sb3.diffusion import DENOISERS, DiffusionPolicy, Horizons, ImplicitPolicy, RecedingHorizon, fit_chunks, training
 from empo_sb3.diffusion.denoisers import find_denoiser
 from empo_sb3.diffusion.implicit import info_nce
+from empo_sb3.diffusion.policy import log_density
 from empo_sb3.imitation import Demonstrations
 
 HORIZONS = Horizons(2, 3, 2)
@@ -61,6 +64,8 @@ def test_diffusion_learns_both_of_two_ways_where_a_mean_would_learn_neither():
     near = [np.abs(first - way) < 0.8 for way in (0.0, 4.0)]
     assert np.mean(near[0] | near[1]) > 0.85
     assert 0.25 < np.mean(near[0]) < 0.75
+    certain, _ = policy.predict(np.linspace(-0.9, 0.9, 40, dtype=np.float32)[:, None].repeat(2, 1), deterministic=True)
+    assert np.mean(np.minimum(np.abs(certain[:, 0, 0]), np.abs(certain[:, 0, 0] - 4.0)) < 0.8) > 0.85
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -114,6 +119,78 @@ def test_the_last_step_explores_with_the_least_deviation():
         mean, sigma = policy._step(chain[:, -2], policy.context(th.zeros(4000, 2)), i)
     assert sigma.abs().max() == 0.0
     assert (chain[:, -1] - mean).std().item() == pytest.approx(0.2, rel=0.05)
+
+
+def test_a_deterministic_chunk_is_the_mean_of_every_step():
+    policy = policy_of(DiffusionPolicy)
+    fit_chunks(policy, shown(lambda x, rng: 2.0 + 2.5 * x), n_updates=100)
+    seen = th.linspace(-0.9, 0.9, 7)[:, None].repeat(1, 2)
+    with th.no_grad():
+        chain = policy(seen, deterministic=True)[0]
+        for i in range(5):
+            mean, _ = policy._step(chain[:, i], policy.context(seen), th.full((7,), i))
+            th.testing.assert_close(chain[:, i + 1], mean)
+        policy.first_noise.neg_()
+        assert (policy.sample(seen, deterministic=True) - chain[:, -1]).abs().max() < 0.25, "it hangs on the first noise"
+
+
+def test_actions_that_are_not_carried_out_have_no_part_in_the_probability():
+    policy = policy_of(DiffusionPolicy)
+    seen = th.zeros(4, 2)
+    with th.no_grad():
+        chains, _, log_probs = policy(seen)
+        chains[:, -1, HORIZONS.execution :] += 1.0
+        th.testing.assert_close(policy.evaluate_chains(seen, chains), log_probs, atol=1e-5, rtol=1e-5)
+        chains[:, -1, HORIZONS.execution - 1] += 0.1
+        assert (policy.evaluate_chains(seen, chains) - log_probs)[:, -1].abs().min() > 1e-3
+
+
+def test_the_probability_of_a_chunk_is_bounded_by_each_of_its_numbers():
+    x = th.tensor([[[0.0], [100.0]]])
+    by_hand = (-np.log(0.1 * np.sqrt(2 * np.pi)) - 5.0) / 2
+    assert log_density(x, th.zeros_like(x), th.tensor([[[0.1]]])).item() == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("options", [{"min_std": 0.0}, {"n_levels": 0}, {"n_noises": 2.5}, {"n_sampling_steps": 0}])
+def test_numbers_that_make_no_diffusion_are_refused(options):
+    with pytest.raises(ValueError, match=f"DiffusionPolicy needs .*{next(iter(options))}"):
+        policy_of(DiffusionPolicy, **options)
+
+
+def test_a_denoiser_that_makes_other_shapes_is_refused():
+    with pytest.raises(ValueError, match=r"made noise \(2, 1\)"):
+        policy_of(DiffusionPolicy, denoiser=lambda chunk, n: Wrong())
+
+
+class Wrong(th.nn.Module):
+    def forward(self, noisy, level, context):
+        return level[:, None]
+
+
+def test_demonstrations_that_do_not_fit_are_refused():
+    policy, good = policy_of(DiffusionPolicy), shown(lambda x, rng: x, 8)
+    wide = replace(good, actions=np.repeat(good.actions, 2, 1))
+    unknown = replace(good, observations=np.full_like(good.observations, np.nan))
+    for wrong, why in ((wide, "actions have shape"), (unknown, "observations of step 0")):
+        with pytest.raises(ValueError, match=why):
+            fit_chunks(policy, wrong, n_updates=1)
+
+
+def test_ctrl_c_keeps_the_average_so_far(monkeypatch):
+    policy, n = policy_of(DiffusionPolicy), []
+    update = training._update
+
+    def interrupted(*given):
+        n.append(1)
+        if len(n) > 3:
+            raise KeyboardInterrupt
+        return update(*given)
+
+    monkeypatch.setattr(training, "_update", interrupted)
+    before = [p.clone() for p in policy.denoiser.parameters()]
+    fit = fit_chunks(policy, shown(lambda x, rng: x, 8), n_updates=50)
+    assert fit.ended == "interrupted" and len(fit.train_losses) == 3 and not policy.training
+    assert any((p != was).any() for p, was in zip(policy.denoiser.parameters(), before, strict=True))
 
 
 def test_info_nce_is_the_logarithm_of_a_share():
