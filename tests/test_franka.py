@@ -54,6 +54,15 @@ def test_without_a_graphics_library_making_one_says_what_to_set(library):
     assert told in run.stderr or (library == "osmesa" and run.stdout == "made\n")
 
 
+def test_libraries_that_do_not_go_together_are_not_taken_for_a_missing_mujoco():
+    if importlib.util.find_spec("mujoco") is None:
+        pytest.skip("the extra `franka` (MuJoCo) is not installed")
+    code = "import empo_gym.franka; print(empo_gym.franka.graphics_problem())"
+    environment = os.environ | {"MUJOCO_GL": "osmesa", "PYOPENGL_PLATFORM": "egl"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert run.stdout.startswith("no OpenGL context can be made (MUJOCO_GL='osmesa')") and "PYOPENGL_PLATFORM" in run.stdout
+
+
 if importlib.util.find_spec("mujoco") is None:
     pytest.skip("the extra `franka` (MuJoCo) is not installed", allow_module_level=True)
 from empo_gym import franka  # noqa: E402

@@ -27,15 +27,15 @@ _OBSTACLE = "mujoco was imported before empo_gym.franka and looks for a screen" 
 
 try:
     import mujoco
-except ImportError as error:
-    raise ImportError(
-        f"the FR3 environments need MuJoCo 3.4 or newer ({error}); install it with: pip install 'empo[franka]'"
-    ) from error
-except Exception as error:  # the graphics library is missing: mujoco itself still works when it is told to do without
-    _OBSTACLE = str(error) or type(error).__name__
+except Exception as obstacle:  # if it is the graphics library, mujoco itself still works when it is told to do without
+    _OBSTACLE = str(obstacle) or type(obstacle).__name__
     os.environ["MUJOCO_GL"] = "disable"
     try:
         import mujoco
+    except ImportError as error:
+        raise ImportError(
+            f"the FR3 environments need MuJoCo 3.4 or newer ({error}); install it with: pip install 'empo[franka]'"
+        ) from error
     finally:
         os.environ["MUJOCO_GL"] = _CHOSEN
 
