@@ -54,6 +54,11 @@ def test_the_kl_adaptive_rate_goes_on_between_evaluations(tmp_path):
     assert progress.rows[1]["lr_actor"] != 1e-4 and progress.rows[2]["lr_actor"] != progress.rows[1]["lr_actor"]
 
 
+def test_a_linear_rate_falls_over_the_whole_run_and_is_not_zero_in_the_last_update(tmp_path):
+    progress = run(Settings(**OPTIONS, optimizer="adam", schedule="linear", guard=math.inf), tmp_path, lambda line: None)
+    assert [row["lr_actor"] / 1e-4 for row in progress.rows] == pytest.approx([1, 2 / 3, 1 / 3])
+
+
 def falling(monkeypatch, shares):
     """Evaluations whose success is what the test says."""
     answers = iter(shares)

@@ -16,10 +16,10 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    panels = grouped(rows, "optimizer", "tuners")
+    panels = grouped(rows, "optimizer", "tuners", "schedule")
     size = (3.4 * len(panels) + 0.6, 3.6)
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
-    for axis, ((optimizer, tuners), group) in zip(axes[0], panels.items(), strict=True):
+    for axis, ((optimizer, tuners, schedule), group) in zip(axes[0], panels.items(), strict=True):
         rates = grouped(group, "lr")
         for (lr,), of_rate in rates.items():
             shade = plt.get_cmap("viridis")(list(rates).index((lr,)) / max(1, len(rates) - 0.5))
@@ -29,7 +29,7 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
             axis.plot(steps, curves.mean(0), "o-", ms=3, color=shade, lw=2, label=f"rate {lr:g}")
         clone = np.mean([row["found"]["curve"][0]["success"] for row in group])
         axis.axhline(clone, color="grey", ls="--", lw=1, label="clone")
-        name = optimizer if tuners == "shared" else f"{optimizer}, two tuners"
+        name = f"{optimizer}, {schedule}" + ("" if tuners == "shared" else ", two tuners")
         axis.set(title=name, xlabel="thousand steps", ylim=(-0.03, 1.03))
         axis.legend(frameon=False, fontsize=8)
     axes[0, 0].set_ylabel("success")

@@ -18,14 +18,16 @@ from empo_sb3.finetune import Settings, demonstrations, evaluate, run, wilson
 from empo_sb3.finetune.eyes import KeypointExtractor
 from empo_sb3.finetune.pretrain import plain_env, wrapped
 from empo_sb3.finetune.run import TEST_STARTS, scene, starts
+from empo_sb3.finetune.settings import SCHEDULE_OF
 
 from .figures import draw_curves
 
 ADAMS = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 BASES = (1.0, 0.1, 10.0)
 METHODS = [("mechanic", base) for base in BASES] + [("trac", 1e-2), ("kl", 1e-4)] + [("adam", rate) for rate in ADAMS]
-APART = ("mechanic", 1.0, "separate")
+ALSO = [("mechanic", 1.0, "separate", "linear"), ("adam", 1e-4, "shared", "linear")]
 DENOISING_METHODS = [("mechanic", 1.0), ("trac", 1e-2), ("adam", 1e-5), ("adam", 1e-4)]
+ARM = ("optimizer", "lr", "tuners", "schedule")
 REACH, PUSH = "FR3VisualReach-v0", "FR3VisualPush-v0"
 
 
@@ -53,16 +55,15 @@ def plan_of(policy: str, arm: tuple, seed: int, size: str, shift: str = "none") 
     """
     A run of fine-tuning.
 
-    :param arm: optimizer, rate, and how many tuners, if not one
+    :param arm: optimizer and rate; where they are not what the optimizer has by itself, tuners and schedule as well
     """
-    optimizer, lr, tuners = (*arm, "shared")[:3]
-    told = {"optimizer": optimizer, "lr": lr, "tuners": tuners}
+    told = dict(zip(ARM, arm if len(arm) == len(ARM) else (*arm, "shared", SCHEDULE_OF[arm[0]]), strict=True))
     return {"env": REACH, "policy": policy, **told, "shift": shift, "seed": seed, "size": size}
 
 
-def words(optimizer: str, lr: float, tuners: str) -> str:
+def words(optimizer: str, lr: float, tuners: str, schedule: str) -> str:
     """What a method is called in tables."""
-    return f"{optimizer} {lr:g}" + ("" if tuners == "shared" else ", actor and critic apart")
+    return f"{optimizer} {lr:g}, {schedule}" + ("" if tuners == "shared" else ", two tuners")
 
 
 def tune(plan: Plan, root: Path) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def tune(plan: Plan, root: Path) -> dict[str, Any]:
 def gaussian_plans(quick: bool) -> list[Plan]:
     if quick:
         return [plan_of("gaussian", arm, 0, "ci") for arm in (METHODS[0], ("adam", 1e-3))]
-    return [plan_of("gaussian", arm, seed, "default") for seed in range(5) for arm in (*METHODS, APART)]
+    return [plan_of("gaussian", arm, seed, "default") for seed in range(5) for arm in (*METHODS, *ALSO)]
 
 
 def diffusion_plans(quick: bool) -> list[Plan]:
@@ -136,7 +137,7 @@ def interval(rows: Sequence[Row], test: str) -> tuple[float, float]:
 
 def tuned_table(rows: Sequence[Row]) -> None:
     lines = []
-    for arm, group in grouped(rows, "optimizer", "lr", "tuners").items():
+    for arm, group in grouped(rows, *ARM).items():
         low, high = interval(group, "after")
         kls = [row["found"]["max_kl"] for row in group if row["found"]["max_kl"] is not None]
         numbers = [
@@ -157,9 +158,10 @@ def cloning_table(rows: Sequence[Row]) -> None:
     tabulate(["clone", "seeds", "success", "from", "to (95 %)"], lines)
 
 
-def of(rows: Sequence[Row], optimizer: str, lr: float, tuners: str = "shared") -> list[Row]:
-    arm = (optimizer, lr, tuners)
-    return [row for row in rows if (row["optimizer"], row["lr"], row["tuners"]) == arm]
+def of(rows: Sequence[Row], optimizer: str, lr: float) -> list[Row]:
+    """The rows of a method as it is by itself."""
+    arm = (optimizer, lr, "shared", SCHEDULE_OF[optimizer])
+    return [row for row in rows if tuple(row[name] for name in ARM) == arm]
 
 
 def judge_gaussian(rows: Sequence[Row]) -> list[Claim]:

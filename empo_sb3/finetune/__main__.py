@@ -20,7 +20,7 @@ from empo_sb3.finetune.pretrain import pretrain
 from empo_sb3.finetune.progress import Progress
 from empo_sb3.finetune.report import draw_curve, film, write_curve
 from empo_sb3.finetune.run import run
-from empo_sb3.finetune.settings import FRANKA_EXPERT, OPTIMIZERS, POLICIES, SIZES, TUNERS, Settings
+from empo_sb3.finetune.settings import FRANKA_EXPERT, OPTIMIZERS, POLICIES, SCHEDULES, SIZES, TUNERS, Settings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--policy", default="gaussian", choices=POLICIES)
     parser.add_argument("--optimizer", default="mechanic", choices=list(OPTIMIZERS))
     parser.add_argument("--lr", type=float, help="learning rate; the optimizer's own by default")
+    parser.add_argument("--schedule", choices=SCHEDULES, help="of the rate; the optimizer's own by default")
     parser.add_argument("--tuners", default="shared", choices=TUNERS, help="one, or one each for actor and critic")
     parser.add_argument("--shift", default="none", help="what differs from the scene of the demonstrations, such as camera")
     parser.add_argument("--size", default="default", choices=list(SIZES), help="ci: a minute, default: ten, gpu: hours")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import nn
 
 from empo_sb3.diffusion import DPPO
 from empo_sb3.finetune.eyes import KeypointExtractor
-from empo_sb3.finetune.optimizers import policy_options, split
+from empo_sb3.finetune.optimizers import learning_rate, policy_options, split
 from empo_sb3.finetune.pretrain import plain_env, wrapped
 from empo_sb3.finetune.settings import Settings
 
@@ -61,7 +62,8 @@ def _options(settings: Settings) -> dict[str, Any]:
         chosen |= {"share_features_extractor": False, "log_std_init": LOG_STD, **HEADS}
     else:
         chosen |= {"horizons": settings.horizons, "denoiser": settings.denoiser}
-    return {"learning_rate": settings.learning_rate, "n_epochs": 5, "policy_kwargs": chosen}
+    rate = learning_rate(settings, total_steps(settings), iteration_steps(settings))
+    return {"learning_rate": rate, "n_epochs": 5, "policy_kwargs": chosen}
 
 
 def training_env(settings: Settings) -> DummyVecEnv:
@@ -76,6 +78,12 @@ def training_env(settings: Settings) -> DummyVecEnv:
 def iteration_steps(settings: Settings) -> int:
     """How many times the environments of one iteration step, all together, as the model counts."""
     return int(_collecting(settings)["n_steps"]) * settings.amounts.n_envs
+
+
+def total_steps(settings: Settings) -> int:
+    """Steps of the whole run, as the model counts: whole iterations."""
+    each = iteration_steps(settings)
+    return each * max(1, math.ceil(settings.total_steps / plain_steps(settings, each)))
 
 
 def plain_steps(settings: Settings, num_timesteps: int) -> int:

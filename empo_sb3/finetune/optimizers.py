@@ -11,6 +11,7 @@ from empo_sb3.callbacks import KLAdaptiveLR
 from empo_sb3.finetune.settings import Settings
 from empo_sb3.optim import TRAC, Mechanic, ScaledOptimizer, actor_critic
 from empo_sb3.optim.presets import SB3_ADAM
+from empo_sb3.schedules import LearningRate, Linear
 
 SCALED = {"mechanic": Mechanic, "trac": TRAC}
 PARTS = ("actor", "critic")
@@ -21,6 +22,18 @@ def policy_options(settings: Settings) -> dict[str, Any]:
     if settings.optimizer not in SCALED:
         return {}
     return {"optimizer_class": SCALED[settings.optimizer], "optimizer_kwargs": {"base": "adam", "base_kwargs": dict(SB3_ADAM)}}
+
+
+def learning_rate(settings: Settings, total: int, each: int) -> float | LearningRate:
+    """
+    What the model is built with.
+
+    :param total: steps of the run, as the model counts
+    :param each: steps between two updates; a rate that falls would be zero only one update after the last
+    """
+    if settings.rate_schedule == "constant":
+        return settings.learning_rate
+    return Linear(settings.learning_rate, 0.0, transition_steps=1.0).as_learning_rate(total + each)
 
 
 def split(settings: Settings, model: BaseAlgorithm) -> None:
@@ -41,8 +54,11 @@ def rates(model: BaseAlgorithm) -> dict[str, float]:
     if isinstance(optimizer, ScaledOptimizer):
         found = optimizer.effective_lr
         return {f"lr_{part}": found.get(part, found.get("all", 0.0)) for part in PARTS}
-    rate = model.lr_schedule(model._current_progress_remaining)  # type: ignore[attr-defined]
-    return {f"lr_{part}": rate for part in PARTS}
+    if isinstance(model.learning_rate, LearningRate):
+        rate = optimizer.param_groups[0]["lr"]
+    else:  # between two rounds of learning KLAdaptiveLR keeps its rate in the schedule alone
+        rate = model.lr_schedule(model._current_progress_remaining)  # type: ignore[attr-defined]
+    return dict.fromkeys((f"lr_{part}" for part in PARTS), rate)
 
 
 def after_restoring(model: BaseAlgorithm) -> str:

@@ -21,7 +21,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 
 from empo_sb3.finetune.evaluation import Evaluation, evaluate
-from empo_sb3.finetune.models import build, iteration_steps, load, plain_steps, training_env
+from empo_sb3.finetune.models import build, iteration_steps, load, plain_steps, total_steps, training_env
 from empo_sb3.finetune.optimizers import after_restoring, callbacks, rates
 from empo_sb3.finetune.pretrain import SEEDS_PER_RUN, plain_env, pretrain, warm_up_critic, wrapped
 from empo_sb3.finetune.progress import Progress, Row
@@ -129,7 +129,7 @@ def _steps_of_kept(progress: Progress) -> int:
 def targets(settings: Settings) -> list[int]:
     """The model's step counts at which it is evaluated: whole iterations, the last one at the end."""
     each = iteration_steps(settings)
-    n = max(1, math.ceil(settings.total_steps / plain_steps(settings, each)))
+    n = total_steps(settings) // each
     ends = np.linspace(0, n, min(n, settings.amounts.n_evaluations) + 1)[1:]
     return [round(float(end)) * each for end in ends]
 

@@ -57,6 +57,9 @@ POLICIES = ("gaussian", "diffusion")
 OPTIMIZERS = {"mechanic": 1.0, "trac": 1e-2, "adam": 1e-4, "kl": 1e-4}
 """Names with the learning rate that is taken where none is given."""
 TUNERS = ("shared", "separate")
+SCHEDULES = ("constant", "linear")
+SCHEDULE_OF = {"mechanic": "linear", "trac": "constant", "adam": "constant", "kl": "constant"}
+"""Names of optimizers with what becomes of the rate over the run where nothing is said."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Settings:
     :param policy: one of ``POLICIES``
     :param optimizer: one of ``OPTIMIZERS``
     :param lr: learning rate; None for the optimizer's own
+    :param schedule: of the rate: ``"constant"``, or ``"linear"`` to fall to zero at the end; None for the optimizer's own
     :param tuners: of Mechanic and TRAC: one of ``TUNERS``, one for all weights, or one for the actor with its encoder and one
         for the critic with its own
     :param shift: name of what differs from the scene of the demonstrations
@@ -85,6 +89,7 @@ class Settings:
     policy: str = "gaussian"
     optimizer: str = "mechanic"
     lr: float | None = None
+    schedule: str | None = None
     tuners: str = "shared"
     shift: str = "none"
     size: str = "default"
@@ -99,11 +104,14 @@ class Settings:
         one_of("policy", self.policy, POLICIES)
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         one_of("tuners", self.tuners, TUNERS)
+        one_of("schedule", self.rate_schedule, SCHEDULES)
         one_of("size", self.size, SIZES)
         if self.lr is not None and not self.lr > 0:
             raise ValueError(f"lr must be positive, not {self.lr}")
         if not self.guard >= 0:
             raise ValueError(f"guard is the fall of success that is let pass and must not be negative, not {self.guard}")
+        if self.optimizer == "kl" and self.rate_schedule != "constant":
+            raise ValueError("optimizer 'kl' finds its rate from the KL divergence; leave schedule out, or say 'constant'")
         if self.policy == "diffusion" and self.optimizer == "kl":
             raise ValueError("optimizer 'kl' needs a policy with one distribution per step, such as 'gaussian'")
         if self.steps is not None and self.steps < 1:
@@ -118,6 +126,11 @@ class Settings:
     def learning_rate(self) -> float:
         """The rate that is used."""
         return OPTIMIZERS[self.optimizer] if self.lr is None else self.lr
+
+    @property
+    def rate_schedule(self) -> str:
+        """What becomes of the rate over the run."""
+        return self.schedule or SCHEDULE_OF[self.optimizer]
 
     @property
     def total_steps(self) -> int:
@@ -135,7 +148,8 @@ class Settings:
         guard = "unguarded" if math.isinf(self.guard) else f"guard{self.guard:g}"
         words = [self.env, self.policy, self.optimizer, f"lr{self.learning_rate:g}", self.shift, self.size, f"seed{self.seed}"]
         words += [guard] + ([f"{self.steps}steps"] if self.steps else [])
-        words += [] if self.tuners == "shared" else [self.tuners]
+        words += [self.rate_schedule] if self.rate_schedule != SCHEDULE_OF[self.optimizer] else []
+        words += [self.tuners] if self.tuners != "shared" else []
         if self.policy == "diffusion":
             words.append(self.denoiser.replace(":", "."))
             words.append(str(self.horizons))
