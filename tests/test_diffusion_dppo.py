@@ -122,10 +122,29 @@ def test_a_chunk_that_time_cuts_short_is_worth_what_was_seen_last():
             model.policy.predict_values(th.tensor(buffer.observations).flatten(0, 1)).view(4, 2).numpy()
         )  # it sees the same
     seen = buffer.observations[:, :, -1]
-    done = model.policy.unscale_action(buffer.actions.reshape(8, *model.policy.chain_shape)).reshape(4, 2, 3)
+    done = 2.0 * buffer.actions.reshape(4, 2, *model.policy.chain_shape)[:, :, -1, :, 0].clip(-1, 1)  # a chain's end, unscaled
     paid = -((done[:, :, 0] - seen - 0.5) ** 2)
     np.testing.assert_allclose(buffer.rewards, paid + 0.5 * worth, atol=1e-5)
     assert buffer.episode_starts.all()
+
+
+def test_what_comes_later_is_discounted_per_chunk_and_advantages_are_normalised():
+    """Episodes of two chunks of one action each; with lambda = 1 what the critic thinks drops out of returns."""
+    horizons = Horizons(1, 1, 1)
+    env = make_vec_env(lambda: RecedingHorizon(Offset(), horizons), 2)
+    kwargs = {"horizons": horizons, "optimizer_class": th.optim.SGD}
+    model = DPPO("DiffusionPolicy", env, gamma=0.5, gae_lambda=1.0, n_steps=4, batch_size=8, policy_kwargs=kwargs)
+    collect(model)
+    paid, returns = model.rollout_buffer.rewards, model.rollout_buffer.returns
+    np.testing.assert_allclose(returns[::2], paid[::2] + 0.5 * paid[1::2], atol=1e-5)
+    np.testing.assert_allclose(returns[1::2], paid[1::2], atol=1e-5)
+    notes = {name: [] for name in ("policy_gradient_loss", "clip_fraction", "approx_kl")}
+    data = next(model.rollout_buffer.get(8))
+    assert model._policy_loss(data, notes).item() == pytest.approx(0.0, abs=1e-5), "ratios of one and a mean advantage of zero"
+    larger = data._replace(advantages=10.0 * data.advantages + 3.0)
+    slopes = [th.autograd.grad(model._policy_loss(d, notes), list(model.policy.denoiser.parameters())) for d in (data, larger)]
+    for one, other in zip(*slopes, strict=True):
+        th.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
 def test_a_surprised_critic_does_not_hold_back_the_actor():

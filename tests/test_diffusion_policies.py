@@ -134,6 +134,13 @@ def test_a_deterministic_chunk_is_the_mean_of_every_step():
         assert (policy.sample(seen, deterministic=True) - chain[:, -1]).abs().max() < 0.25, "it hangs on the first noise"
 
 
+def test_all_levels_with_noise_are_learned_and_no_other():
+    policy, levels = policy_of(DiffusionPolicy, n_levels=6), []
+    policy.denoiser.register_forward_pre_hook(lambda module, given: levels.extend((6 * given[1]).round().int().tolist()))
+    policy.imitation_loss(th.zeros(100, 2), th.zeros(100, 3, 1))
+    assert set(levels) == set(range(1, 7))
+
+
 def test_actions_that_are_not_carried_out_have_no_part_in_the_probability():
     policy = policy_of(DiffusionPolicy)
     seen = th.zeros(4, 2)
