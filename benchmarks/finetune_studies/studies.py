@@ -20,14 +20,14 @@ from empo_sb3.finetune.pretrain import plain_env, wrapped
 from empo_sb3.finetune.run import TEST_STARTS, scene, starts
 from empo_sb3.finetune.settings import SCHEDULE_OF
 
-from .figures import draw_curves
+from . import figures
+from .figures import ARM, draw_curves, words
 
 ADAMS = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 BASES = (1.0, 0.1, 10.0)
 METHODS = [("mechanic", base) for base in BASES] + [("trac", 1e-2), ("kl", 1e-4)] + [("adam", rate) for rate in ADAMS]
 ALSO = [("mechanic", 1.0, "separate", "linear"), ("adam", 1e-4, "shared", "linear")]
 DENOISING_METHODS = [("mechanic", 1.0), ("trac", 1e-2), ("adam", 1e-5), ("adam", 1e-4)]
-ARM = ("optimizer", "lr", "tuners", "schedule")
 REACH, PUSH = "FR3VisualReach-v0", "FR3VisualPush-v0"
 
 
@@ -59,11 +59,6 @@ def plan_of(policy: str, arm: tuple, seed: int, size: str, shift: str = "none") 
     """
     told = dict(zip(ARM, arm if len(arm) == len(ARM) else (*arm, "shared", SCHEDULE_OF[arm[0]]), strict=True))
     return {"env": REACH, "policy": policy, **told, "shift": shift, "seed": seed, "size": size}
-
-
-def words(optimizer: str, lr: float, tuners: str, schedule: str) -> str:
-    """What a method is called in tables."""
-    return f"{optimizer} {lr:g}, {schedule}" + ("" if tuners == "shared" else ", two tuners")
 
 
 def tune(plan: Plan, root: Path) -> dict[str, Any]:
@@ -126,13 +121,12 @@ def mean_of(rows: Sequence[Row], test: str) -> float:
 
 
 def interval(rows: Sequence[Row], test: str) -> tuple[float, float]:
-    """Of the mean over seeds, 95 %: Student's, since seeds differ by more than their episodes' luck; Wilson's for one seed."""
+    """Of the mean over seeds, 95 %; Wilson's for one seed."""
     values = [row["found"]["tests"][test]["success"] for row in rows]
     if len(values) == 1:
         n = rows[0]["found"]["tests"][test]["episodes"]
         return wilson(round(values[0] * n), n)
-    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
-    return float(np.mean(values) - half), float(np.mean(values) + half)
+    return figures.interval(values)
 
 
 def tuned_table(rows: Sequence[Row]) -> None:
