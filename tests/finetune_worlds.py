@@ -69,7 +69,25 @@ def expert(env: gym.Env):
     return lambda: np.clip(10 * (task.target - task.place), -2.0, 2.0).astype(np.float32)
 
 
+class Silent(Dots):
+    """Never says whether it succeeded."""
+
+    def step(self, action):
+        return (*super().step(action)[:4], {})
+
+
+class ChannelsLast(Dots):
+    """Shows pictures as most cameras do."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(**options)
+        picture = spaces.Box(0, 255, (self.size, self.size, 3), np.uint8)
+        self.observation_space = spaces.Dict({"image": picture})
+
+
 DOTS = "Dots-v0"
 OPTIONS = {"env": DOTS, "size": "tiny", "expert": "finetune_worlds:expert"}
 if DOTS not in gym.registry:
     gym.register(DOTS, "finetune_worlds:Dots")
+    gym.register("my/Silent-v0", "finetune_worlds:Silent")
+    gym.register("ChannelsLast-v0", "finetune_worlds:ChannelsLast")

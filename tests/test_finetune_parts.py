@@ -1,5 +1,6 @@
 """The parts of a fine-tuning run: what is cached, what the guard does, what an evaluation counts."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -7,15 +8,16 @@ import finetune_worlds
 import numpy as np
 import pytest
 import torch as th
-from finetune_worlds import OPTIONS, Dots
+from finetune_worlds import OPTIONS, Dots, Silent
 
 from empo_sb3.diffusion import Horizons, RecedingHorizon
-from empo_sb3.finetune import Settings, evaluate, pretrain, warm_up_critic, wilson
+from empo_sb3.finetune import Settings, demonstrations, evaluate, pretrain, warm_up_critic, wilson
 from empo_sb3.finetune.eyes import KeypointExtractor, spatial_softmax
+from empo_sb3.finetune.files import write_whole
 from empo_sb3.finetune.models import build, training_env
 from empo_sb3.finetune.optimizers import rates
 from empo_sb3.finetune.run import EVALUATION_STARTS, TEST_STARTS, starts, targets
-from empo_sb3.finetune.settings import SIZES
+from empo_sb3.finetune.settings import FRANKA_EXPERT, SIZES
 from empo_sb3.optim import Mechanic, actor_critic
 
 
@@ -44,9 +46,14 @@ def quiet(_):
         ({"optimizer": "mechanics"}, "'mechanic'"),
         ({"policy": "gauss"}, "gaussian"),
         ({"size": "defaul"}, "'default'"),
-        ({"lr": 0.0}, "lr must be positive"),
-        ({"guard": -0.1}, "guard"),
-        ({"steps": 0}, "steps"),
+        *(({"lr": lr}, "lr must be positive") for lr in (0.0, -1.0, math.inf, math.nan)),
+        *(({"guard": guard}, "guard") for guard in (-0.1, math.nan)),
+        *(({"steps": steps}, "steps") for steps in (0, 1.5)),
+        *(({"seed": seed}, "seed must be a whole number from 0") for seed in (-1, 2**32, 0.5)),
+        ({"optimizer": "adam", "tuners": "separate"}, "'adam' has no tuners"),
+        ({"optimizer": "kl", "schedule": "linear"}, "leave schedule out"),
+        ({"schedule": "cosine"}, "constant, linear"),
+        ({"denoiser": "cnn"}, "leave them out, or say policy 'diffusion'"),
         ({"policy": "diffusion", "optimizer": "kl"}, "'kl' needs"),
     ],
 )
@@ -58,7 +65,89 @@ def test_settings_that_make_no_run_are_refused(changes, told):
 def test_runs_that_differ_have_folders_of_their_own():
     changes = [{}, {"lr": 0.1}, {"shift": "camera"}, {"seed": 1}, {"guard": math.inf}, {"steps": 5}, {"size": "ci"}]
     changes += [{"policy": "diffusion"}, {"policy": "diffusion", "denoiser": "cnn"}, {"optimizer": "adam"}]
-    assert len({Settings(**change).name for change in changes}) == len(changes)
+    changes += [{"tuners": "separate"}, {"schedule": "constant"}, {"expert": "mine:expert"}, {"env": "my:a/b-v0"}]
+    names = {Settings(**change).name for change in changes}
+    assert len(names) == len(changes) and not any(set(name) & set("/\\:") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_same"),
+    [
+        ({"lr": 1.0}, True),
+        ({"schedule": "linear"}, True),
+        ({"lr": 0.5}, False),
+        ({"schedule": "constant"}, False),
+        ({"expert": "mine:expert"}, False),
+    ],
+)
+def test_saying_the_optimizers_own_rate_aloud_is_no_other_run(changes, is_same):
+    assert Settings(**changes).is_of(Settings().as_json()) == Settings().is_of(Settings(**changes).as_json()) == is_same
+
+
+def test_a_run_of_a_version_that_knew_fewer_settings_is_another_one():
+    kept = json.loads(Settings().as_json())
+    del kept["schedule"]
+    assert not Settings().is_of(json.dumps(kept))
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ("Nobodys-v0", "cannot be made with image_size=36.*exist"),
+        ("CartPole-v1", "cannot be made.*image_size"),
+        ("ChannelsLast-v0", "'image' must be uint8 from 0 to 255, channels first"),
+    ],
+)
+def test_environments_that_do_not_fit_are_refused_before_anything_is_done(env, told):
+    with pytest.raises(ValueError, match=told):
+        training_env(Settings(**OPTIONS | {"env": env}))
+
+
+def test_an_environment_that_never_says_whether_it_succeeded_is_found_out_at_the_first_demonstration(tmp_path):
+    with pytest.raises(ValueError, match="is_success"):
+        demonstrations(Settings(**OPTIONS | {"env": "my/Silent-v0"}), tmp_path, quiet)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="is_success"):
+        evaluate(Expert(), Silent, range(1))
+
+
+def test_a_damaged_file_in_the_cache_is_named(built, tmp_path):
+    settings, model = built()
+    pretrain(settings, model, tmp_path, quiet)
+    (clone,) = tmp_path.glob("clone*.pt")
+    for damage in (clone.read_bytes()[:1000], b""):
+        clone.write_bytes(damage)
+        with pytest.raises(ValueError, match=f"{clone.name}.*remove it") as caught:
+            pretrain(settings, model, tmp_path, quiet)
+        assert "\n" not in str(caught.value)
+    clone.unlink()
+    (shown,) = tmp_path.glob("demonstrations*.npz")
+    shown.write_bytes(shown.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="holds no demonstrations"):
+        pretrain(settings, model, tmp_path, quiet)
+
+
+def test_two_runs_write_the_same_file_at_once_and_who_is_stopped_leaves_none(tmp_path, monkeypatch):
+    path = tmp_path / "made" / "file.txt"
+
+    def slowly(beside):
+        beside.write_text("half")
+        with monkeypatch.context() as other:
+            other.setattr("os.getpid", lambda: -1)
+            write_whole(path, lambda its: its.write_text("whole"))
+        assert path.read_text() == "whole"
+        beside.write_text("whole as well")
+
+    write_whole(path, slowly)
+    assert path.read_text() == "whole as well"
+
+    def stopped(beside):
+        beside.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, stopped)
+    assert [one.name for one in path.parent.iterdir()] == ["file.txt"] and path.read_text() == "whole as well"
 
 
 @pytest.mark.parametrize(("n_successes", "n"), [(0, 10), (3, 10), (60, 100), (100, 100)])
@@ -171,6 +260,10 @@ def test_an_expert_that_cannot_be_found_is_named(built, tmp_path):
     settings, model = built(expert="finetune_worlds:nobody")
     with pytest.raises(ValueError, match="finetune_worlds:nobody"):
         pretrain(settings, model, tmp_path, quiet)
+    with pytest.raises(ValueError, match=r"the expert 'empo_gym\.franka.* does not fit.*one of your own"):
+        pytest.importorskip("mujoco")
+        pretrain(replace(settings, expert=FRANKA_EXPERT), model, tmp_path, quiet)
+    assert not list(tmp_path.iterdir())
 
 
 def test_keypoints_are_where_the_bright_spots_are():

@@ -5,17 +5,20 @@ import importlib
 import importlib.util
 import json
 import math
+import sys
+from dataclasses import replace
 
+import finetune_worlds
 import numpy as np
 import pytest
 import torch as th
-from finetune_worlds import OPTIONS
+from finetune_worlds import OPTIONS, TINY
 from PIL import Image
+from stable_baselines3.common.save_util import load_from_zip_file
 
-from empo_sb3.finetune import Settings, run
+from empo_sb3.finetune import SIZES, Settings, run
 from empo_sb3.finetune.__main__ import main
 from empo_sb3.finetune.evaluation import Evaluation
-from empo_sb3.finetune.models import load, training_env
 from empo_sb3.finetune.progress import FILE, Progress
 
 module = importlib.import_module("empo_sb3.finetune.run")  # the package's ``run`` is the function
@@ -26,13 +29,17 @@ def collected():
     return lines, lines.append
 
 
-def weights(settings, root):
-    env = training_env(settings)
-    try:
-        progress = Progress.of(settings, root / settings.name)
-        return [p.detach().clone() for p in load(settings, root / settings.name / progress.model, env).policy.parameters()]
-    finally:
-        env.close()
+def saved(settings, root):
+    """Weights, and what the optimizer remembers of each of them, in the folder of a run."""
+    folder = root / settings.name
+    _, parameters, _ = load_from_zip_file(folder / Progress.of(settings, folder).model)
+    optimizer = parameters["policy.optimizer"]
+    memory = [*optimizer["state"].values(), *optimizer.get("base", {}).values()]
+    return list(parameters["policy"].values()), [th.as_tensor(value) for one in memory for value in one.values()]
+
+
+def same(one, other):
+    return len(one) == len(other) and all(th.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -70,22 +77,29 @@ def falling(monkeypatch, shares):
     monkeypatch.setattr(module, "_evaluate", found)
 
 
-def test_the_guard_restores_what_was_there_before_and_says_so(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("changes", "done"),
+    [
+        ({"optimizer": "adam", "lr": 0.1}, "the learning rate stays as it was chosen"),
+        ({"optimizer": "kl"}, "the learning rate stays where the KL divergence led it"),
+        ({"optimizer": "trac", "lr": 1.0, "tuners": "separate"}, "the tuners' scales are halved"),
+    ],
+)
+def test_the_guard_restores_what_was_there_before_as_often_as_needed_and_says_so(changes, done, tmp_path, monkeypatch):
     lines, say = collected()
-    falling(monkeypatch, [0.5, 0.5, 0.25])
-    settings = Settings(**OPTIONS, optimizer="adam", lr=0.1)
-    kept = []
-    saved = Progress.save
-    monkeypatch.setattr(Progress, "save", lambda self, *args: (saved(self, *args), kept.append(weights(settings, tmp_path))))
+    falling(monkeypatch, [0.5, 0.75, 0.25, 0.0])
+    monkeypatch.setitem(SIZES, "tiny", replace(TINY, n_evaluations=3))
+    settings = Settings(**OPTIONS, **changes, steps=96)
+    kept, save = [], Progress.save
+    monkeypatch.setattr(Progress, "save", lambda self, *args: (save(self, *args), kept.append(saved(settings, tmp_path))))
     progress = run(settings, tmp_path, say)
-    assert [row["restored"] for row in progress.rows] == [False, False, True]
-    told = [line for line in lines if line.startswith("guard:")]
-    assert told == [
-        "guard: success 0.25 is below 0.50, so the policy of 32 steps is restored; the learning rate stays as it was chosen"
+    assert [row["restored"] for row in progress.rows] == [False, False, True, True] and progress.kept_steps == 32
+    assert [line for line in lines if line.startswith("guard:")] == [
+        f"guard: success {share} is below 0.50, so the policy of 32 steps is restored; {done}" for share in ("0.25", "0.00")
     ]
-    before, good, restored = kept[0], kept[1], kept[2]
-    assert any((a != b).any() for a, b in zip(before, good, strict=True))
-    assert all((a == b).all() for a, b in zip(good, restored, strict=True))
+    (before, _), (good, memory), *restored = kept[:4]
+    assert not same(before, good) and memory
+    assert all(same(good, weights) and same(memory, remembered) for weights, remembered in restored)
 
 
 def test_a_tolerant_guard_lets_a_small_fall_pass_and_mechanic_is_halved_after_a_large_one(tmp_path, monkeypatch):
@@ -94,7 +108,7 @@ def test_a_tolerant_guard_lets_a_small_fall_pass_and_mechanic_is_halved_after_a_
     progress = run(Settings(**OPTIONS, guard=0.3), tmp_path, say)
     assert [row["restored"] for row in progress.rows] == [False, False, True]
     assert progress.rows[2]["lr_actor"] == pytest.approx(progress.rows[1]["lr_actor"] / 2)
-    assert any("32 steps is restored; the tuners' scales are halved" in line for line in lines)
+    assert any("32 steps is restored; the tuner's scale is halved" in line for line in lines)
 
 
 def test_weights_that_are_no_numbers_are_restored_by_the_guard_and_counted_as_failures_without(tmp_path, monkeypatch):
@@ -106,9 +120,11 @@ def test_weights_that_are_no_numbers_are_restored_by_the_guard_and_counted_as_fa
             next(model.policy.parameters()).fill_(math.nan)
 
     monkeypatch.setattr(module, "_learn", breaking)
-    guarded = run(Settings(**OPTIONS), tmp_path, lambda line: None)
+    lines, say = collected()
+    guarded = run(Settings(**OPTIONS), tmp_path, say)
     assert [row["restored"] for row in guarded.rows] == [False, True, True]
-    assert all(th.isfinite(w).all() for w in weights(Settings(**OPTIONS), tmp_path))
+    assert sum("the weights are no numbers any more, so the policy of 0 steps is restored" in line for line in lines) == 2
+    assert all(th.isfinite(w).all() for w in saved(Settings(**OPTIONS), tmp_path)[0])
     free = run(Settings(**OPTIONS, guard=math.inf), tmp_path, lambda line: None)
     assert free.rows[-1]["success"] == free.tests["after"]["success"] == 0.0 and not free.rows[-1]["restored"]
 
@@ -125,6 +141,7 @@ def test_a_run_that_is_stopped_goes_on_where_it_was_evaluated(tmp_path):
     halfway = Progress.of(settings, tmp_path / settings.name)
     assert [row["steps"] for row in halfway.rows] == [0, 32] and not halfway.is_finished
     scales = halfway.rows[-1]["lr_actor"]
+    (tmp_path / settings.name / "model_001.zip").write_bytes(b"left by a kill before it was taken away")
     lines, say = collected()
     progress = run(settings, tmp_path, say)
     assert lines[0] == "going on after 32 of 64 steps"
@@ -142,6 +159,9 @@ def test_the_folder_of_another_run_is_left_alone(tmp_path):
     (folder / FILE).write_text("{")
     with pytest.raises(ValueError, match="cannot be read"):
         run(settings, tmp_path)
+    Progress(settings.as_json(), model="model_001.zip").save(folder)
+    with pytest.raises(ValueError, match="lacks model_001"):
+        run(settings, tmp_path)
 
 
 def command(tmp_path, *more):
@@ -149,7 +169,7 @@ def command(tmp_path, *more):
     return main([*options, "-o", str(tmp_path), *more])
 
 
-def test_the_command_writes_curves_and_films(tmp_path, capsys):
+def test_the_command_writes_curves_and_films(tmp_path, capsys, monkeypatch):
     assert command(tmp_path, "--shift", "dim", "--guard", "off") == 0
     (folder,) = [path for path in tmp_path.iterdir() if path.name != "cache"]
     assert {path.name for path in folder.iterdir()} > {"curve.csv", "curve.png", "before.gif", "after.gif", FILE}
@@ -159,15 +179,41 @@ def test_the_command_writes_curves_and_films(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "success over 4 test episodes" in told and "without the shift" in told
     assert json.loads((folder / FILE).read_text())["tests"]
+    made = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.gif")}
+    (folder / "after.gif").unlink()
+    for name in ("PIL", "matplotlib"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert command(tmp_path, "--shift", "dim", "--guard", "off") == 0
+    told = capsys.readouterr().out
+    assert "curve.png left out" in told and "films left out" in told and told.count("pip install 'empo[plots]'") == 2
+    monkeypatch.undo()
+    assert command(tmp_path, "--shift", "dim", "--guard", "off") == 0
+    assert (folder / "before.gif").stat().st_mtime_ns == made["before.gif"] and (folder / "after.gif").exists()
+
+
+def test_the_last_line_says_whose_success_it_is_after_a_restoration(tmp_path, capsys, monkeypatch):
+    falling(monkeypatch, [0.5, 0.5, 0.25])
+    monkeypatch.setattr(finetune_worlds.Dots, "render", lambda self: None)
+    assert command(tmp_path) == 0
+    told = capsys.readouterr().out
+    assert "after 64 steps, with the policy of 32, which the guard restored" in told
+    assert "films left out: the environment's render() gives no uint8 picture" in told
 
 
 def test_a_mistake_is_one_sentence_and_ctrl_c_a_friendly_end(tmp_path, capsys, monkeypatch):
     assert command(tmp_path, "--lr", "-1") == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "lr must be positive" in told
+    (tmp_path / "file").touch()
+    assert command(tmp_path / "file") == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "output folder" in told
+    with pytest.raises(SystemExit, match="2"):
+        command(tmp_path, "--guard", "of")
+    assert "a number or off, not 'of'" in capsys.readouterr().err
     monkeypatch.setattr("empo_sb3.finetune.__main__.run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert command(tmp_path) == 130
-    assert "the same command goes on" in capsys.readouterr().out
+    assert "the same command begins again" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch as th
@@ -20,7 +21,7 @@ from empo_sb3.finetune.pretrain import pretrain
 from empo_sb3.finetune.progress import Progress
 from empo_sb3.finetune.report import draw_curve, film, write_curve
 from empo_sb3.finetune.run import run
-from empo_sb3.finetune.settings import FRANKA_EXPERT, OPTIMIZERS, POLICIES, SCHEDULES, SIZES, TUNERS, Settings
+from empo_sb3.finetune.settings import FRANKA_EXPERT, OPTIMIZERS, POLICIES, SCHEDULE_OF, SCHEDULES, SIZES, TUNERS, Settings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,12 +34,24 @@ def main(arguments: list[str] | None = None) -> int:
         progress = run(settings, folder, _say)
         _report(settings, progress, folder, options.films)
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last evaluation")
+        print(f"\nstopped; the same command {_what_is_left(settings, folder)}")
         return 130
+    except OSError as error:
+        print(f"finetune: {error} (the output folder is {folder})", file=sys.stderr)
+        return 1
     except (ValueError, ImportError) as error:
         print(f"finetune: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _what_is_left(settings: Settings, root: Path) -> str:
+    progress = Progress.of(settings, root / settings.name)
+    if progress.is_finished:
+        return "draws what is missing"
+    if progress.rows:
+        return "goes on from the last evaluation"
+    return "begins again, with the demonstrations and the clone that are in the cache"
 
 
 def _say(line: str) -> None:
@@ -50,9 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--env", default="FR3VisualReach-v0", help="environment id")
     parser.add_argument("--policy", default="gaussian", choices=POLICIES)
     parser.add_argument("--optimizer", default="mechanic", choices=list(OPTIMIZERS))
-    parser.add_argument("--lr", type=float, help="learning rate; the optimizer's own by default")
-    parser.add_argument("--schedule", choices=SCHEDULES, help="of the rate; the optimizer's own by default")
-    parser.add_argument("--tuners", default="shared", choices=TUNERS, help="one, or one each for actor and critic")
+    parser.add_argument("--lr", type=float, help=f"learning rate (default: the optimizer's own, {_told(OPTIMIZERS)})")
+    parser.add_argument("--schedule", choices=SCHEDULES, help=f"of the rate (default: the optimizer's, {_told(SCHEDULE_OF)})")
+    parser.add_argument(
+        "--tuners", default="shared", choices=TUNERS, help="of mechanic, trac: one, or one each for actor, critic"
+    )
     parser.add_argument("--shift", default="none", help="what differs from the scene of the demonstrations, such as camera")
     parser.add_argument("--size", default="default", choices=list(SIZES), help="ci: a minute, default: ten, gpu: hours")
     parser.add_argument("--seed", type=int, default=0)
@@ -65,8 +80,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _told(defaults: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in defaults.items())
+
+
 def _guard(word: str) -> float:
-    return math.inf if word == "off" else float(word)
+    try:
+        return math.inf if word == "off" else float(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"a number or off, not {word!r}") from error
 
 
 def _choice(word: str) -> bool:
@@ -84,7 +106,8 @@ def _report(settings: Settings, progress: Progress, root: Path, films: bool) -> 
     tests = progress.tests
     print(f"success over {tests['after']['episodes']} test episodes: {tests['before']['success']:.2f} pre-trained", end="")
     print("" if settings.shift == "none" else f" ({tests['plain']['success']:.2f} without the shift)", end="")
-    print(f", {tests['after']['success']:.2f} after {progress.rows[-1]['steps']} steps; {progress.seconds:.0f} CPU s")
+    of = f", with the policy of {progress.kept_steps}, which the guard restored" if progress.rows[-1]["restored"] else ""
+    print(f", {tests['after']['success']:.2f} after {progress.rows[-1]['steps']} steps{of}; {progress.seconds:.0f} CPU s")
     print(f"in {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
 
 
@@ -100,7 +123,8 @@ def _films(settings: Settings, progress: Progress, root: Path) -> None:
             model = build(settings, env)
             pretrain(settings, model, root / "cache", _say)
             film(settings, model, folder / "before.gif")
-        film(settings, load(settings, folder / progress.model, env), folder / "after.gif")
+        if not (folder / "after.gif").exists():
+            film(settings, load(settings, folder / progress.model, env), folder / "after.gif")
     finally:
         env.close()
 
@@ -109,7 +133,9 @@ def _try(what: str, make) -> None:
     try:
         make()
     except ImportError as error:
-        print(f"{what} left out: {error}; pip install 'empo[plots]'")
+        print(f"{what} left out: {error}; pip install 'empo[plots]', and the same command draws it")
+    except ValueError as error:
+        print(f"{what} left out: {error}")
 
 
 if __name__ == "__main__":

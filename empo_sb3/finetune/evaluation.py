@@ -52,9 +52,10 @@ def evaluate(model: Any, make_env: Callable[[], gym.Env], starts: Sequence[int],
     """
     Let a model act deterministically.
 
-    :param make_env: an environment that says ``info["is_success"]``
+    :param make_env: an environment that says ``info["is_success"]`` at the end of an episode
     :param starts: seeds, one episode each
     :param n_envs: episodes beside each other, for the network's sake
+    :raises ValueError: if it does not say so
     """
     envs = [make_env() for _ in range(min(n_envs, len(starts)))]
     try:
@@ -62,6 +63,13 @@ def evaluate(model: Any, make_env: Callable[[], gym.Env], starts: Sequence[int],
     finally:
         for env in envs:
             env.close()
+
+
+def success_of(info: dict[str, Any]) -> bool:
+    """:raises ValueError: if the environment does not say it"""
+    if "is_success" not in info:
+        raise ValueError("the environment must say at the end of an episode whether it succeeded, as info['is_success']")
+    return bool(info["is_success"])
 
 
 def _play(model: Any, envs: list[gym.Env], starts: Sequence[int]) -> Evaluation:
@@ -76,7 +84,7 @@ def _play(model: Any, envs: list[gym.Env], starts: Sequence[int]) -> Evaluation:
             seen[i], reward, terminated, truncated, info = envs[i].step(action)
             returns[playing[i]] += float(reward)
             if terminated or truncated:
-                successes[playing[i]] = bool(info["is_success"])
+                successes[playing[i]] = success_of(info)
                 following = next(waiting, None)
                 if following is None:
                     del playing[i]

@@ -61,10 +61,12 @@ def rates(model: BaseAlgorithm) -> dict[str, float]:
     return dict.fromkeys((f"lr_{part}" for part in PARTS), rate)
 
 
-def after_restoring(model: BaseAlgorithm) -> str:
+def after_restoring(settings: Settings, model: BaseAlgorithm) -> str:
     """Make what led astray smaller, where somebody else than the user chooses it; what was done, in words."""
     optimizer = model.policy.optimizer
+    if settings.optimizer == "kl":
+        return "the learning rate stays where the KL divergence led it"
     if not isinstance(optimizer, ScaledOptimizer):
         return "the learning rate stays as it was chosen"
     optimizer.shrink(0.5)
-    return "the tuners' scales are halved"
+    return "the tuner's scale is halved" if len(optimizer.scales) == 1 else "the tuners' scales are halved"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,60 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch as th
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.preprocessing import is_image_space
 
 from empo_sb3.diffusion import RecedingHorizon, fit_chunks
 from empo_sb3.diffusion.base import ChunkPolicy
-from empo_sb3.finetune.settings import Settings, of_clone, of_demonstrations
+from empo_sb3.finetune.evaluation import success_of
+from empo_sb3.finetune.files import write_whole
+from empo_sb3.finetune.settings import Settings, file_name, of_clone, of_demonstrations
 from empo_sb3.imitation import Demonstrations, Fit, clone, prefit_critic, record
 
 NOISE = 0.3
 """Standard deviation of what disturbs the expert, in units of the actions."""
 SEEDS_PER_RUN = 100_000
+SMALLEST_PICTURE = 24
 
 
 def plain_env(settings: Settings, **options: Any) -> gym.Env:
-    """The environment of the demonstrations, or with ``**settings.env_options`` that of the fine-tuning."""
+    """
+    The environment of the demonstrations, or with ``**settings.env_options`` that of the fine-tuning.
+
+    :raises ValueError: if it cannot be made, or its observations or actions are of another kind
+    """
     import empo_gym  # noqa: F401  registers the ids
 
-    return gym.make(settings.env, **{"image_size": settings.amounts.image_size, **options})
+    options = {"image_size": settings.amounts.image_size, **options}
+    try:
+        env = gym.make(settings.env, **options)
+    except (gym.error.Error, TypeError, RuntimeError) as error:
+        shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        raise ValueError(f"the environment {settings.env!r} cannot be made with {shown}: {error}") from error
+    check_spaces(env)
+    return env
+
+
+def check_spaces(env: gym.Env) -> None:
+    """:raises ValueError: unless there is a Dict of pictures, channels first, and vectors to see, and an array to do"""
+    seen, name = env.observation_space, env.spec.id if env.spec else str(env)
+    if not isinstance(seen, spaces.Dict) or not all(isinstance(space, spaces.Box) for space in seen.values()):
+        raise ValueError(f"{name}: observations must be a Dict of pictures and vectors, not {seen}")
+    for key, space in seen.items():
+        if len(space.shape or ()) == 3 and not is_picture(space):
+            raise ValueError(
+                f"{name}: the picture {key!r} must be uint8 from 0 to 255, channels first, with sides of at least "
+                f"{SMALLEST_PICTURE} pixels, not {space}"
+            )
+    if not isinstance(env.action_space, spaces.Box):
+        raise ValueError(f"{name}: actions must be arrays of numbers (a Box), not {env.action_space}")
+
+
+def is_picture(space: spaces.Space) -> bool:
+    """Whether a space is of pictures as ``KeypointExtractor`` looks at them."""
+    shape = space.shape or ()
+    return is_image_space(space, check_channels=False) and shape[0] < min(shape[1:]) >= SMALLEST_PICTURE
 
 
 def wrapped(settings: Settings, env: gym.Env) -> gym.Env:
@@ -64,23 +101,49 @@ def demonstrations(settings: Settings, cache: Path, say: Callable[[str], None] =
     The expert's episodes, from the cache if they are there.
 
     :param cache: folder of files, each named by what it depends on
+    :raises ValueError: if expert and environment do not fit, or the environment never says whether it succeeded
     """
     path = place(cache, "demonstrations", of_demonstrations(settings), ".npz")
     if path.exists():
         return Demonstrations.load(path)
     env = plain_env(settings)
     try:
-        act = found(settings.expert)(env)
+        act = _expert(settings, env)
+        cache.mkdir(parents=True, exist_ok=True)  # where that is impossible, it should be said before the work
         first = SEEDS_PER_RUN * settings.seed
         n = settings.amounts.n_demonstrations
-        recorded = record(lambda _: act(), env, n, seed=first, disturb=disturb)
+        recorded = record(lambda _: act(), _Checked(env), n, seed=first, disturb=disturb)
     finally:
         env.close()
-    if recorded.n_episodes < n:
-        raise KeyboardInterrupt
-    recorded.save(path)
+    _all_or_none(recorded, n, say)
+    write_whole(path, recorded.save)
     say(f"{recorded.n_episodes} demonstrations, {len(recorded)} steps, success {recorded.terminated.sum() / n:.2f}")
     return recorded
+
+
+def _expert(settings: Settings, env: gym.Env) -> Callable[[], np.ndarray]:
+    make = found(settings.expert)
+    try:
+        return make(env)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the expert {settings.expert!r} does not fit: {error}; 'expert' can name one of your own") from error
+
+
+class _Checked(gym.Wrapper):
+    """Finds out at the first demonstration, not after the cloning, that nobody could say what succeeds."""
+
+    def step(self, action: Any) -> Any:
+        result = self.env.step(action)
+        if result[2] or result[3]:
+            success_of(result[4])
+        return result
+
+
+def _all_or_none(recorded: Demonstrations, n: int, say: Callable[[str], None]) -> None:
+    """Who presses Ctrl-C wants the whole run to stop, and a run with fewer episodes would be another one."""
+    if recorded.n_episodes < n:
+        say(f"they are not used, since the run is one with {n}")
+        raise KeyboardInterrupt
 
 
 def pretrain(settings: Settings, model: BaseAlgorithm, cache: Path, say: Callable[[str], None] = print) -> None:
@@ -88,20 +151,26 @@ def pretrain(settings: Settings, model: BaseAlgorithm, cache: Path, say: Callabl
     Make a model's policy the clone of the expert, from the cache if it is there. Its critic stays untrained.
 
     :param model: fresh, as :func:`~empo_sb3.finetune.models.build` makes it
+    :raises ValueError: as of :func:`demonstrations`, or if the file in the cache is damaged
     """
     weights = sum(parameter.numel() for parameter in model.policy.parameters())
     path = place(cache, "clone", {**of_clone(settings), "weights": weights}, ".pt")
     if path.exists():
-        model.policy.load_state_dict(th.load(path, map_location=model.device, weights_only=True))
+        _load_clone(model, path)
         return
     shown = demonstrations(settings, cache, say)
     fit = _clone(settings, model, shown)
     _go_on(fit)
     say(f"cloning: loss {fit.train_losses[0]:.3g} at the beginning, {fit.train_losses[-1]:.3g} at the end")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    th.save(model.policy.state_dict(), beside)
-    os.replace(beside, path)
+    write_whole(path, lambda beside: th.save(model.policy.state_dict(), beside))
+
+
+def _load_clone(model: BaseAlgorithm, path: Path) -> None:
+    try:
+        model.policy.load_state_dict(th.load(path, map_location=model.device, weights_only=True))
+    except (RuntimeError, ValueError, EOFError, TypeError, pickle.UnpicklingError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} is damaged, or the clone of another version ({reason}); remove it") from error
 
 
 def _clone(settings: Settings, model: BaseAlgorithm, shown: Demonstrations) -> Fit:
@@ -125,8 +194,7 @@ def warm_up_critic(settings: Settings, model: BaseAlgorithm, say: Callable[[str]
         own = record(model, env, settings.amounts.critic_episodes, seed=seed, deterministic=False)
     finally:
         env.close()
-    if own.n_episodes < settings.amounts.critic_episodes:
-        raise KeyboardInterrupt
+    _all_or_none(own, settings.amounts.critic_episodes, say)
     fit = prefit_critic(model, own, epochs=settings.amounts.clone_epochs, batch_size=64, seed=settings.seed)
     _go_on(fit)
     say(f"critic: {fit}")
@@ -141,4 +209,4 @@ def _go_on(fit: Fit) -> None:
 def place(cache: Path, kind: str, parts: dict[str, Any], suffix: str) -> Path:
     """The file of something that depends on these parts."""
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
-    return cache / f"{kind}-{parts['env'].replace('/', '-')}-seed{parts['seed']}-{digest}{suffix}"
+    return cache / f"{kind}-{file_name(parts['env'])}-seed{parts['seed']}-{digest}{suffix}"

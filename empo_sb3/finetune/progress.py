@@ -43,28 +43,35 @@ class Progress:
         """Whether the last test is done."""
         return "after" in self.tests
 
+    @property
+    def kept_steps(self) -> int:
+        """How old the policy is that the last model file holds: the guard may have restored an older one."""
+        return next(row["steps"] for row in reversed(self.rows) if not row["restored"])
+
     @classmethod
     def of(cls, settings: Settings, folder: Path) -> Progress:
         """
         What the folder holds, or the beginning.
 
-        :raises ValueError: if it is the folder of another run
+        :raises ValueError: if it is the folder of another run, or one that is damaged
         """
         path = folder / FILE
         if not path.exists():
             return cls(settings.as_json())
         try:
             kept = cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (TypeError, json.JSONDecodeError) as error:
+            is_same = settings.is_of(kept.settings)
+        except (TypeError, ValueError) as error:
             raise ValueError(f"{path} cannot be read ({error}); remove {folder} to begin again") from error
-        if json.loads(kept.settings) != json.loads(settings.as_json()):
+        if not is_same:
             raise ValueError(f"{folder} holds a run with other settings; choose another folder, or remove it")
+        if kept.model and not (folder / kept.model).exists():
+            raise ValueError(f"{folder} lacks {kept.model}, the model it goes on from; remove {folder} to begin again")
         return kept
 
     def save(self, folder: Path, model: BaseAlgorithm | None = None) -> None:
-        """Write the state; with a model, the model before it and the one that it replaces away after it."""
+        """Write the state; with a model, the model before it. What it replaces goes after it."""
         folder.mkdir(parents=True, exist_ok=True)
-        before = self.model
         if model is not None:
             self.model = f"model_{len(self.rows):03d}.zip"
             model.save(folder / "unfinished.zip")
@@ -72,5 +79,6 @@ class Progress:
         unfinished = folder / (FILE + ".part")
         unfinished.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
         os.replace(unfinished, folder / FILE)
-        if before and before != self.model:
-            (folder / before).unlink(missing_ok=True)
+        for other in folder.glob("model_*.zip"):
+            if other.name != self.model:
+                other.unlink(missing_ok=True)

@@ -38,7 +38,7 @@ def run(settings: Settings, root: str | Path, say: Say = print) -> Progress:
     :param root: folder of the cache and of the runs' folders
     :param say: takes a line about how it goes
     :return: the finished run; its folder is ``root / settings.name``
-    :raises ValueError: if the folder holds another run
+    :raises ValueError: if the folder holds another run, or environment or expert do not fit
     """
     folder = Path(root) / settings.name
     progress = Progress.of(settings, folder)
@@ -54,6 +54,8 @@ def run(settings: Settings, root: str | Path, say: Say = print) -> Progress:
 
 def _work(settings: Settings, progress: Progress, root: Path, env, say: Say) -> None:
     folder, clock = root / settings.name, _Clock(progress)
+    if settings.size == "gpu" and not th.cuda.is_available():
+        say("there is no CUDA device, so the size 'gpu' runs on the processor, which takes many hours")
     set_random_seed(settings.seed)
     if progress.model:
         model = load(settings, folder / progress.model, env)
@@ -94,15 +96,14 @@ def _improve(settings: Settings, progress: Progress, model: BaseAlgorithm, targe
     found, floor = _evaluate(settings, model), progress.rows[0]["success"] - settings.guard
     steps = plain_steps(settings, target)
     say(f"{steps} of {settings.total_steps} steps: {found}")
-    restored = found.success < floor or not (math.isinf(settings.guard) or _is_finite(model))
+    is_finite = _is_finite(model)
+    restored = found.success < floor or not (math.isinf(settings.guard) or is_finite)
     if restored:
         model.set_parameters(str(folder / progress.model))
         model.num_timesteps = target
-        done = after_restoring(model)
-        say(
-            f"guard: success {found.success:.2f} is below {floor:.2f}, so the policy of "
-            f"{_steps_of_kept(progress)} steps is restored; {done}"
-        )
+        done = after_restoring(settings, model)
+        why = f"success {found.success:.2f} is below {floor:.2f}" if is_finite else "the weights are no numbers any more"
+        say(f"guard: {why}, so the policy of {progress.kept_steps} steps is restored; {done}")
     noted = {name: model.logger.name_to_value.get(f"train/{name}") for name in ("approx_kl", "value_loss", "clip_fraction")}
     noted = {name: None if value is None else float(value) for name, value in noted.items()}
     progress.rows.append({"steps": steps, **row_of(found), **rates(model), **noted, "restored": bool(restored)})
@@ -119,11 +120,6 @@ def _learn(settings: Settings, model: BaseAlgorithm, target: int) -> None:
 
 def _is_finite(model: BaseAlgorithm) -> bool:
     return all(bool(th.isfinite(p).all()) for p in model.policy.parameters())
-
-
-def _steps_of_kept(progress: Progress) -> int:
-    """How old the policy is that the last model file holds."""
-    return next(row["steps"] for row in reversed(progress.rows) if not row["restored"])
 
 
 def targets(settings: Settings) -> list[int]:

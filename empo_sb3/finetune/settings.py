@@ -5,14 +5,18 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral
 from typing import Any
 
 from empo_sb3.diffusion.horizons import Horizons
 
 HORIZONS = Horizons()
 FRANKA_EXPERT = "empo_gym.franka.expert:expert_for"
+MAX_SEED = 4_000_000_000
+"""What numpy's generators take, less what going on after a stop adds."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ SIZES = {
 POLICIES = ("gaussian", "diffusion")
 OPTIMIZERS = {"mechanic": 1.0, "trac": 1e-2, "adam": 1e-4, "kl": 1e-4}
 """Names with the learning rate that is taken where none is given."""
+TUNED = ("mechanic", "trac")
+"""Those of them that scale the rate by a tuner."""
 TUNERS = ("shared", "separate")
 SCHEDULES = ("constant", "linear")
 SCHEDULE_OF = {"mechanic": "linear", "trac": "constant", "adam": "constant", "kl": "constant"}
@@ -67,22 +73,27 @@ class Settings:
     """
     One run.
 
-    :param env: id of an environment with ``image_size=``, ``shift=``, a Dict observation and ``info["is_success"]``
+    :param env: id of an environment with ``image_size=`` and ``shift=``, a Dict of pictures (channels first) and vectors as
+        observations, arrays as actions, and ``info["is_success"]`` at the end of an episode; ``"module:id"`` imports what
+        registers it
     :param policy: one of ``POLICIES``
     :param optimizer: one of ``OPTIMIZERS``
     :param lr: learning rate; None for the optimizer's own
-    :param schedule: of the rate: ``"constant"``, or ``"linear"`` to fall to zero at the end; None for the optimizer's own
+    :param schedule: of the rate: ``"constant"``, or ``"linear"`` to fall to zero at the end; None for the optimizer's own:
+        Mechanic's falls, since its scale overshoots late in a run at a constant one; all others are constant
     :param tuners: of Mechanic and TRAC: one of ``TUNERS``, one for all weights, or one for the actor with its encoder and one
-        for the critic with its own
-    :param shift: name of what differs from the scene of the demonstrations
+        for the critic with its own, with which the actor stays timid: policy gradients are mostly noise, on which a tuner
+        wins little
+    :param shift: name of what differs from the scene of the demonstrations; ``"none"`` for nothing
     :param size: one of ``SIZES``
-    :param seed: of everything
-    :param guard: how far success may fall below the pre-trained policy's before a restoration; ``math.inf`` for never
+    :param seed: of everything, up to ``MAX_SEED``
+    :param guard: how far success may fall below the pre-trained policy's at an evaluation before the policy of the last
+        evaluation at which it had not is restored; ``math.inf`` for never
     :param steps: of fine-tuning instead of the size's
     :param denoiser: of the diffusion policy
     :param horizons: of the diffusion policy
     :param expert: import path of a function from an environment to a callable that returns the expert's action
-    :raises ValueError: for an unknown name or a number out of range
+    :raises ValueError: for an unknown name, a number out of range, or what the policy or the optimizer has no use for
     """
 
     env: str = "FR3VisualReach-v0"
@@ -106,16 +117,28 @@ class Settings:
         one_of("tuners", self.tuners, TUNERS)
         one_of("schedule", self.rate_schedule, SCHEDULES)
         one_of("size", self.size, SIZES)
-        if self.lr is not None and not self.lr > 0:
-            raise ValueError(f"lr must be positive, not {self.lr}")
+        self._check_numbers()
+        self._check_combinations()
+
+    def _check_numbers(self) -> None:
+        if self.lr is not None and not 0 < self.lr < math.inf:
+            raise ValueError(f"lr must be positive and finite, not {self.lr}")
         if not self.guard >= 0:
             raise ValueError(f"guard is the fall of success that is let pass and must not be negative, not {self.guard}")
+        if self.steps is not None and not (isinstance(self.steps, Integral) and self.steps >= 1):
+            raise ValueError(f"steps must be a whole number of at least 1, not {self.steps}")
+        if not (isinstance(self.seed, Integral) and 0 <= self.seed <= MAX_SEED):
+            raise ValueError(f"seed must be a whole number from 0 to {MAX_SEED}, not {self.seed}")
+
+    def _check_combinations(self) -> None:
         if self.optimizer == "kl" and self.rate_schedule != "constant":
             raise ValueError("optimizer 'kl' finds its rate from the KL divergence; leave schedule out, or say 'constant'")
         if self.policy == "diffusion" and self.optimizer == "kl":
             raise ValueError("optimizer 'kl' needs a policy with one distribution per step, such as 'gaussian'")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps must be at least 1, not {self.steps}")
+        if self.tuners != "shared" and self.optimizer not in TUNED:
+            raise ValueError(f"optimizer {self.optimizer!r} has no tuners to separate; leave tuners out, or take 'mechanic'")
+        if self.policy == "gaussian" and (self.denoiser, self.horizons) != ("mlp", HORIZONS):
+            raise ValueError("denoiser and horizons are the diffusion policy's; leave them out, or say policy 'diffusion'")
 
     @property
     def amounts(self) -> Size:
@@ -153,11 +176,21 @@ class Settings:
         if self.policy == "diffusion":
             words.append(self.denoiser.replace(":", "."))
             words.append(str(self.horizons))
-        return "-".join(words)
+        words += [self.expert.replace(":", ".")] if self.expert != FRANKA_EXPERT else []
+        return file_name("-".join(words))
 
     def as_json(self) -> str:
         """All fields, for the run's folder."""
         return json.dumps(asdict(self), indent=1)
+
+    def is_of(self, text: str) -> bool:
+        """Whether :meth:`as_json` gave this text for the same run; a rate said aloud is that of an optimizer left alone."""
+        kept = json.loads(text)
+        if not isinstance(kept, dict) or set(kept) != set(FIELDS) or kept["optimizer"] != self.optimizer:
+            return False
+        kept["lr"] = kept["lr"] or OPTIMIZERS[self.optimizer]
+        kept["schedule"] = kept["schedule"] or SCHEDULE_OF[self.optimizer]
+        return kept == {**json.loads(self.as_json()), "lr": self.learning_rate, "schedule": self.rate_schedule}
 
 
 def one_of(field: str, value: str, known: Iterable[str]) -> None:
@@ -165,6 +198,11 @@ def one_of(field: str, value: str, known: Iterable[str]) -> None:
     if value not in known:
         near = difflib.get_close_matches(value, list(known), n=1)
         raise ValueError(f"{field} must be one of {', '.join(known)}, not {value!r}" + (f"; {near[0]!r}?" if near else ""))
+
+
+def file_name(words: str) -> str:
+    """The same with a dot for whatever a file's name must not hold."""
+    return re.sub(r"[^\w.+-]", ".", words)
 
 
 def of_demonstrations(settings: Settings) -> dict[str, Any]:

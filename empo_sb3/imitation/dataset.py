@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -115,7 +116,7 @@ class Demonstrations:
                 arrays = {name: file[name] for name in file.files}
             columns = {name: arrays[name] for name in COLUMNS}
             return cls(unnamed("observations", arrays), **columns, last=unnamed("last", arrays))
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError, BadZipFile) as error:
             raise ValueError(f"{path} holds no demonstrations: {error}") from error
 
 
