@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from learning import RESULTS, commit, read, write
+from studies import RESULTS, commit, read, write
 
 from empo_gym import RobotEnv
 from empo_gym.planning import solve_robot

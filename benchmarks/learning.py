@@ -13,18 +13,15 @@ pairs).
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch as th
+from studies import RESULTS, commit, read, write
 
 from empo_gym.env import RobotEnv
 from empo_gym.planning import solve_robot
@@ -33,7 +30,6 @@ from empo_sb3 import EMPO
 from empo_sb3.callbacks import ExactGap
 from empo_sb3.timeline import QUANTITIES
 
-RESULTS = Path(__file__).parent / "results"
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "learning.png"
 MEASURES = {"v_r": "V_r(s0)", "v_h_e": "RMSE V_h^e", "pi_r": "TV pi_r"}
 BARS = {"TablePolicy": {"v_r": 0.01, "v_h_e": 0.01, "pi_r": 0.02}, "MlpPolicy": {"v_r": 0.05, "v_h_e": 0.05, "pi_r": 0.05}}
@@ -124,34 +120,9 @@ def report_speeds(repetitions: int = 3) -> list[dict[str, Any]]:
     return rows
 
 
-def commit() -> str:
-    """The commit that is run, where there is one."""
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
-    return found.stdout.strip() or "unknown"
-
-
 def key(row: dict[str, Any]) -> tuple[Any, ...]:
     """What a finished run is known by."""
     return tuple(row[name] for name in ("world", "policy", "seed", "steps"))
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Finished runs; a line that is cut off is left out."""
-    rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            print(f"{path}: a line that is cut off is left out", file=sys.stderr)
-    return rows
-
-
-def write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """All finished runs, or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    os.replace(unfinished, path)
 
 
 def passes(row: dict[str, Any]) -> bool:

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from learning import RESULTS, commit, read, write
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
+from studies import RESULTS, commit, read, write
 
 from empo_gym import RobotEnv, TabularModel, Theory, load_world, solve_humans, solve_robot
 from empo_gym.solution import HumanPrior

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from learning import RESULTS, commit, read, write
 from scale import attainment
+from studies import RESULTS, commit, read, write
 
 from empo_gym import RobotEnv, TabularModel, Theory, generate, load_world, solve_humans, solve_robot
 from empo_gym.many_worlds import ManyWorlds, SolvedHumans

@@ -1,6 +1,5 @@
-"""The study of fine-tuning: do its claims say of made-up rows what is true of them, and does it go on where it stopped?"""
+"""The study of fine-tuning: do its claims say of made-up rows what is true of them, and no sooner than all are there?"""
 
-import json
 import sys
 from pathlib import Path
 
@@ -9,8 +8,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "benchmarks"))
 
-import finetune  # noqa: E402
-from finetune_studies.studies import STUDIES, Study, lowest_bound, paired_interval  # noqa: E402
+import studies  # noqa: E402
+from finetune_studies.studies import STUDIES, lowest_bound, paired_interval  # noqa: E402
 
 
 def row_of(plan, before, after, curve=None):
@@ -70,17 +69,18 @@ def test_an_interval_over_seeds_is_students():
     assert (low + high) / 2 == pytest.approx(0.2) and (high - low) / 2 == pytest.approx(2.919986 * 0.2 / 3**0.5, rel=1e-6)
 
 
-def test_finished_runs_are_not_run_again(tmp_path, monkeypatch, capsys):
-    asked = []
+def test_nothing_is_judged_before_the_whole_study_is_there():
+    assert {study.judged for study in STUDIES.values()} == {"all"} and STUDIES["cloning"].judge([]) == []
+    assert {study.path.name for study in STUDIES.values()} == {f"finetune_{name}.jsonl" for name in STUDIES}
 
-    def run(plan, root):
-        asked.append(plan["seed"])
-        return {"value": 1}
 
-    study = Study("made_up", lambda quick: [{"seed": seed} for seed in range(3)], run, lambda rows: None, lambda rows: [])
-    monkeypatch.setattr(finetune, "RESULTS", tmp_path)
-    assert finetune.work(study, False, 2) == 2
-    assert finetune.work(study, False, -1) == 1 and asked == [0, 1, 2]
-    assert finetune.show(study, False) and "3 of 3 runs" in capsys.readouterr().out
-    rows = [json.loads(line) for line in (tmp_path / "finetune_made_up.jsonl").read_text().splitlines()]
-    assert [row["seed"] for row in rows] == [0, 1, 2] and set(rows[0]) == {"seed", "found", "cpu_seconds", "commit", "command"}
+def test_a_table_and_a_figure_come_of_made_up_rows(tmp_path, monkeypatch, capsys):
+    rows = [row_of(plan, 0.4, 0.7) for plan in STUDIES["shift"].plans(False)]
+    monkeypatch.setattr(studies, "RESULTS", tmp_path)
+    monkeypatch.setattr(studies, "IMAGES", tmp_path / "images")
+    studies.write(STUDIES["shift"].path, rows[:-1])
+    assert STUDIES["shift"].show(quick=False) and not (tmp_path / "images").exists()
+    studies.write(STUDIES["shift"].path, rows)
+    assert STUDIES["shift"].show(quick=False) and (tmp_path / "images" / "finetune_shift.png").stat().st_size > 1000
+    printed = capsys.readouterr().out
+    assert "5 of 5 runs" in printed and printed.count("no claim is judged before all runs") == 1 and "NO " not in printed

@@ -1,7 +1,6 @@
-"""Do the studies of learning rates keep what is finished, and do their plans name runs that can be made?"""
+"""Do the plans of the studies of learning rates name runs that can be made, and do runs note what they are judged by?"""
 
 import importlib
-import json
 import sys
 from pathlib import Path
 
@@ -21,36 +20,6 @@ def study_module(monkeypatch):
     yield find
     for name in [name for name in sys.modules if name.startswith("rates_studies")]:
         sys.modules.pop(name)
-
-
-def test_a_study_goes_on_where_it_was_stopped(study_module, monkeypatch, tmp_path):
-    runs = study_module("runs")
-    monkeypatch.setattr(runs, "RESULTS", tmp_path)
-    plans, done = [{"arm": arm, "seed": seed} for seed in range(2) for arm in "ab"], []
-
-    def run(plan):
-        if len(done) == 3:
-            raise KeyboardInterrupt
-        done.append(plan)
-        return {"number": len(done)}
-
-    study = runs.Study("some", lambda quick: plans[:2] if quick else plans, run, lambda rows: [])
-    with pytest.raises(KeyboardInterrupt):
-        study.work(quick=False)
-    assert done == plans[:3] and [row["found"]["number"] for row in study.rows(quick=False)] == [1, 2, 3]
-    with study.path.open("a") as file:
-        file.write('{"arm": "b", "se')
-    del done[:]
-    study.work(quick=False)
-    assert done == plans[3:] and len(study.rows(quick=True)) == 2
-    assert all({"commit", "command", "cpu_seconds"} <= json.loads(line).keys() for line in study.path.read_text().splitlines())
-
-
-def test_tables_are_markdown(study_module, capsys):
-    study_module("runs").tabulate(["", "seeds", "return"], [["Adam", 5, 499.96], ["none", 0, float("nan")]])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith("| ---") and [cell.strip() for cell in lines[2].split("|")] == ["", "Adam", "5", "500", ""]
-    assert [cell.strip() for cell in lines[3].split("|")] == ["", "none", "0", "", ""] and len(set(map(len, lines))) == 1
 
 
 @pytest.mark.parametrize("quick", [True, False])

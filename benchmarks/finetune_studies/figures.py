@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rates_studies.runs import Row, grouped
 from scipy import stats
+from studies import Row, grouped
 
 from empo_sb3.finetune.settings import SCHEDULE_OF
 
@@ -52,10 +52,8 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
         axis.set(title=family, xlabel="thousand steps", ylim=(-0.03, 1.03))
     axes[0].set_ylabel("success")
     _tests(axes[-1], arms)
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
-    print(f"  wrote {path.name}")
 
 
 def _curves(axis: Any, arms: Arms, shades: Any) -> None:

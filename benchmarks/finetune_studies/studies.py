@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rates_studies.runs import Claim, Plan, Row, grouped, tabulate
 from scipy import stats
+from studies import Claim, Plan, Row, Study, grouped, tabulate
 
 from empo_sb3.diffusion import ImplicitPolicy, fit_chunks
 from empo_sb3.finetune import Settings, demonstrations, evaluate, run, wilson
@@ -29,26 +28,8 @@ METHODS = [("mechanic", base) for base in BASES] + [("trac", 1e-2), ("kl", 1e-4)
 ALSO = [("mechanic", 1.0, "separate", "linear"), ("adam", 1e-4, "shared", "linear")]
 DENOISING_METHODS = [("mechanic", 1.0), ("trac", 1e-2), ("adam", 1e-5), ("adam", 1e-4)]
 REACH, PUSH = "FR3VisualReach-v0", "FR3VisualPush-v0"
-
-
-@dataclass(frozen=True)
-class Study:
-    """
-    Something to find out.
-
-    :param plans: runs of the whole study, or of the quick one; seed by seed
-    :param run: from a plan and a folder to what it finds
-    :param table: prints rows
-    :param judge: what follows from all rows
-    :param draw: the figure, if any
-    """
-
-    name: str
-    plans: Callable[[bool], list[Plan]]
-    run: Callable[[Plan, Path], dict[str, Any]]
-    table: Callable[[Sequence[Row]], None]
-    judge: Callable[[Sequence[Row]], list[Claim]]
-    draw: Callable[[Sequence[Row], Path], None] | None = None
+ROOT = Path(__file__).resolve().parent.parent.parent / "runs" / "finetune-study"
+"""Where runs keep what they go on from."""
 
 
 def plan_of(policy: str, arm: tuple, seed: int, size: str, shift: str = "none") -> Plan:
@@ -61,7 +42,7 @@ def plan_of(policy: str, arm: tuple, seed: int, size: str, shift: str = "none") 
     return {"env": REACH, "policy": policy, **told, "shift": shift, "seed": seed, "size": size}
 
 
-def tune(plan: Plan, root: Path) -> dict[str, Any]:
+def tune(plan: Plan, root: Path = ROOT) -> dict[str, Any]:
     """One run of fine-tuning without a guard."""
     progress = run(Settings(**plan, guard=math.inf), root)
     curve = [
@@ -100,7 +81,7 @@ def cloning_plans(quick: bool) -> list[Plan]:
     ]
 
 
-def clone_only(plan: Plan, root: Path) -> dict[str, Any]:
+def clone_only(plan: Plan, root: Path = ROOT) -> dict[str, Any]:
     """A clone's success; for what can be fine-tuned, one iteration of that too, as a smoke test."""
     if plan["policy"] != "implicit":
         progress = run(Settings(**plan, steps=1, guard=math.inf), root)
@@ -217,16 +198,12 @@ def judge_shift(rows: Sequence[Row]) -> list[Claim]:
     ]
 
 
-def judge_cloning(rows: Sequence[Row]) -> list[Claim]:
-    return []
-
-
 STUDIES = {
     study.name: study
     for study in (
-        Study("gaussian", gaussian_plans, tune, tuned_table, judge_gaussian, draw_curves),
-        Study("diffusion", diffusion_plans, tune, tuned_table, judge_diffusion, draw_curves),
-        Study("shift", shift_plans, tune, tuned_table, judge_shift, draw_curves),
-        Study("cloning", cloning_plans, clone_only, cloning_table, judge_cloning),
+        Study("finetune", "gaussian", gaussian_plans, tune, judge_gaussian, draw_curves, tuned_table, "all"),
+        Study("finetune", "diffusion", diffusion_plans, tune, judge_diffusion, draw_curves, tuned_table, "all"),
+        Study("finetune", "shift", shift_plans, tune, judge_shift, draw_curves, tuned_table, "all"),
+        Study("finetune", "cloning", cloning_plans, clone_only, table=cloning_table, judged="all"),
     )
 }

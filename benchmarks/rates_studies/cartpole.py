@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from studies import Claim, Plan, Row, Study, grouped, tabulate
 
-from rates_studies.runs import Claim, Plan, Row, Study, grouped, tabulate
 from rates_studies.training import TASKS, Arm, adam, bounded, constant, decayed, preset, train
 
 GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
@@ -144,5 +144,5 @@ def judge_guard(rows: Sequence[Row]) -> list[Claim]:
     return [Claim(f"{arm}: mean return of the last fifth", found["last fifth"]) for arm, found in numbers.items()]
 
 
-UNTUNED_STUDY = Study("untuned", untuned_plans, run_untuned, judge_untuned, draw_untuned)
-GUARD_STUDY = Study("guards", guard_plans, run_guard, judge_guard)
+UNTUNED_STUDY = Study("rates", "untuned", untuned_plans, run_untuned, judge_untuned, draw_untuned)
+GUARD_STUDY = Study("rates", "guards", guard_plans, run_guard, judge_guard)

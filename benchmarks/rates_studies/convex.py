@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from studies import Claim, Plan, Row, Study, grouped, tabulate
 
 from empo_sb3 import online
-from rates_studies.runs import Claim, Plan, Row, Study, grouped, tabulate
 
 N_SEEDS = 5
 ROUNDS = 4000
@@ -169,4 +169,4 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-ONLINE_STUDY = Study("online", plans, run, judge, draw)
+ONLINE_STUDY = Study("rates", "online", plans, run, judge, draw)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from studies import Claim, Plan, Row, Study, grouped, tabulate
 
 from empo_gym.env import RobotEnv
 from empo_gym.planning import solve_robot
 from empo_sb3 import EMPO
 from empo_sb3.callbacks import ExactGap, RNDAdaptiveLR
 from empo_sb3.optim import Mechanic
-from rates_studies.runs import Claim, Plan, Row, Study, grouped, tabulate
 
 WORLD = "unsteady_bridge"
 N_SEEDS = 5
@@ -178,4 +178,4 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-EMPO_STUDY = Study("empo", plans, run, judge, draw)
+EMPO_STUDY = Study("rates", "empo", plans, run, judge, draw)

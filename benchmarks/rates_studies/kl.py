@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from stable_baselines3.common.env_util import make_vec_env
+from studies import Claim, Plan, Row, Study, grouped, tabulate
 
-from rates_studies.runs import Claim, Plan, Row, Study, grouped, tabulate
 from rates_studies.training import Arm, Task, adam, kl_adaptive, train
 
 TARGET = 0.01
@@ -92,4 +92,4 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-KL_STUDY = Study("kl", plans, run, judge, draw)
+KL_STUDY = Study("rates", "kl", plans, run, judge, draw)

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch as th
+from studies import Claim, Plan, Row, Study
 from torch import nn
 
 from empo_sb3.optim import TRAC, Mechanic
-from rates_studies.runs import Claim, Plan, Row, Study
 
 Maker = Callable[[Iterable, float], th.optim.Optimizer]
 OPTIMIZERS: Mapping[str, Maker] = {"Adam": lambda p, lr: th.optim.Adam(p, lr), "Mechanic": Mechanic, "TRAC": TRAC}
@@ -109,5 +109,5 @@ def judge_float32(rows: Sequence[Row]) -> list[Claim]:
     return claims
 
 
-COST_STUDY = Study("cost", cost_plans, run_cost, judge_cost)
-FLOAT32_STUDY = Study("float32", float32_plans, run_float32, judge_float32)
+COST_STUDY = Study("rates", "cost", cost_plans, run_cost, judge_cost)
+FLOAT32_STUDY = Study("rates", "float32", float32_plans, run_float32, judge_float32)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from studies import Claim, Plan, Row, Study, grouped, tabulate
 
-from rates_studies.runs import Claim, Plan, Row, Study, grouped, tabulate
 from rates_studies.training import TASKS, Arm, adam, decayed, preset, train
 
 MECHANIC = "preset, base 0.01"
@@ -84,4 +84,4 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-TASKS_STUDY = Study("tasks", plans, run, judge, draw)
+TASKS_STUDY = Study("rates", "tasks", plans, run, judge, draw)

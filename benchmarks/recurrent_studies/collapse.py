@@ -17,6 +17,7 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
+from studies import Plan, Row, Study
 
 from empo_gym import PlannerPolicy, solve_robot
 from empo_sb3 import RecurrentPPO
@@ -24,7 +25,6 @@ from empo_sb3.callbacks import KLMonitor, LearningRateSchedule
 from empo_sb3.imitation import clone, record, transfer_features
 from empo_sb3.recurrent import PlaneFeatures
 from empo_sb3.schedules import Constant, Schedule, WarmupRampDecay
-from recurrent_studies.runs import Plan, Row, Study
 from recurrent_studies.zoo_runs import MEMORY, SOLVED
 
 RATES: dict[str, Schedule] = {
@@ -101,10 +101,10 @@ def plans(quick: bool) -> list[Plan]:
 def report(rows: Sequence[Row]) -> None:
     """A line for each rate."""
     print(f"{'rate':16}{'seeds':>6}{'max KL':>9}{'updates > 0.02':>16}{'collapsed runs':>16}{'success':>9}{'worst':>7}")
-    for rate in dict.fromkeys(row["plan"]["rate"] for row in rows):
-        own = [row for row in rows if row["plan"]["rate"] == rate]
-        kl, success = np.array([row["kl"] for row in own]), [row["success"] for row in own]
-        collapsed = np.mean([row["collapses"] > 0 for row in own])
+    for rate in dict.fromkeys(row["rate"] for row in rows):
+        own = [row for row in rows if row["rate"] == rate]
+        kl, success = np.array([row["found"]["kl"] for row in own]), [row["found"]["success"] for row in own]
+        collapsed = np.mean([row["found"]["collapses"] > 0 for row in own])
         over = (kl > THRESHOLD).mean()
         print(
             f"{rate:16}{len(own):>6}{kl.max():>9.3f}{over:>16.2f}{collapsed:>16.2f}{np.mean(success):>9.2f}{min(success):>7.2f}"
@@ -122,14 +122,14 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    rates = list(dict.fromkeys(row["plan"]["rate"] for row in rows))
+    rates = list(dict.fromkeys(row["rate"] for row in rows))
     bases = sorted({base_of(rate) for rate in rates}, key=float)
     for rate in sorted(rates, key=lambda rate: (float(base_of(rate)), rate)):
-        own = [row for row in rows if row["plan"]["rate"] == rate]
-        steps = np.arange(1, len(own[0]["kl"]) + 1) * SETTINGS["n_steps"] * 8 / 1000
+        own = [row for row in rows if row["rate"] == rate]
+        steps = np.arange(1, len(own[0]["found"]["kl"]) + 1) * SETTINGS["n_steps"] * 8 / 1000
         style = {"color": f"C{bases.index(base_of(rate))}", "linestyle": "--" if rate.startswith("warm") else "-"}
         for axes, name in ((left, "kl"), (right, "returns")):
-            values = np.array([row[name] for row in own], dtype=float)
+            values = np.array([row["found"][name] for row in own], dtype=float)
             axes.plot(steps, values.mean(axis=0), label=rate, **style)
             axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.08, linewidth=0)
     left.axhline(THRESHOLD, color="black", linewidth=0.8)
@@ -137,8 +137,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     left.set(yscale="log", xlabel="thousand environment steps", ylabel="KL of one update")
     right.set(xlabel="thousand environment steps", ylabel="return of an episode")
     right.legend(fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
 
-COLLAPSE_STUDY = Study("collapse", plans, run, report, draw)
+COLLAPSE_STUDY = Study("recurrent", "collapse", plans, run, draw=draw, table=report, picture="collapse.png")

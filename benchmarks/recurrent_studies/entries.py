@@ -1,7 +1,4 @@
-"""Do entries of the zoo files reach what docs/recurrent.md states? Trained and watched by the very commands of the README.
-
-A run below its stated return is an error of the report.
-"""
+"""Do entries of the zoo files reach what docs/recurrent.md states? Trained and watched by the very commands of the README."""
 
 from __future__ import annotations
 
@@ -13,7 +10,8 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from recurrent_studies.runs import BENCHMARKS, Plan, Row, Study
+from studies import BENCHMARKS, Claim, Plan, Row, Study
+
 from recurrent_studies.zoo_runs import CARTPOLE, MEMORY, plan
 
 CORRIDOR = "EMPO-RockCorridor-v0"
@@ -64,18 +62,22 @@ def plans(quick: bool) -> list[Plan]:
 
 
 def report(rows: Sequence[Row]) -> None:
-    """A line for each entry.
-
-    :raises SystemExit: naming the entries that did not reach what is stated
-    """
-    missed = []
+    """A line for each entry."""
     print(f"{'entry':36}{'return':>9}{'+/-':>7}{'episodes':>10}{'stated':>8}")
     for row in rows:
-        name, stated = f"{row['plan']['algo']} {row['plan']['env']}", STATED[row["plan"]["algo"], row["plan"]["env"]]
-        print(f"{name:36}{row['mean']:>9.2f}{row['std']:>7.2f}{row['episodes']:>10}{stated:>8g}")
-        missed += [name] if row["mean"] < stated else []
-    if missed:
-        raise SystemExit(f"below what docs/recurrent.md states: {', '.join(missed)}")
+        found, stated = row["found"], STATED[row["algo"], row["env"]]
+        name = f"{row['algo']} {row['env']}"
+        print(f"{name:36}{found['mean']:>9.2f}{found['std']:>7.2f}{found['episodes']:>10}{stated:>8g}")
 
 
-ENTRIES_STUDY = Study("entries", plans, run, report)
+def judge(rows: Sequence[Row]) -> list[Claim]:
+    """What docs/recurrent.md states and is not so; the table has the others."""
+    means = {(row["algo"], row["env"]): row["found"]["mean"] for row in rows}
+    return [
+        Claim(f"{' '.join(entry)}: at least the {STATED[entry]:g} of docs/recurrent.md", mean, False)
+        for entry, mean in means.items()
+        if mean < STATED[entry]
+    ]
+
+
+ENTRIES_STUDY = Study("recurrent", "entries", plans, run, judge, table=report)

@@ -21,9 +21,9 @@ import numpy as np
 import sb3_contrib
 import torch as th
 from stable_baselines3.common.env_util import make_vec_env
+from studies import Plan, Row, Study
 
 from empo_sb3.recurrent import RecurrentPPO
-from recurrent_studies.runs import Plan, Row, Study
 
 CONTRIB = "sb3-contrib LSTM"
 LSTM = "our LSTM"
@@ -114,9 +114,10 @@ def report(rows: Sequence[Row]) -> None:
     """A line for each contender and size."""
     print(f"{'':20}{'task':>22}{'hidden size':>12}{'steps/CPU s':>14}{'times contrib':>15}{'return':>9}")
     for row in rows:
-        for name, speed in row["speeds"].items():
-            times, plan = speed / row["speeds"][CONTRIB], row["plan"]
-            print(f"{name:20}{plan['task']:>22}{plan['size']:>12}{speed:>14.0f}{times:>15.2f}{row['returns'][name]:>9.2f}")
+        speeds, returns = row["found"]["speeds"], row["found"]["returns"]
+        for name, speed in speeds.items():
+            times = speed / speeds[CONTRIB]
+            print(f"{name:20}{row['task']:>22}{row['size']:>12}{speed:>14.0f}{times:>15.2f}{returns[name]:>9.2f}")
 
 
-SPEED_STUDY = Study("speed", plans, compare, report)
+SPEED_STUDY = Study("recurrent", "speed", plans, compare, table=report)

@@ -16,9 +16,9 @@ import yaml
 from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import sync_envs_normalization
+from studies import Plan, Row, Study, grouped
 
 from empo_sb3 import zoo
-from recurrent_studies.runs import Plan, Row, Study
 
 CARTPOLE = "CartPoleNoVel-v1"
 MEMORY = "EMPO-MemorySwitch-v0"
@@ -67,10 +67,10 @@ def run(plan: Plan) -> dict[str, Any]:
 def report(rows: Sequence[Row]) -> None:
     """A line for each entry, means over its seeds."""
     print(f"{'entry':36}{'seeds':>6}{'return':>9}{'worst':>8}{'last 100':>10}{'solved':>8}{'steps/CPU s':>13}")
-    for entry in dict.fromkeys((row["plan"]["algo"], row["plan"]["env"]) for row in rows):
-        own = [row for row in rows if (row["plan"]["algo"], row["plan"]["env"]) == entry]
-        mean, latest, solved = (np.mean([row[name] for row in own]) for name in ("mean", "latest", "solved"))
-        worst, speed = min(row["mean"] for row in own), np.mean([row["steps"] / row["cpu_seconds"] for row in own])
+    for entry, own in grouped(rows, "algo", "env").items():
+        mean, latest, solved = (np.mean([row["found"][name] for row in own]) for name in ("mean", "latest", "solved"))
+        worst = min(row["found"]["mean"] for row in own)
+        speed = np.mean([row["found"]["steps"] / row["cpu_seconds"] for row in own])
         print(f"{' '.join(entry):36}{len(own):>6}{mean:>9.2f}{worst:>8.2f}{latest:>10.2f}{solved:>8.2f}{speed:>13.0f}")
 
 
@@ -95,5 +95,5 @@ def memory(quick: bool) -> list[Plan]:
     return [plan(algo, MEMORY, seed) for seed in range(3) for algo in ("ppo_gru", "ppo_lstm", "ppo")]
 
 
-CARTPOLE_STUDY = Study("cartpole", cartpole, run, report)
-MEMORY_STUDY = Study("memory", memory, run, report)
+CARTPOLE_STUDY = Study("recurrent", "cartpole", cartpole, run, table=report)
+MEMORY_STUDY = Study("recurrent", "memory", memory, run, table=report)
