@@ -175,7 +175,10 @@ def test_the_command_writes_curves_and_films(tmp_path, capsys, monkeypatch):
     assert {path.name for path in folder.iterdir()} > {"curve.csv", "curve.png", "before.gif", "after.gif", FILE}
     with (folder / "curve.csv").open() as file:
         assert [int(row["steps"]) for row in csv.DictReader(file)] == [0, 32, 64]
-    assert Image.open(folder / "after.gif").n_frames > 3 and np.asarray(Image.open(folder / "curve.png")).std() > 1
+    film = Image.open(folder / "after.gif")
+    assert film.n_frames > 3 and film.info["duration"] == 100
+    film.seek(film.n_frames - 1)
+    assert film.info["duration"] >= 1000 and np.asarray(Image.open(folder / "curve.png")).std() > 1
     told = capsys.readouterr().out
     assert "success over 4 test episodes" in told and "without the shift" in told
     assert json.loads((folder / FILE).read_text())["tests"]
@@ -189,6 +192,8 @@ def test_the_command_writes_curves_and_films(tmp_path, capsys, monkeypatch):
     monkeypatch.undo()
     assert command(tmp_path, "--shift", "dim", "--guard", "off") == 0
     assert (folder / "before.gif").stat().st_mtime_ns == made["before.gif"] and (folder / "after.gif").exists()
+    monkeypatch.setattr("empo_sb3.finetune.__main__.film", lambda *_: pytest.fail("a film was made again"))
+    assert command(tmp_path, "--shift", "dim", "--guard", "off") == 0
 
 
 def test_the_last_line_says_whose_success_it_is_after_a_restoration(tmp_path, capsys, monkeypatch):
