@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import json
 import math
+import shutil
 import sys
 from dataclasses import replace
 
@@ -231,3 +232,13 @@ def test_the_ci_size_runs_on_the_arm_with_a_shifted_camera(policy, tmp_path):
     if franka.graphics_problem():
         pytest.skip(franka.graphics_problem())
     assert main(["--size", "ci", "--policy", policy, "--shift", "camera", "-o", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("policy", ["gaussian", "diffusion"])
+def test_a_run_is_the_same_whether_or_not_its_clone_was_in_the_cache(policy, tmp_path):
+    settings = Settings(**OPTIONS, policy=policy, optimizer="adam", guard=math.inf, steps=160)
+    cold = run(settings, tmp_path, lambda line: None)
+    shutil.rmtree(tmp_path / settings.name)
+    warm = run(settings, tmp_path, lambda line: None)
+    assert [row["value_loss"] for row in cold.rows[1:]] == [row["value_loss"] for row in warm.rows[1:]]
+    assert cold.tests == warm.tests

@@ -159,7 +159,8 @@ def pretrain(settings: Settings, model: BaseAlgorithm, cache: Path, say: Callabl
         _load_clone(model, path)
         return
     shown = demonstrations(settings, cache, say)
-    fit = _clone(settings, model, shown)
+    with th.random.fork_rng():  # what follows is the same whether or not the clone was in the cache
+        fit = _clone(settings, model, shown)
     _go_on(fit)
     say(f"cloning: loss {fit.train_losses[0]:.3g} at the beginning, {fit.train_losses[-1]:.3g} at the end")
     write_whole(path, lambda beside: th.save(model.policy.state_dict(), beside))
