@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "benchmarks"))
 
 import studies  # noqa: E402
-from finetune_studies.studies import STUDIES, lowest_bound, paired_interval  # noqa: E402
+from finetune_studies.studies import ADAMS, STUDIES, lowest_bound, paired_interval  # noqa: E402
 
 
 def row_of(plan, before, after, curve=None):
@@ -24,18 +24,20 @@ def holds(study, rows):
     return [claim.holds for claim in STUDIES[study].judge(rows)]
 
 
-def gaussian_rows(adam, bad, base10=0.7):
-    def after(plan):
-        if plan["optimizer"] == "adam":
-            return bad if plan["lr"] == 1e-3 else adam
-        return base10 if plan["lr"] == 10.0 else 0.7 + 0.01 * (plan["seed"] - 2)
+def gaussian_rows(adam, bad):
+    after = {("adam", 1e-3): bad, **{("adam", rate): adam for rate in ADAMS if rate != 1e-3}}
+    return [row_of(plan, 0.4, after.get((plan["optimizer"], plan["lr"]), 0.7)) for plan in STUDIES["gaussian"].plans(False)]
 
-    return [row_of(plan, 0.4, after(plan)) for plan in STUDIES["gaussian"].plans(False)]
+
+def bases_rows(base10):
+    after = {1.0: lambda seed: 0.7 + 0.01 * (seed - 3.5), 0.1: lambda seed: 0.7, 10.0: lambda seed: base10}
+    return [row_of(plan, 0.4, after[plan["lr"]](plan["seed"])) for plan in STUDIES["bases"].plans(False)]
 
 
 def test_the_study_has_the_runs_that_were_asked_for():
     assert {name: len(study.plans(False)) for name, study in STUDIES.items()} == {
-        "gaussian": 60,
+        "gaussian": 56,
+        "bases": 24,
         "diffusion": 12,
         "shift": 5,
         "cloning": 18,
@@ -44,9 +46,10 @@ def test_the_study_has_the_runs_that_were_asked_for():
 
 
 def test_claims_follow_the_rows():
-    assert holds("gaussian", gaussian_rows(adam=0.7, bad=0.1)) == [True] * 7
-    assert holds("gaussian", gaussian_rows(adam=0.8, bad=0.3)) == [False, True, True, False, True, True, True]
-    assert holds("gaussian", gaussian_rows(adam=0.7, bad=0.1, base10=0.5)) == [True, True, True, True, True, False, False]
+    assert holds("gaussian", gaussian_rows(adam=0.7, bad=0.1)) == [True] * 4
+    assert holds("gaussian", gaussian_rows(adam=0.8, bad=0.3)) == [False, True, True, False]
+    assert holds("bases", bases_rows(0.7)) == [True] * 3
+    assert holds("bases", bases_rows(0.5)) == [True, False, False]
     plans = STUDIES["shift"].plans(False)
     assert holds("shift", [row_of(plan, 0.4, 0.7) for plan in plans]) == [True, True]
     assert holds("shift", [row_of(plan, 0.4, 0.6) for plan in plans]) == [True, False]
