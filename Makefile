@@ -27,7 +27,7 @@ help:
 	@echo "make test      the fast tests        make test-all  the slow ones too"
 	@echo "make check     format, lint, types and the fast tests"
 	@echo "make bench     the benchmarks        make clean     remove what was built"
-	@echo "make finetune-study   the robot arm's study, many hours; ARGS=\"gaussian --limit 3\" for a part of it, goes on where it stopped"
+	@echo "make finetune-study   the robot arm's study, four CPU hours; ARGS=\"gaussian --limit 3\" for a part of it, goes on where it stopped"
 
 install: $(STAMP)
 

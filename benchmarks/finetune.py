@@ -1,6 +1,6 @@
 """Online fine-tuning of a cloned robot policy that sees: does it need its learning rate chosen?
 
-    python benchmarks/finetune.py                     # every study, many hours; goes on where it was stopped
+    python benchmarks/finetune.py                     # every study, four CPU hours; goes on where it was stopped
     python benchmarks/finetune.py gaussian --limit 3  # the next three runs of one
     python benchmarks/finetune.py --quick             # a run or two of each, in the CI size: minutes, and no claim is judged
     python benchmarks/finetune.py --report            # run nothing: tables and figures of the runs that are finished

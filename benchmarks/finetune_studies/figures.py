@@ -70,7 +70,7 @@ def _curves(axis: Any, arms: Arms, shades: Any) -> None:
 
 
 def _tests(axis: Any, arms: Arms) -> None:
-    """Dots are runs, bars the 95 % intervals of their means; grey is the clone, dotted the scene without the shift."""
+    """Dots are runs, bars the 95 % intervals of their means."""
     for height, rows in enumerate(reversed(list(arms.values()))):
         values = _successes(rows, "after")
         axis.plot(values, [height] * len(values), "o", color="C0", ms=3, alpha=0.5)
@@ -78,12 +78,13 @@ def _tests(axis: Any, arms: Arms) -> None:
             axis.plot(interval(values), [height] * 2, color="C0", lw=2)
         axis.plot(np.mean(values), height, "|", color="C0", ms=14, mew=2.5)
     everything = [row for rows in arms.values() for row in rows]
-    axis.axvline(np.mean(_successes(everything, "before")), color="grey", ls="--", lw=1)
+    axis.axvline(np.mean(_successes(everything, "before")), color="grey", ls="--", lw=1, label="clone")
     if everything[0]["shift"] != "none":
-        axis.axvline(np.mean(_successes(everything, "plain")), color="grey", ls=":", lw=1)
+        axis.axvline(np.mean(_successes(everything, "plain")), color="grey", ls=":", lw=1, label="clone, not shifted")
     axis.set_yticks(range(len(arms)), [words(*arm) for arm in reversed(arms)], fontsize=7)
     axis.set(title="test after the last step", xlabel="success", xlim=(-0.03, 1.03), ylim=(-0.6, len(arms) - 0.4))
     axis.grid(alpha=0.25)
+    axis.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17))
 
 
 def _successes(rows: Sequence[Row], test: str) -> list[float]:
