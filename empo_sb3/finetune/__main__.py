@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "--tuners", default="shared", choices=TUNERS, help="of mechanic, trac: one, or one each for actor, critic"
     )
     parser.add_argument("--shift", default="none", help="what differs from the scene of the demonstrations, such as camera")
-    parser.add_argument("--size", default="default", choices=list(SIZES), help="ci: half a minute of one core, default: three minutes, gpu: hours")
+    parser.add_argument("--size", default="default", choices=list(SIZES), help="ci: half a minute, default: three, gpu: hours")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--guard", type=_guard, default=0.0, help="fall of success before a restoration, or off (default: 0)")
     parser.add_argument("--steps", type=int, help="steps of fine-tuning instead of the size's")
