@@ -9,7 +9,6 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
@@ -72,21 +71,6 @@ from empo_gym.franka.kinematics import rotation_vector  # noqa: E402
 
 GRAPHICS_PROBLEM = franka.graphics_problem()
 needs_graphics = pytest.mark.skipif(bool(GRAPHICS_PROBLEM), reason=GRAPHICS_PROBLEM or "a graphics context can be made")
-
-
-@pytest.fixture
-def make():
-    """Environments that are closed at the end of the test."""
-    made = []
-
-    def build(identifier=REACH, **options):
-        env = gym.make(identifier, **options)
-        made.append(env)
-        return env
-
-    yield build
-    for env in made:
-        env.close()
 
 
 def denavit_hartenberg(q):

@@ -16,21 +16,6 @@ GRAPHICS_PROBLEM = franka.graphics_problem()
 needs_graphics = pytest.mark.skipif(bool(GRAPHICS_PROBLEM), reason=GRAPHICS_PROBLEM or "a graphics context can be made")
 
 
-@pytest.fixture
-def make():
-    """Environments that are closed at the end of the test."""
-    made = []
-
-    def build(identifier=REACH, **options):
-        env = gym.make(identifier, **options)
-        made.append(env)
-        return env
-
-    yield build
-    for env in made:
-        env.close()
-
-
 @needs_graphics
 @pytest.mark.parametrize("identifier, at_least", [(REACH, 1.0), (PUSH, 0.75)])
 def test_the_expert_does_its_task(identifier, at_least, make):

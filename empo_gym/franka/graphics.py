@@ -7,6 +7,7 @@ nearly all of it, then reflections, multisampling and finely faceted capsules. `
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import weakref
@@ -105,12 +106,9 @@ class Camera:
 
 
 def _free(renderer) -> None:
-    try:
+    # A window without screen (render_mode="human") ends, as it closes, the display that all contexts hang on.
+    with contextlib.suppress(Exception):
         renderer.close()
-    except (
-        Exception
-    ):  # a window without screen (render_mode="human") ends, as it closes, the display that all contexts hang on
-        pass
 
 
 def _set_quality(model, quality: Quality) -> Quality:

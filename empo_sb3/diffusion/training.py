@@ -45,12 +45,12 @@ def fit_chunks(
     observations, chunks = windows(demonstrations, policy.horizons)
     _check_observations(policy, observations)
     targets = th.as_tensor(policy.scale_chunks(chunks), device=policy.device)
-    named = [(n, p) for n, p in policy.named_parameters() if not n.startswith(("vf_features_extractor", "value_net"))]
-    parameters = [p for _, p in named]
+    learned = [(n, p) for n, p in policy.named_parameters() if not n.startswith(("vf_features_extractor", "value_net"))]
+    parameters = [p for _, p in learned]
     optimizer = th.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
     falling = th.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_updates)
     averages = [p.detach().clone() for p in parameters]
-    rng, losses, fit = np.random.default_rng(seed), [], Fit(names=tuple(n for n, _ in named))
+    rng, losses, fit = np.random.default_rng(seed), [], Fit(names=tuple(n for n, _ in learned))
     policy.set_training_mode(True)
     try:
         for update in range(n_updates):

@@ -7,13 +7,13 @@ folder holds the state at some evaluation.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from empo_sb3.finetune.files import write_whole
 from empo_sb3.finetune.settings import Settings
 
 Row = dict[str, Any]
@@ -71,14 +71,11 @@ class Progress:
 
     def save(self, folder: Path, model: BaseAlgorithm | None = None) -> None:
         """Write the state; with a model, the model before it. What it replaces goes after it."""
-        folder.mkdir(parents=True, exist_ok=True)
         if model is not None:
             self.model = f"model_{len(self.rows):03d}.zip"
-            model.save(folder / "unfinished.zip")
-            os.replace(folder / "unfinished.zip", folder / self.model)
-        unfinished = folder / (FILE + ".part")
-        unfinished.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        os.replace(unfinished, folder / FILE)
+            write_whole(folder / self.model, model.save)
+        text = json.dumps(asdict(self), indent=1)
+        write_whole(folder / FILE, lambda beside: beside.write_text(text, encoding="utf-8"))
         for other in folder.glob("model_*.zip"):
             if other.name != self.model:
                 other.unlink(missing_ok=True)
