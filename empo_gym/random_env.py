@@ -16,6 +16,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from empo_gym.cache import RESULT_BYTES, Results
 from empo_gym.env import RobotEnv
 from empo_gym.generator import generate
 
@@ -26,7 +27,11 @@ NEW_WORLDS = ("request", "reset")
 
 
 class _Visit(RobotEnv):
-    """A stay in a world that is left soon: it is packed only for humans who plan on it."""
+    """A stay in a world that is left soon: it is packed only for humans who plan on it, and nobody else keeps that."""
+
+    def __init__(self, **keywords: Any) -> None:
+        self._results = Results(RESULT_BYTES)
+        super().__init__(**keywords)
 
     def _packed(self) -> TabularModel | None:
         return super()._packed() if self.human_policy_name == "boltzmann" else None
