@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from empo_gym.fingerprint import fingerprint
+from empo_gym.fingerprint import digest, fingerprint
 from empo_gym.model import TabularModel, TooManyStates
 from empo_gym.planning import solve_humans
 from empo_gym.recent import Recent, Same
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from empo_gym.theory import Theory
 
 MAX_JOINT = 1 << 20
-WORLD_BYTES = 64 << 20
+WORLD_BYTES = 16 << 20
 RESULT_BYTES = 512 << 20
 
 _worlds: Recent[Any] = Recent(WORLD_BYTES)
@@ -109,7 +109,7 @@ def _is_of(world: Any, model: TabularModel) -> bool:
     if theirs is world:
         return True
     if hasattr(world, "content") and hasattr(theirs, "content") and tuple(theirs.goal_sets) == tuple(world.goal_sets):
-        return fingerprint(theirs) == fingerprint(world)
+        return digest(theirs.content()) == digest(world.content())
     first = model.state(0)
     start = None if isinstance(first, str) else first  # a file may know a state by its printed form only
     try:

@@ -90,7 +90,10 @@ class RandomEnv(gym.Env):
         self.observation_space = self._space()
 
     def _of_seed(self, world_seed: int) -> _Visit:
-        return _Visit(world=generate(**self._draw, seed=world_seed), **self._keywords)
+        from empo_gym.grid import load_world  # which compiles
+
+        # As an object, since worlds that are given as mappings are shared and kept.
+        return _Visit(world=load_world(generate(**self._draw, seed=world_seed)), **self._keywords)
 
     def _space(self) -> gym.Space[Any]:
         space = self.env.observation_space
