@@ -7,13 +7,15 @@ goal.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from empo_gym.world import number_below
 
 if TYPE_CHECKING:
     from empo_gym.solution import HumanPrior
@@ -190,6 +192,19 @@ class CallableHumans:
                 f"for human {human}, no action."
             )
         return np.array(answers, dtype=np.float64)
+
+
+def told_actions(told: Mapping[int, int], shape: Sequence[int]) -> dict[int, int]:
+    """Return what some humans are told to do as {human: action}.
+
+    :param shape: number of actions of each human
+    :raises ValueError: for a human or an action that does not exist
+    """
+    checked = {}
+    for human, action in told.items():
+        human = number_below(len(shape), human, "The number of a human who is told what to do")
+        checked[human] = number_below(shape[human], action, f"The action that human {human} is told")
+    return checked
 
 
 def _same(state: Any) -> Any:

@@ -1,7 +1,8 @@
 """What the environments of one process share: loaded worlds, packed models, solved priors.
 
 Reading, packing and solving a world costs up to seconds and gives immutable results, so the copies of an environment that a
-vectorised run makes must not each pay for them. Only the most recently used results are kept.
+vectorised run makes must not each pay for them. Only the most recently used results are kept, up to a limit of memory; the
+environments of several threads may ask at once.
 """
 
 from __future__ import annotations
@@ -9,62 +10,58 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from empo_gym.fingerprint import digest, fingerprint
 from empo_gym.model import TabularModel, TooManyStates
 from empo_gym.planning import solve_humans
+from empo_gym.recent import Recent, Same
 from empo_gym.registration import world_files
+from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.world import WorldModel
 
 if TYPE_CHECKING:
-    from empo_gym.solution import HumanPrior
     from empo_gym.theory import Theory
 
 MAX_JOINT = 1 << 20
+WORLD_BYTES = 16 << 20
+RESULT_BYTES = 512 << 20
 
-Value = TypeVar("Value")
+_worlds: Recent[Any] = Recent(WORLD_BYTES)
+_same: Recent[bool] = Recent(WORLD_BYTES)
 
 
-class Recent(Generic[Value]):
-    """A mapping that forgets what was used longest ago.
+class Results:
+    """Packed models and solved priors, each made once for however many environments and threads ask.
 
-    :param size: number of values kept
+    :param max_bytes: memory that the models may hold, and the priors
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+    def __init__(self, max_bytes: int) -> None:
+        # The keys hold the world or model itself, so that the number Python compares it by cannot be given to another one.
+        self._models: Recent[TabularModel | TooManyStates] = Recent(max_bytes)
+        self._priors: Recent[HumanPrior] = Recent(max_bytes)
 
-    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Return the value of ``key``, made now if it is not kept."""
-        if key not in self._values:
-            self._values[key] = make()
-            if len(self._values) > self._size:
-                self._values.popitem(last=False)
-        self._values.move_to_end(key)
-        return self._values[key]
+    def packed(self, world: WorldModel, max_states: int) -> TabularModel:
+        """Return the world's packed model.
+
+        :raises TooManyStates: if more than ``max_states`` states are reachable, or one has more than ``MAX_JOINT`` joint
+            actions
+        """
+        found = self._models.get((Same(world), max_states), lambda: _attempt(world, max_states))
+        if isinstance(found, TooManyStates):
+            raise TooManyStates(str(found))
+        return found
+
+    def solved(self, model: TabularModel, theory: Theory) -> HumanPrior:
+        """Return the humans' exact prior (equations 1-3)."""
+        return self._priors.get((Same(model), theory), lambda: solve_humans(model, theory))
 
 
-_worlds: Recent[Any] = Recent(64)
-# The keys below hold the world or model itself, so that the number Python compares it by cannot be given to another one.
-_models: Recent[TabularModel | TooManyStates] = Recent(32)
-_priors: Recent[HumanPrior] = Recent(32)
-
-
-class _Same:
-    """A key that is equal only for the very same object."""
-
-    def __init__(self, thing: Any) -> None:
-        self._thing = thing
-
-    def __hash__(self) -> int:
-        return id(self._thing)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self._thing is other._thing
+shared = Results(RESULT_BYTES)
+packed, solved = shared.packed, shared.solved
 
 
 def shared_world(source: Any) -> WorldModel:
@@ -85,15 +82,41 @@ def shared_world(source: Any) -> WorldModel:
     return _worlds.get((str(path.absolute()), changed), lambda: load_world(source))
 
 
-def packed(world: WorldModel, max_states: int) -> TabularModel:
-    """Return the world's packed model.
+def require_own(world: Any, solved: Any, what: str) -> None:
+    """Refuse a prior or a solution of another world, or of fewer steps than the world has.
 
-    :raises TooManyStates: if more than ``max_states`` states are reachable, or one has more than ``MAX_JOINT`` joint actions
+    :param solved: a ``HumanPrior`` or an ``EmpoSolution``; anything else passes
+    :param what: how the error calls it
+    :raises ValueError: in one sentence
     """
-    found = _models.get((_Same(world), max_states), lambda: _attempt(world, max_states))
-    if isinstance(found, TooManyStates):
-        raise found.with_traceback(None)
-    return found
+    if not isinstance(solved, HumanPrior | EmpoSolution):
+        return
+    model = solved.model
+    if not _same.get((Same(world), Same(model)), lambda: _is_of(world, model)):
+        raise ValueError(
+            f"{what} belongs to another model than that of {getattr(world, 'name', 'the world')!r}: states, transitions, "
+            "actions or goals differ; solve it for a model packed from this world."
+        )
+    n_steps = len(solved.u_r if isinstance(solved, EmpoSolution) else solved.pi_h[0])
+    if solved.mode == "finite" and (world.horizon is None or n_steps < world.horizon):
+        given = "no horizon" if world.horizon is None else f"{world.horizon}"
+        raise ValueError(f"{what} says nothing beyond {n_steps} steps, but the world has {given}; solve it for this horizon.")
+
+
+def _is_of(world: Any, model: TabularModel) -> bool:
+    """Return whether a model was, or could have been, packed from a world, in whichever state and for however many steps."""
+    theirs = model.world
+    if theirs is world:
+        return True
+    if hasattr(world, "content") and hasattr(theirs, "content") and tuple(theirs.goal_sets) == tuple(world.goal_sets):
+        return digest(theirs.content()) == digest(world.content())
+    first = model.state(0)
+    start = None if isinstance(first, str) else first  # a file may know a state by its printed form only
+    try:
+        mine = TabularModel.pack(world, start=start, horizon=model.horizon, max_states=model.n_states)
+    except (ValueError, LookupError, TypeError):  # the world has more states, or knows nothing of such a one
+        return False
+    return fingerprint(mine) == fingerprint(model)
 
 
 def _attempt(world: WorldModel, max_states: int) -> TabularModel | TooManyStates:
@@ -107,8 +130,3 @@ def _attempt(world: WorldModel, max_states: int) -> TabularModel | TooManyStates
         return TabularModel.pack(world, max_states=max_states)
     except TooManyStates as error:
         return error
-
-
-def solved(model: TabularModel, theory: Theory) -> HumanPrior:
-    """Return the humans' exact prior (equations 1-3)."""
-    return _priors.get((_Same(model), theory), lambda: solve_humans(model, theory))

@@ -10,7 +10,7 @@ the robot expects each goal with its weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,20 +18,26 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from empo_gym.behaviour import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw
-from empo_gym.cache import Recent, packed, shared_world, solved
+from empo_gym.behaviour import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw, told_actions
+from empo_gym.cache import Results, require_own, shared, shared_world
 from empo_gym.masks import joint, masks_of
 from empo_gym.model import MAX_STATES as PACK_LIMIT
 from empo_gym.model import TabularModel, TooManyStates
+from empo_gym.planning import solve_humans
+from empo_gym.recent import Recent
 from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.stage import OpenStage, PackedStage, Stage
 from empo_gym.theory import Theory
 from empo_gym.toytext import Transitions
 from empo_gym.views import OBSERVATIONS, REWARDS, Entered, picture
-from empo_gym.world import action_shape
+from empo_gym.world import action_shape, number_below
 
 MAX_STATES = 50_000
-SEEN_BYTES = 32 << 20
+SEEN_BYTES = 16 << 20  # observations of the packed world that one environment keeps
+STAGE_BYTES = (
+    16 << 20
+)  # models packed from states in which episodes were let begin, but could not otherwise have been so early
+_ENTRY_BYTES = 400  # of an entry of a dictionary beside the numbers of the array
 _POLICIES = ("boltzmann", "heuristic", "uniform")
 
 
@@ -55,6 +61,7 @@ class RobotEnv(gym.Env):
     """
 
     metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}  # noqa: RUF012 (Gymnasium's own convention)
+    _results: Results = shared
 
     def __init__(
         self,
@@ -84,6 +91,8 @@ class RobotEnv(gym.Env):
         if not isinstance(observe_goals, bool | np.bool_):
             raise ValueError(f"observe_goals must be true or false, not {observe_goals!r}.")
         self.world: Any = shared_world(world)  # a WorldModel; pictures and descriptions are a grid's own
+        require_own(self.world, human_policy, "human_policy: this HumanPrior")
+        require_own(self.world, solution, "solution: this EmpoSolution")
         self.theory = environment_theory(self.world, theory)
         self.goal_resample_prob = float(goal_resample_prob)
         self.observe_goals = bool(observe_goals)
@@ -101,14 +110,15 @@ class RobotEnv(gym.Env):
         )
         space = self.view.space(self.world)
         self.observation_space = self.view.with_goals(space, self.world) if observe_goals else space
-        self._max_seen = SEEN_BYTES // max(1, int(np.prod(space.shape)) * np.dtype(space.dtype).itemsize)
+        self._seen: dict[tuple[int, int], np.ndarray] = {}
+        self._max_seen = SEEN_BYTES // (int(np.prod(space.shape)) * np.dtype(space.dtype).itemsize + _ENTRY_BYTES)
         self.t = 0
         self.goals: tuple[int, ...] = ()
         self._succeeded: tuple[bool, ...] = ()
         self._told: dict[int, int] = {}
         self._main: Stage | None = None
         self._stage: Stage | None = None
-        self._stages: Recent[Stage] = Recent(16)
+        self._stages: Recent[Stage] = Recent(STAGE_BYTES)
         self.starts: tuple[Any, np.ndarray, float, np.ndarray] | None = None
 
     # ------------------------------------------------------------------------------------------------ what it stands on
@@ -140,12 +150,14 @@ class RobotEnv(gym.Env):
         if isinstance(self._given_policy, HumanPrior):
             return self._given_policy.model
         model = self._packed()
-        return packed(self.world, PACK_LIMIT) if model is None else model
+        return self._results.packed(self.world, PACK_LIMIT) if model is None else model
 
     @property
     def prior(self) -> HumanPrior:
         """The humans' exact prior, solved at first use and shared by all environments of this world and theory."""
-        return self._given_policy if isinstance(self._given_policy, HumanPrior) else solved(self.model, self.theory)
+        if isinstance(self._given_policy, HumanPrior):
+            return self._given_policy
+        return self._results.solved(self.model, self.theory)
 
     def _packed(self) -> TabularModel | None:
         """The packed model if the world has at most 50,000 states, or if the humans were explicitly asked to plan."""
@@ -153,7 +165,7 @@ class RobotEnv(gym.Env):
             return self._given_policy.model
         limit = PACK_LIMIT if self._given_policy == "boltzmann" else MAX_STATES
         try:
-            return packed(self.world, limit)
+            return self._results.packed(self.world, limit)
         except TooManyStates:
             if self._given_policy == "boltzmann":
                 raise
@@ -163,11 +175,11 @@ class RobotEnv(gym.Env):
         """The world from its initial state, packed and solved at first use."""
         if self._main is None:
             model = self._packed()
-            humans = self._humans(model)
+            humans = self._humans(model, self._results.solved)
             self._main = OpenStage(self.world, humans) if model is None else PackedStage(self.world, model, humans)
         return self._main
 
-    def _humans(self, model: TabularModel | None) -> Humans:
+    def _humans(self, model: TabularModel | None, solve: Callable[[TabularModel, Theory], HumanPrior]) -> Humans:
         policy = self._given_policy
         if isinstance(policy, HumanPrior):
             return BoltzmannHumans(policy)
@@ -179,7 +191,7 @@ class RobotEnv(gym.Env):
             from empo_gym.heuristic import PathHumans  # worlds that are packed need no paths
 
             return PathHumans(self.world, self.theory)
-        return BoltzmannHumans(solved(model, self.theory))
+        return BoltzmannHumans(solve(model, self.theory))
 
     def _stage_for(self, state: Any, t: int) -> Stage:
         """The stage on which ``state`` at time ``t`` has a row: the main one, or one packed from this state.
@@ -190,14 +202,14 @@ class RobotEnv(gym.Env):
         if not isinstance(main, PackedStage):
             return main
         s = int(main.model.index_all([state])[0])
-        if s >= 0 and main.model.depth[s] <= t:
+        if s >= 0 and (main.model.horizon is None or main.model.depth[s] <= t):
             return main
         if isinstance(self._given_policy, HumanPrior):
             raise ValueError(f"The given HumanPrior does not know the state {state} at time {t}.")
 
         def pack() -> Stage:
             model = TabularModel.pack(self.world, start=state)
-            return PackedStage(self.world, model, self._humans(model))
+            return PackedStage(self.world, model, self._humans(model, solve_humans))
 
         return self._stages.get(state, pack)
 
@@ -286,7 +298,8 @@ class RobotEnv(gym.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode.
 
-        :param options: ``state`` (a state, or its description), ``t`` (steps already gone), ``goals`` ({human: goal number})
+        :param options: ``state`` (a state, or its description), ``t`` (steps already gone; by default as few as lead to the
+            state where the world is packed, else 0), ``goals`` ({human: goal number})
         :raises ValueError: for an unknown option, or a state, time or goal that does not exist
         """
         super().reset(seed=seed)
@@ -317,16 +330,24 @@ class RobotEnv(gym.Env):
             raise ValueError(f"options must be a mapping with some of 'state', 't' and 'goals', not {options!r}.")
         for name in options:
             _check_choice("options", name, ("state", "t", "goals"))
-        t, state = _whole("t", options.get("t", 0)), options.get("state")
+        given = options.get("state")
+        state = self.world.initial_state() if given is None else self._given_state(given)
+        t = _whole("t", options["t"]) if "t" in options else 0 if given is None else self._depth(state)
         if t < 0 or (self.world.horizon is not None and t >= self.world.horizon):
             raise ValueError(f"There is no step at t = {t}; the horizon is {self.world.horizon}.")
-        if isinstance(state, Mapping):
-            return t, self.world.state(state)
-        if state is not None:
-            return t, self._given_state(state)
-        return t, self.world.initial_state()
+        return t, state
+
+    def _depth(self, state: Any) -> int:
+        """Return the smallest number of steps that leads to a state; 0 where nobody knows."""
+        main = self.main_stage()
+        if not isinstance(main, PackedStage):
+            return 0
+        s = int(main.model.index_all([state])[0])
+        return int(main.model.depth[s]) if s >= 0 else 0
 
     def _given_state(self, state: Any) -> Any:
+        if isinstance(state, Mapping):
+            return self.world.state(state)
         if isinstance(state, list | np.ndarray):
             state = tuple(np.asarray(state).tolist())
         radices = getattr(self.world, "radices", None)
@@ -349,10 +370,9 @@ class RobotEnv(gym.Env):
             raise ValueError(f"options['goals'] must be {{human: number of its goal}}, not {given!r}.")
         goals = {}
         for key, value in (given if isinstance(given, Mapping) else dict(enumerate(given))).items():
-            human, goal = _whole("the number of a human", key), _whole("the number of a goal", value)
-            if not 0 <= human < len(self._human_shape) or not 0 <= goal < len(self.world.goal_sets[human]):
-                raise ValueError(f"There is no goal {goal} of human {human}; both are numbered from 0.")
-            goals[human] = goal
+            human = number_below(len(self._human_shape), key, "options['goals']: the number of a human")
+            goal_set = self.world.goal_sets[human]
+            goals[human] = number_below(len(goal_set), value, f"options['goals']: the goal of human {human}")
         return goals
 
     def _draw_goal(self, human: int) -> int:
@@ -386,16 +406,13 @@ class RobotEnv(gym.Env):
         if stage is None or self.t == self.world.horizon:
             raise gym.error.ResetNeeded("Call reset before step: there is no episode, or it has reached its horizon.")
         robots = self._robot_actions(action)
+        told = told_actions(told, self._human_shape) if told else told
         humans = tuple(
             told[human]
             if human in told
             else stage.humans.act(stage.s, lambda: stage.state, self.t, human, goal, self.np_random)
             for human, goal in enumerate(self.goals)
         )
-        if told and any(not 0 <= a < n for a, n in zip(humans, self._human_shape, strict=True)):
-            raise ValueError(
-                f"The humans have {self._human_shape} actions, each numbered from 0; {dict(told)} is not among them."
-            )
         stage.advance((*robots, *humans), self.np_random)
         self.t += 1
         attained = stage.attained(self.goals)
@@ -440,12 +457,12 @@ class RobotEnv(gym.Env):
     def _observation(self) -> np.ndarray:
         stage = self._stage
         assert stage is not None
-        key = (self.t, stage.s)
-        seen = stage.seen.get(key) if stage.s >= 0 else None
+        key, is_kept = (self.t, stage.s), stage.s >= 0 and stage is self._main
+        seen = self._seen.get(key) if is_kept else None
         if seen is None:
             seen = self.view.look(self.world, stage.batch(), self.t)[0]
-            if stage.s >= 0 and len(stage.seen) < self._max_seen:
-                stage.seen[key] = seen
+            if is_kept and len(self._seen) < self._max_seen:
+                self._seen[key] = seen
         if self.observe_goals:
             return self.view.add_goals(seen[None], self.world, stage.batch(), np.array([self.goals]))[0]
         return seen.copy()
@@ -478,6 +495,6 @@ def _check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
 
 
 def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, int | np.integer):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ValueError(f"{name} must be a whole number, not {value!r}.")
     return int(value)

@@ -93,7 +93,7 @@ class GoalSet:
     :param goals: at least one goal
     :param weights: one positive number per goal; equal weights by default
     :param normalize: whether ``weights`` are scaled to sum to 1, which makes ``x_h`` a mean
-    :raises ValueError: if there is no goal or a weight is not positive
+    :raises ValueError: if there is no goal, a weight is not positive, or their sum or ratio is beyond what float64 can hold
     """
 
     def __init__(
@@ -107,7 +107,16 @@ class GoalSet:
             raise ValueError(f"{len(self.goals)} goals need {len(self.goals)} weights, not {given.size}.")
         if not (np.isfinite(given).all() and (given > 0.0).all()):
             raise ValueError(f"Goal weights must be positive numbers, not {given.tolist()}.")
-        share = given / given.sum()
+        with np.errstate(over="ignore"):
+            total = given.sum()
+        if not np.isfinite(total):
+            if not normalize:
+                raise ValueError(f"Goal weights must have a finite sum, not {given.tolist()}; make them smaller.")
+            given = given / given.max()
+            total = given.sum()
+        share = given / total
+        if not (share > 0.0).all():
+            raise ValueError(f"Goal weights must not differ by a factor that no float64 can hold, as {given.tolist()} do.")
         self.weights: NDArray[np.float64] = share if normalize else given.copy()
         self.is_normalized = normalize
         self.pibar_weights: NDArray[np.float64] = share

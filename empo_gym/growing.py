@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.model import expand, is_batched
+from empo_gym.model import expand, is_batched, require_distinct
 from empo_gym.state_index import ObjectIndex, StateIndex, VectorIndex, states_at
+from empo_gym.threads import Lock
 from empo_gym.world import action_shape
 
 MAX_ENTRIES = 40_000_000
@@ -74,6 +75,8 @@ class Rows:
 class GrowingModel:
     """The states of a world that were met, with rows on demand: what a :class:`TabularModel` is, without packing.
 
+    Several threads may ask at once; which number a state gets then depends on who comes first.
+
     :param world: a :class:`~empo_gym.world.WorldModel`, batched or not
     :param max_entries: number of transitions after which those kept are forgotten, and computed again when asked for
     """
@@ -91,6 +94,7 @@ class GrowingModel:
         self.human_action_shape = self.action_shape[self.n_robots :]
         self.max_entries = max_entries
         self._batched = is_batched(world)
+        self._lock = Lock()
         self._index: StateIndex = VectorIndex(world.radices) if self._batched else ObjectIndex()
         self._slots = Column(np.int64)
         self._achieved = Column(np.bool_, sum(len(goals) for goals in self.goal_sets))
@@ -106,7 +110,8 @@ class GrowingModel:
     @property
     def states(self) -> Any:
         """The states met so far, in the order of their numbers: (n_states, n_components) int32, or a list."""
-        return self._index.states
+        with self._lock:
+            return self._index.states
 
     def add(self, states: Any) -> NDArray[np.int64]:
         """Return the numbers of some states, (n,); who was not met before is met now.
@@ -114,7 +119,8 @@ class GrowingModel:
         :param states: (n, n_components) integers, or a sequence of states
         :raises ValueError: for a component outside its range
         """
-        numbers = self._index.add(np.asarray(states, dtype=np.int32) if self._batched else states)
+        with self._lock:
+            numbers = self._index.add(np.asarray(states, dtype=np.int32) if self._batched else states)
         return numbers.astype(np.int64)
 
     def state(self, number: int) -> Any:
@@ -132,7 +138,8 @@ class GrowingModel:
         :raises ValueError: for one that was not
         """
         index = self._index
-        number = int((index.find(np.array([state])) if isinstance(index, VectorIndex) else index.find([state]))[0])
+        with self._lock:
+            number = int((index.find(np.array([state])) if isinstance(index, VectorIndex) else index.find([state]))[0])
         if number < 0:
             raise ValueError(f"State {state} is not among the {self.n_states} states met so far.")
         return number
@@ -143,6 +150,10 @@ class GrowingModel:
 
         :param numbers: (n,), repeated as you like
         """
+        with self._lock:
+            return self._rows(numbers)
+
+    def _rows(self, numbers: NDArray[np.int64]) -> Rows:
         slots = self._slots_of(numbers)
         if (slots < 0).any():
             if len(self._probs) > self.max_entries:
@@ -160,12 +171,13 @@ class GrowingModel:
 
     def achieved(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return (n, sum of goals) which goals hold in which states, the humans' goals side by side."""
-        known = len(self._achieved)
-        if known < self.n_states:
-            new = self.states[known:]
-            columns = [goals.achieved(self.world, new, h) for h, goals in enumerate(self.goal_sets)]
-            self._achieved.extend(np.concatenate(columns, axis=1))
-        return self._achieved.rows[numbers]
+        with self._lock:
+            known = len(self._achieved)
+            if known < self.n_states:
+                new = self.states[known:]
+                columns = [goals.achieved(self.world, new, h) for h, goals in enumerate(self.goal_sets)]
+                self._achieved.extend(np.concatenate(columns, axis=1))
+            return self._achieved.rows[numbers]
 
     def _slots_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         missing = self.n_states - len(self._slots)
@@ -174,10 +186,13 @@ class GrowingModel:
         return self._slots.rows[numbers]
 
     def _expand(self, numbers: NDArray[np.int64]) -> None:
-        indptr, states, probs = expand(self.world, self.states_of(numbers))
+        before = self.states_of(numbers)
+        indptr, states, probs = expand(self.world, before)
+        after = self._index.add(states)
+        require_distinct(self.world, before, indptr, after)
         self._slots.rows[numbers] = np.arange(len(numbers)) + (len(self._indptr) - 1) // self.n_joint
         self._indptr.extend(indptr[1:] + len(self._probs))
-        self._numbers.extend(self._index.add(states))
+        self._numbers.extend(after)
         self._probs.extend(probs)
 
     def _forget_rows(self) -> None:

@@ -9,13 +9,14 @@ goal alone goes as near as it can.
 
 Where a human can do nothing but walk (:mod:`empo_gym.grid.walking`), or all that it could do alone is few enough states, paths
 are exact. On larger maps a human walks where walking leads to the goal. Else paths are searched from the human's state
-outwards, best first: a state counts as near to the goal as the walls alone allow. What was searched is kept.
+outwards, best first: a state counts as near to the goal as the walls alone allow. What was searched is kept, up to a limit.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,9 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
 from empo_gym.behaviour import Numbers, draw_many
-from empo_gym.cache import Recent
 from empo_gym.equations import human_policy
 from empo_gym.grid.walking import ALL_THERE_IS, LEADS, NOWHERE
+from empo_gym.recent import Recent
 from empo_gym.state_index import VectorIndex
 from empo_gym.views import goal_cells
 
@@ -41,6 +42,7 @@ NEAR = 2
 SMALL = 20_000
 MAX_STATES = 50_000
 FAR = np.int64(1) << 40
+KEPT_BYTES = 64 << 20
 Floats = NDArray[np.float64]
 
 
@@ -52,12 +54,16 @@ class Region:
     :param steps: (n,) fewest actions from there, as far as found
     :param is_open: (n,) whether a state's actions are still unknown
     :param edges: (4, m) per outcome of an action: from, action, to, probability
+    :param first_edge: (n + 1,) where the edges of each state begin, once the region is finished
+    :param serial: unlike that of any other region
     """
 
     index: VectorIndex
     steps: NDArray[np.int64]
     is_open: NDArray[np.bool_]
     edges: Floats
+    first_edge: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    serial: int = field(default_factory=itertools.count().__next__)
 
     @classmethod
     def around(cls, alone: Alone, start: NDArray[np.int32]) -> Region:
@@ -89,12 +95,11 @@ class Region:
         distance = dijkstra(backwards, unweighted=True, indices=targets, min_only=True)
         return np.where(np.isfinite(distance), distance, FAR).astype(np.int64)
 
-    @cached_property
-    def first_edge(self) -> NDArray[np.int64]:
-        """(n + 1,) where the edges of each state begin; to be asked only when the region is finished, as it sorts them."""
-        order = np.argsort(self.edges[0], kind="stable")
-        self.edges = self.edges[:, order]
-        return np.searchsorted(self.edges[0], np.arange(len(self.steps) + 1))
+    def finish(self) -> Region:
+        """Sort the edges, before others are shown the region."""
+        self.edges = self.edges[:, np.argsort(self.edges[0], kind="stable")]
+        self.first_edge = np.searchsorted(self.edges[0], np.arange(len(self.steps) + 1))
+        return self
 
     def around_others(
         self, number: int, distance: NDArray[np.int64], is_blocked: NDArray[np.bool_], n_actions: int
@@ -147,12 +152,14 @@ class Planner:
     :param world: a grid world
     :param human: number of the human
     :param theory: whose ``beta_h`` and ``nu_h`` hold
+    :param kept: what was searched, by all humans; by default by this one alone
     """
 
-    def __init__(self, world: Any, human: int, theory: Theory) -> None:
+    def __init__(self, world: Any, human: int, theory: Theory, kept: Recent[Any] | None = None) -> None:
         from empo_gym.grid.alone import Alone  # other worlds need none of the grid's code
 
         self._world, self._human, self._theory = world, human, theory
+        self._kept: Recent[Any] = Recent(KEPT_BYTES) if kept is None else kept
         self._alone = Alone(world, human)
         self._goals = world.goal_sets[human].goals
         self._cells = [goal_cells(goal) for goal in self._goals]
@@ -161,11 +168,6 @@ class Planner:
         me = world.n_robots + human
         self._me, self._others = me, np.array([i for i in range(len(world.agents)) if i != me], dtype=np.intp)
         self._rest = np.array(world.agents[world.n_robots + human].resting_policy)
-        self._regions: list[Region] = []
-        self._away: Recent[NDArray[np.int64]] = Recent(4096)
-        self._choices: Recent[tuple[Floats, NDArray[np.int64]]] = Recent(128)
-        self._paths: Recent[list[Known]] = Recent(4096)
-        self._policies: Recent[Floats] = Recent(200_000)
 
     def policies(self, states: NDArray[np.int32], goals: Numbers) -> Floats:
         """Return (n, n_actions) what the human does in n states for n goals."""
@@ -193,7 +195,7 @@ class Planner:
         """Write what the human does where walking does not tell."""
         for goal in np.unique(goals[left]).tolist():
             # Only goals that name cells hold whatever the others do.
-            for region in self._regions if self._cells[goal] else ():
+            for region in self._regions() if self._cells[goal] else ():
                 where = np.flatnonzero(left & (goals == goal) & ~blocked.any(axis=1))
                 numbers = region.index.find(own[where])
                 where, numbers = where[numbers >= 0], numbers[numbers >= 0]
@@ -202,6 +204,14 @@ class Planner:
                     left[where] = False
         for i in np.flatnonzero(left).tolist():
             chosen[i] = self._policy(own[i], states[i], int(goals[i]), np.union1d([0], blocked[i]))
+
+    def _regions(self) -> tuple[Region, ...]:
+        """Return regions in which every state's actions are known."""
+        return self._kept.get((self._human, "regions"), tuple)
+
+    def _paths(self, goal: int) -> tuple[Known, ...]:
+        """Return what was searched around paths to a goal, the latest first."""
+        return self._kept.get((self._human, "paths", goal), tuple)
 
     @cached_property
     def _is_small(self) -> bool:
@@ -223,9 +233,8 @@ class Planner:
     def _policy(self, own: NDArray[np.int32], whole: NDArray[np.int32], goal: int, blocked: Numbers) -> Floats:
         """Return the policy in one state, searching around it if need be."""
         rest = b"" if self._cells[goal] else whole.tobytes()
-        return self._policies.get(
-            (goal, own.tobytes(), blocked.tobytes(), rest), lambda: self._look(own, whole, goal, blocked)
-        )
+        key = (self._human, goal, own.tobytes(), blocked.tobytes(), rest)
+        return self._kept.get(key, lambda: self._look(own, whole, goal, blocked))
 
     def _look(self, own: NDArray[np.int32], whole: NDArray[np.int32], goal: int, blocked: Numbers) -> Floats:
         """Return the policy in one state from what is known around it."""
@@ -239,11 +248,11 @@ class Planner:
 
     def _known(self, own: NDArray[np.int32], goal: int, whole: NDArray[np.int32]) -> Known | None:
         """Return a region where the policy in an own state is known, and the state's number there."""
-        for region in self._regions:
+        for region in self._regions():
             number = int(region.index.find(own[None])[0])
             if number >= 0:
                 return region, *self._choice(region, goal, whole), number
-        for region, policies, distance, _ in self._paths.get(goal, list):
+        for region, policies, distance, _ in self._paths(goal):
             number = int(region.index.find(own[None])[0])
             # Only what was searched beyond the shortest paths is known well enough.
             if number >= 0 and region.steps[number] + distance[number] <= distance[0] < FAR:
@@ -255,18 +264,17 @@ class Planner:
         region = self._explored(own, whole, goal, SMALL if self._is_small else 0)
         policies, distance = self._choice(region, goal, whole)
         if not region.is_open.any():
-            self._regions = [*self._regions[-7:], region]
+            self._kept.put((self._human, "regions"), (*self._regions()[-7:], region))
         elif self._cells[goal]:
-            paths = self._paths.get(goal, list)
-            paths.insert(0, (region, policies, distance, 0))
-            del paths[8:]
+            self._kept.put((self._human, "paths", goal), ((region, policies, distance, 0), *self._paths(goal)[:7]))
         return region, policies, distance, 0
 
     def _choice(self, region: Region, goal: int, whole: NDArray[np.int32]) -> tuple[Floats, NDArray[np.int64]]:
         """Return policies and distances in all states of a region, kept if they hold whatever the others do."""
         if region.is_open.any() or not self._cells[goal]:
             return self._choose(region, goal, whole)
-        return self._choices.get((region, goal), lambda: self._choose(region, goal, whole))
+        key = (self._human, "choice", region.serial, goal)
+        return self._kept.get(key, lambda: self._choose(region, goal, whole))
 
     def _explored(self, own: NDArray[np.int32], whole: NDArray[np.int32], goal: int, at_least: int) -> Region:
         """Search until every path is known that is at most ``DETOUR`` + 1 longer than the shortest, and so many states."""
@@ -283,14 +291,12 @@ class Planner:
             if enough == FAR and found.any():
                 enough = int(region.steps[found].min()) + DETOUR + 1
             bound = max(bound + 1, int(estimate[region.is_open].min()))
-        return region
+        return region.finish()
 
     def _lower_bound(self, goal: int, own: NDArray[np.int32]) -> NDArray[np.int64]:
-        cells = self._cells[goal]
-        if not cells:
+        if not self._cells[goal]:
             return np.zeros(len(own), dtype=np.int64)
-        away = self._away.get(goal, lambda: self._alone.distances(cells))
-        return away[self._alone.places(own)]
+        return self._walk.near[goal, self._alone.places(own)]
 
     def _holds(self, goal: int, own: NDArray[np.int32], whole: NDArray[np.int32]) -> NDArray[np.bool_]:
         if self._cells[goal]:
@@ -316,7 +322,7 @@ class Planner:
 
 
 class PathHumans:
-    """Humans who walk shortest paths.
+    """Humans who walk shortest paths. Several threads may ask at once; what was searched takes at most 64 MB.
 
     :param world: a grid world
     :param theory: whose ``beta_h`` and ``nu_h`` say how sharply and how habitually they choose
@@ -327,7 +333,8 @@ class PathHumans:
         if not hasattr(world, "map"):
             raise ValueError('Only on a map can humans look for paths; give human_policy="uniform" or a function.')
         self._world = world
-        self._planners = [Planner(world, human, theory) for human in range(world.n_humans)]
+        kept: Recent[Any] = Recent(KEPT_BYTES)
+        self._planners = [Planner(world, human, theory, kept) for human in range(world.n_humans)]
 
     def act(self, s: int, state: Callable[[], Any], t: int, human: int, goal: int, rng: np.random.Generator) -> int:
         """Draw from the policy of the path."""

@@ -18,13 +18,17 @@ from empo_gym.goals import GoalSet
 from empo_gym.growing import Column
 from empo_gym.model import TabularModel
 from empo_gym.planning import solve_humans
+from empo_gym.recent import Recent
 from empo_gym.solution import HumanPrior
 from empo_gym.state_index import VectorIndex
 from empo_gym.theory import Theory
+from empo_gym.threads import Lock
 from empo_gym.views import goal_maps
-from empo_gym.world import Successors, World
+from empo_gym.world import Successors, World, number_below
 
 _LOOKS = 24
+SEEN_BYTES = 16 << 20
+PRIOR_BYTES = 256 << 20
 
 
 class NthGoal:
@@ -91,14 +95,18 @@ class ManyWorlds(World):
         maps = [[goal_maps(w, h, shape[:2]) for h in range(len(self.goal_sets))] for w in self.worlds]
         self._goal_planes = np.stack([np.concatenate(row) for row in maps]).transpose(0, 2, 3, 1).astype(np.float32)
         self._highest: NDArray[np.float32] | None = None
-        # Each state is looked at once
-        self._met, n_planes = VectorIndex(self.radices), shape[-1] + self.n_goals
-        self._seen = Column(np.float16, shape[0] * shape[1] * n_planes)
+        self._width_seen = shape[0] * shape[1] * (shape[-1] + self.n_goals)
+        self._lock = Lock()
+        self._forget()
 
     @property
     def n_goals(self) -> int:
         """Number of the goals of all humans."""
         return self._goal_planes.shape[-1]
+
+    def _forget(self) -> None:
+        """Begin anew to remember what states look like."""
+        self._met, self._seen = VectorIndex(self.radices), Column(np.float16, self._width_seen)
 
     # ------------------------------------------------------------------------------------------------ states
     def initial_state(self) -> tuple[int, ...]:
@@ -145,7 +153,8 @@ class ManyWorlds(World):
 
     def transition_probabilities(self, state: Sequence[int], actions: Sequence[int]) -> list[tuple[float, tuple[int, ...]]]:
         """Return the distinct successors of a joint action as (probability, state) pairs."""
-        k, world = int(state[0]), self.worlds[int(state[0])]
+        k = number_below(len(self.worlds), state[0], "The number of a world")
+        world = self.worlds[k]
         n = len(world.radices)
         found = world.transition_probabilities(tuple(state[1 : 1 + n]), actions)
         return [(p, (k, *own, *[0] * (self._width - n))) for p, own in found]
@@ -167,22 +176,29 @@ class ManyWorlds(World):
     def observe(self, states: Any, t: Any = None, kind: str = "planes") -> NDArray[np.float32]:
         """Return (n, height, width, n_planes): each world's own planes, one for each goal of each human, and the time.
 
-        The last plane is the time, as a share of the horizon. Each state is looked at once, and what is seen is kept.
+        The last plane is the time, as a share of the horizon. What is seen of a state is kept, 16 MB of it.
 
         :raises ValueError: for another kind
         """
         if kind != "planes":
             raise ValueError(f'What many worlds have in common is seen as planes; give observation="planes", not {kind!r}.')
         vectors = np.asarray(states, dtype=np.int32).reshape(-1, 1 + self._width)
-        known = len(self._seen)
-        numbers = self._met.add(vectors)
-        if len(self._met) > known:
-            self._seen.extend(self._look(self._met.states[known:]).reshape(len(self._met) - known, -1))
         shape = (len(vectors), *self._goal_planes.shape[1:3], -1)
-        seen = self._seen.rows[numbers].astype(np.float32).reshape(shape)
+        with self._lock:
+            seen = self._remembered(vectors).astype(np.float32).reshape(shape)
         times = np.broadcast_to(np.asarray(0 if t is None else t, dtype=np.float32), (len(vectors),))
         seen[..., -1] = (times / np.float32(self.horizon))[:, None, None]
         return seen
+
+    def _remembered(self, states: NDArray[np.int32]) -> NDArray[np.float16]:
+        """Return (n, height * width * n_planes) what is seen of states, those not remembered looked at now."""
+        if len(self._seen) * 2 * self._width_seen > SEEN_BYTES:
+            self._forget()
+        known = len(self._seen)
+        numbers = self._met.add(states)
+        if len(self._met) > known:
+            self._seen.extend(self._look(self._met.states[known:]).reshape(len(self._met) - known, -1))
+        return self._seen.rows[numbers]
 
     def _look(self, states: NDArray[np.int32]) -> NDArray[np.float16]:
         """Return what is seen of states, but for the time; category numbers are small enough for 16 bits."""
@@ -197,7 +213,8 @@ class ManyWorlds(World):
 
     def observation_space_of(self, kind: str = "planes") -> gym.spaces.Box:
         """Return the space of one observation; its bounds are the highest numbers seen on random walks through all worlds."""
-        if self._highest is None:
+        highest = self._highest
+        if highest is None:
             rng, states = np.random.default_rng(0), self.initial_states()
             looks = [self.observe(states, kind=kind)]
             for _ in range(_LOOKS):
@@ -206,9 +223,9 @@ class ManyWorlds(World):
                 states = rows.states[first]
                 looks.append(self.observe(states, kind=kind))
             highest = np.max([look.reshape(-1, look.shape[-1]).max(axis=0) for look in looks], axis=0)
-            self._highest = np.maximum(highest, 1.0).astype(np.float32)
+            highest = self._highest = np.maximum(highest, 1.0).astype(np.float32)
         shape = self.worlds[0].observation_space_of("planes").shape[:2]
-        high = np.broadcast_to(self._highest, (*shape, len(self._highest)))
+        high = np.broadcast_to(highest, (*shape, len(highest)))
         return gym.spaces.Box(np.zeros_like(high), high.copy(), dtype=np.float32)
 
 
@@ -224,13 +241,12 @@ class SolvedHumans:
         self, many: ManyWorlds, theory: Theory, solve: Callable[[TabularModel, Theory], HumanPrior] = solve_humans
     ) -> None:
         self._many, self._theory, self._solve = many, theory, solve
-        self._priors: dict[int, HumanPrior] = {}
+        self._priors: Recent[HumanPrior] = Recent(PRIOR_BYTES)
 
     def prior(self, number: int) -> HumanPrior:
         """Return the prior of one world."""
-        if number not in self._priors:
-            self._priors[number] = self._solve(TabularModel.pack(self._many.worlds[number]), self._theory)
-        return self._priors[number]
+        world = self._many.worlds[number]
+        return self._priors.get(number, lambda: self._solve(TabularModel.pack(world), self._theory))
 
     def policies(self, states: Any, t: NDArray[np.int64], human: int) -> NDArray[np.float64]:
         """Return (n, n_goals, n_actions) with which probability a human does what for each goal."""

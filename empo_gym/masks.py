@@ -7,7 +7,6 @@ choose; a paused robot has, since somebody may unpause it in the same step. Stan
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,12 +25,11 @@ Masks = list[NDArray[np.bool_]]
 def masks_of(world: Any, stage: Stage | Stages) -> Masks:
     """Return per robot (n, n_actions) bool: which of its actions may make a difference in the n current states of a stage."""
     if isinstance(stage, PackedStage | PackedStages) and len(stage.model.indices) <= MAX_ENTRIES:
-        return [useful[np.atleast_1d(stage.s)] for useful in useful_actions(stage.model)]
+        return [useful[np.atleast_1d(stage.s)] for useful in stage.model.useful_actions]
     one = isinstance(stage, PackedStage | OpenStage)
     return _of_the_living(world, stage.batch() if one else stage.states())  # type: ignore[union-attr]
 
 
-@lru_cache(maxsize=8)
 def useful_actions(model: TabularModel) -> tuple[NDArray[np.bool_], ...]:
     """Return per robot (n_states, n_actions) bool: whether an action may have another outcome than standing still."""
     shape = (model.n_states, *model.action_shape)

@@ -106,6 +106,24 @@ def first_bad_row(indptr, probs, tolerance):
 
 
 @njit(cache=True, nogil=True)
+def first_repeat(indptr, numbers):
+    """Return the first row that has a successor twice, else -1."""
+    for row in range(indptr.shape[0] - 1):
+        first, last = indptr[row], indptr[row + 1]
+        if last - first <= 16:
+            for k in range(first + 1, last):
+                for j in range(first, k):
+                    if numbers[j] == numbers[k]:
+                        return row
+            continue
+        ordered = np.sort(numbers[first:last])
+        for k in range(1, ordered.size):
+            if ordered[k] == ordered[k - 1]:
+                return row
+    return -1
+
+
+@njit(cache=True, nogil=True)
 def mark_successors(here, indptr, indices, n_joint, there):
     """Mark in ``there`` every successor of a marked state of ``here``."""
     for s in range(here.shape[0]):
@@ -144,11 +162,27 @@ def _check_rows(world: Any, states: Any, indptr: NDArray[np.int64], probs: NDArr
         raise ValueError(f"The world must return {n_rows + 1} row pointers for {len(states)} states, not {len(indptr)}.")
     row = first_bad_row(indptr, probs, _TOLERANCE)
     if row >= 0:
-        s, joint = divmod(row, math.prod(shape))
-        actions = tuple(int(a) for a in np.unravel_index(joint, shape))
-        state = states[s] if isinstance(states, list) else tuple(states[s].tolist())
         given = probs[indptr[row] : indptr[row + 1]].tolist()
-        raise ValueError(f"State {state}: joint action {actions} has probabilities {given}, not positive with sum 1.")
+        raise ValueError(f"{_row_name(shape, states, row)} has probabilities {given}, not positive with sum 1.")
+
+
+def _row_name(shape: tuple[int, ...], states: Any, row: int) -> str:
+    s, joint = divmod(row, math.prod(shape))
+    actions = tuple(int(a) for a in np.unravel_index(joint, shape))
+    state = states[s] if isinstance(states, list) else tuple(states[s].tolist())
+    return f"State {state}: joint action {actions}"
+
+
+def require_distinct(world: Any, states: Any, indptr: NDArray[np.int64], numbers: NDArray[Any]) -> None:
+    """Refuse rows that list a successor twice, which exports and counts of outcomes would repeat.
+
+    :param numbers: (n_entries,) numbers of the successors
+    :raises ValueError: naming the state and the joint action
+    """
+    row = first_repeat(indptr, numbers)
+    if row >= 0:
+        name = _row_name(action_shape(world.agents), states, row)
+        raise ValueError(f"{name} lists a successor twice; add up the probabilities of equal successors.")
 
 
 def expand(world: Any, states: Any) -> tuple[NDArray[np.int64], Any, NDArray[np.float64]]:
@@ -179,6 +213,7 @@ def _explore(
         for low in range(first, last, chunk):
             indptr, successors, probs = expand(world, index.states[low : min(low + chunk, last)])
             numbers = index.add(successors)
+            require_distinct(world, index.states[low : min(low + chunk, last)], indptr, numbers)
             if len(index) > max_states:
                 raise TooManyStates(f"More than {max_states} states are reachable; raise max_states or shorten the horizon.")
             if rows is not None:
@@ -327,6 +362,23 @@ class TabularModel:
         """(n_states,) smallest number of steps that leads to each state."""
         sizes = np.diff(self.layer_ends, prepend=0)
         return np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+
+    @cached_property
+    def useful_actions(self) -> tuple[NDArray[np.bool_], ...]:
+        """Per robot (n_states, n_actions) bool: which actions may make a difference, see :mod:`empo_gym.masks`."""
+        from empo_gym.masks import useful_actions
+
+        return useful_actions(self)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells this model's content from any other's, see :mod:`empo_gym.fingerprint`."""
+        from empo_gym.fingerprint import digest  # which knows models
+
+        roles = [agent.role for agent in self.agents]
+        weights = [array for goals in self.goal_sets for array in (goals.weights, goals.pibar_weights)]
+        matrix = (self.indptr, self.indices, self.probs)
+        return digest(["model", roles, self.action_shape, self.horizon, self.layer_ends, *matrix, *self.achieved, *weights])
 
     def n_within(self, t: int) -> int:
         """Return the number of states of depth at most ``t``: these are the first ones."""

@@ -18,6 +18,7 @@ from empo_gym.behaviour import draw
 from empo_gym.cache import shared_world
 from empo_gym.stage import OpenStage
 from empo_gym.views import OBSERVATIONS, picture
+from empo_gym.world import number_below
 
 try:
     from pettingzoo import ParallelEnv
@@ -79,14 +80,25 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         """Begin an episode.
 
         :param options: ``goals`` ({human: goal number}); anything else is ignored, as PettingZoo expects
+        :raises ValueError: for a human or a goal that does not exist
         """
+        given = self._given_goals((options or {}).get("goals", {}))
         if seed is not None:
             self._rng, _ = seeding.np_random(seed)
         self.t, self.agents = 0, list(self.possible_agents)
         self._stage.enter(self.world.initial_state())
-        given = (options or {}).get("goals", {})
-        self.goals = tuple(int(given.get(h, self._drawn(h))) for h in range(len(self.world.goal_sets)))
+        drawn = {h: self._drawn(h) for h in range(len(self.world.goal_sets))}
+        self.goals = tuple((drawn | given).values())
         return self._observations(), self._infos((0,) * len(self.goals))
+
+    def _given_goals(self, given: Any) -> dict[int, int]:
+        if not isinstance(given, Mapping):
+            raise ValueError(f"options['goals'] must be {{human: number of its goal}}, not {given!r}.")
+        goal_sets, goals = self.world.goal_sets, {}
+        for key, value in given.items():
+            human = number_below(len(goal_sets), key, "options['goals']: the number of a human")
+            goals[human] = number_below(len(goal_sets[human]), value, f"options['goals']: the goal of human {human}")
+        return goals
 
     def step(self, actions: Mapping[str, int]) -> tuple[dict[str, Any], ...]:
         """Let everybody act at once.
@@ -99,10 +111,11 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
             return {}, {}, {}, {}, {}
         if not isinstance(actions, Mapping):
             raise ValueError(f"actions must be {{agent: action}} for {', '.join(self.agents)}, not {actions!r}.")
-        for name in self.agents:
-            if name not in actions or not self.action_spaces[name].contains(np.int64(actions[name])):
-                raise ValueError(f"{name} needs an action in {self.action_spaces[name]}, not {actions.get(name)!r}.")
-        self._stage.advance([int(actions[name]) for name in self.possible_agents], self._rng)
+        chosen = [
+            number_below(agent.n_actions, actions.get(name), f"The action of {name}")
+            for name, agent in zip(self.possible_agents, self.world.agents, strict=True)
+        ]
+        self._stage.advance(chosen, self._rng)
         self.t += 1
         attained = self._stage.attained(self.goals)
         p = self.goal_resample_prob

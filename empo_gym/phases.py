@@ -71,9 +71,10 @@ class HumanPhase:
 
     def expects(self, t: int) -> kernels.Expectations:
         """Return the human's expectations at a time."""
-        if self._expects is None or self._expects[0] != t:
-            self._expects = t, expectations_at(self.model, self.h, t, *self.given)
-        return self._expects[1]
+        last = self._expects  # which another thread may replace meanwhile
+        if last is None or last[0] != t:
+            last = self._expects = t, expectations_at(self.model, self.h, t, *self.given)
+        return last[1]
 
     def sweep(self, t: int, low: int, high: int, bracket: Floats, pi_h: Floats, v_h_m: Floats, bracket_now: Floats) -> None:
         """Write one layer of the states low .. high - 1 into arrays that hold just these."""

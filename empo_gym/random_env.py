@@ -16,6 +16,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from empo_gym.cache import RESULT_BYTES, Results
 from empo_gym.env import RobotEnv
 from empo_gym.generator import generate
 
@@ -26,7 +27,11 @@ NEW_WORLDS = ("request", "reset")
 
 
 class _Visit(RobotEnv):
-    """A stay in a world that is left soon: it is packed only for humans who plan on it."""
+    """A stay in a world that is left soon: it is packed only for humans who plan on it, and nobody else keeps that."""
+
+    def __init__(self, **keywords: Any) -> None:
+        self._results = Results(RESULT_BYTES)
+        super().__init__(**keywords)
 
     def _packed(self) -> TabularModel | None:
         return super()._packed() if self.human_policy_name == "boltzmann" else None
@@ -85,7 +90,10 @@ class RandomEnv(gym.Env):
         self.observation_space = self._space()
 
     def _of_seed(self, world_seed: int) -> _Visit:
-        return _Visit(world=generate(**self._draw, seed=world_seed), **self._keywords)
+        from empo_gym.grid import load_world  # which compiles
+
+        # As an object, since worlds that are given as mappings are shared and kept.
+        return _Visit(world=load_world(generate(**self._draw, seed=world_seed)), **self._keywords)
 
     def _space(self) -> gym.Space[Any]:
         space = self.env.observation_space

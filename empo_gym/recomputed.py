@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from empo_gym import kernels
 from empo_gym.phases import HumanPhase
+from empo_gym.threads import Lock
 
 Floats = NDArray[Any]
 
@@ -89,9 +90,10 @@ class RecomputedHumans(Recomputed):
 
     def bracket(self, t: int) -> Floats:
         """Return what entering each state at time ``t + 1`` is worth; the last one is remembered."""
-        if self._bracket is None or self._bracket[0] != t:
-            self._bracket = t, self.phase.bracket(self._v_h_m[t + 1])
-        return self._bracket[1]
+        last = self._bracket  # which another thread may replace meanwhile
+        if last is None or last[0] != t:
+            last = self._bracket = t, self.phase.bracket(self._v_h_m[t + 1])
+        return last[1]
 
 
 class DeferredHumans(Recomputed):
@@ -107,6 +109,7 @@ class DeferredHumans(Recomputed):
         super().__init__((horizon, *phase.achieved.shape, phase.n_a_h), dtype)
         self.phase = phase
         self._solve, self._solved = solve, cast("Recomputed | None", None)
+        self._lock = Lock()
 
     def _state(self, t: int, s: int) -> Floats:
         return self._policies()[t, s]
@@ -115,9 +118,10 @@ class DeferredHumans(Recomputed):
         return self._policies()[t, low:high]
 
     def _policies(self) -> Recomputed:
-        if self._solved is None:
-            self._solved = self._solve()
-        return self._solved
+        with self._lock:
+            if self._solved is None:
+                self._solved = self._solve()
+            return self._solved
 
 
 class RecomputedRobots(Recomputed):

@@ -21,7 +21,6 @@ class Stage(Protocol):
 
     humans: Humans
     s: int
-    seen: dict[tuple[int, int], np.ndarray]
 
     @property
     def state(self) -> Any:
@@ -54,11 +53,10 @@ class PackedStage:
     def __init__(self, world: Any, model: TabularModel, humans: Humans) -> None:
         self.model, self.humans = model, humans
         self.s = 0
-        self.seen: dict[tuple[int, int], np.ndarray] = {}
         self._world = world
         self._shape = model.action_shape
         self._n_joint = model.n_joint
-        self._over: dict[int, bool] = {}
+        self._over = np.full(model.n_states, -1, dtype=np.int8)  # -1 where nobody has asked
 
     @property
     def state(self) -> Any:
@@ -89,9 +87,10 @@ class PackedStage:
 
     def is_over(self) -> bool:
         """Whether nobody can act any more; asked once per state."""
-        if self.s not in self._over:
-            self._over[self.s] = self._nothing_changes() and bool(nobody_is_awake(self._world, [self.state])[0])
-        return self._over[self.s]
+        over = self._over[self.s]
+        if over < 0:
+            over = self._over[self.s] = self._nothing_changes() and bool(nobody_is_awake(self._world, [self.state])[0])
+        return bool(over)
 
     def _nothing_changes(self) -> bool:
         first, last = self.model.indptr[[self.s * self._n_joint, (self.s + 1) * self._n_joint]]
@@ -108,7 +107,6 @@ class OpenStage:
     def __init__(self, world: Any, humans: Humans) -> None:
         self.humans = humans
         self.s = -1
-        self.seen: dict[tuple[int, int], np.ndarray] = {}
         self._world = world
         self._draws = hasattr(world, "draw_successors")
         self._attaining = Attaining(world)

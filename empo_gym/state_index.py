@@ -157,6 +157,12 @@ class VectorIndex:
         return self._n
 
     @property
+    def nbytes(self) -> int:
+        """Memory that the states hold; of the pages of a direct table only those on which a state falls."""
+        table = min(self._table.nbytes, 4096 * self._n) if self._is_direct else self._table.nbytes
+        return self._states.nbytes + self._keys.nbytes + table
+
+    @property
     def radices(self) -> NDArray[np.int64]:
         """(n_components,) exclusive upper bounds of the components."""
         return self._radices

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from empo_gym.recent import Recent, Same
+
 if TYPE_CHECKING:
+    from empo_gym.goals import GoalSet
     from empo_gym.solution import EmpoSolution
     from empo_gym.world import WorldModel
 
 Numbers = NDArray[np.int64]
+
+_maps: Recent[NDArray[np.bool_]] = Recent(8 << 20)
 
 
 @dataclass(frozen=True)
@@ -73,14 +78,18 @@ def _goal_planes(seen: NDArray[Any], world: Any, states: Any, goals: Numbers) ->
     return np.concatenate([seen, *(plane.astype(seen.dtype) for plane in planes)], axis=3)
 
 
-@lru_cache(maxsize=64)
 def goal_maps(world: WorldModel, human: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return (n_goals, height, width) bool: the cells that each goal of a human names."""
-    goals = world.goal_sets[human].goals
-    maps = np.zeros((len(goals), *shape), dtype=np.bool_)
-    for goal, its_map in zip(goals, maps, strict=True):
+    goal_set = world.goal_sets[human]
+    return _maps.get((Same(goal_set), shape), lambda: _drawn(goal_set, shape))
+
+
+def _drawn(goal_set: GoalSet, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    maps = np.zeros((len(goal_set), *shape), dtype=np.bool_)
+    for goal, its_map in zip(goal_set.goals, maps, strict=True):
         for x, y in goal_cells(goal):
             its_map[y, x] = True
+    maps.setflags(write=False)
     return maps
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -98,6 +99,21 @@ class BatchedWorldModel(WorldModel, Protocol):
 
     def successors(self, states: NDArray[Any]) -> Successors:
         """Return the rows of all joint actions of (n, n_components) states."""
+
+
+def number_below(n: int, value: Any, what: str) -> int:
+    """Return an action's or a goal's number, given as any integer.
+
+    :param n: how many there are
+    :raises ValueError: for what is no integer from 0 to n - 1
+    """
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = -1
+    if not 0 <= number < n:
+        raise ValueError(f"{what} must be an integer from 0 to {n - 1}, not {value!r}.")
+    return number
 
 
 def action_shape(agents: Sequence[Agent]) -> tuple[int, ...]:

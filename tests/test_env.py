@@ -400,9 +400,9 @@ def test_a_wrong_action_is_an_error(action):
     "options, sentence",
     [
         ({"t": 10}, "no step at t = 10"),
-        ({"goals": {0: 99}}, "no goal 99 of human 0"),
-        ({"goals": {3: 0}}, "of human 3"),
-        ({"goals": {0: 1.5}}, "goal must be a whole number"),
+        ({"goals": {0: 99}}, "goal of human 0 must be an integer from 0 to 11, not 99"),
+        ({"goals": {3: 0}}, "number of a human must be an integer from 0 to 0, not 3"),
+        ({"goals": {0: 1.5}}, "goal of human 0 must be an integer"),
         ({"t": 2.5}, "t must be a whole number"),
         ({"state": (1, 2)}, "3 whole numbers"),
         ({"state": (99, 0, 0)}, "3 whole numbers"),

@@ -91,7 +91,7 @@ def test_any_world_model_will_do_not_only_grids():
 def test_mistakes_are_errors_that_say_what_to_do(monkeypatch):
     env = parallel_env("empty")
     env.reset(seed=0)
-    with pytest.raises(ValueError, match="human_0 needs an action"):
+    with pytest.raises(ValueError, match="action of human_0 must be an integer from 0 to 4, not None"):
         env.step({"robot_0": 0})
     with pytest.raises(ValueError, match="robot_0 needs an action"):
         env.step({"robot_0": 9, "human_0": 0})

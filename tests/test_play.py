@@ -195,7 +195,7 @@ def test_there_must_be_such_a_human():
         start("empty", human=2)
     env = RobotEnv("empty")
     env.reset(seed=0)
-    with pytest.raises(ValueError, match="not among them"):
+    with pytest.raises(ValueError, match="must be an integer from 0 to 4, not 17"):
         env.step_with(0, {0: 17})
 
 

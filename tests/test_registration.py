@@ -8,7 +8,7 @@ import pytest
 
 import empo_gym
 from empo_gym import registration
-from empo_gym.cache import Recent
+from empo_gym.recent import Recent
 from empo_gym.registration import DEFAULT_ID, DEFAULT_WORLD, env_id, env_ids, world_files
 
 
@@ -83,7 +83,7 @@ def test_a_file_that_was_edited_is_read_anew(tmp_path):
 
 def test_a_cache_forgets_what_was_used_longest_ago():
     made = []
-    recent = Recent(2)
+    recent = Recent(2, size_of=lambda _: 1)
     for key in ("a", "b", "a", "c", "a", "b"):
         assert recent.get(key, lambda key=key: made.append(key) or key.upper()) == key.upper()
     assert made == ["a", "b", "c", "b"]

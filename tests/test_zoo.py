@@ -240,6 +240,27 @@ def test_a_search_works_by_both_routes(tmp_path, algo, route):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("algo, env", [("empo", "EMPO-KeyChoice-v0"), ("ppo_gru", "EMPO-Empty-v0")])
+def test_a_search_in_two_threads_finishes(tmp_path, algo, env):
+    words = (
+        "train",
+        "--algo",
+        algo,
+        "--env",
+        env,
+        "-n",
+        "600",
+        *SEARCH,
+        "--n-jobs",
+        "2",
+        "--conf-file",
+        f"zoo_configs/{algo}.yml",
+    )
+    zoo_run(tmp_path, "empo_sb3.zoo", *words)
+    assert len(next((tmp_path / algo).glob("report_*.csv")).read_text().splitlines()) >= 3
+
+
+@pytest.mark.slow
 def test_the_plain_command_refuses_a_misspelt_key(tmp_path):
     (tmp_path / "mine.yml").write_text("default: {n_timesteps: 500, policy: MlpPolicy, bta_r: 5.0}")
     words = ["rl_zoo3.train", *TRAIN, "--conf-file", str(tmp_path / "mine.yml")]

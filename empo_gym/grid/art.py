@@ -10,7 +10,7 @@ painted here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ class Canvas:
         return np.clip(np.rint(mean), 0, 255).astype(np.uint8)
 
 
-@cache
+@lru_cache(maxsize=4)
 def _grid(side: int) -> tuple[np.ndarray, np.ndarray]:
     centres = (np.arange(side) + 0.5) / side
     x, y = np.meshgrid(centres, centres)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from empo_gym.grid.layout import N_ACTIONS, N_AGENTS, Layout
 from empo_gym.grid.orders import begin, choose, last_choice, occupy, try_all
 from empo_gym.grid.registers import ZERO, inlined, kernel
 from empo_gym.grid.scratch import ACTION, OUT_OF_POOL, SHORTAGE, new_work
+from empo_gym.threads import Spares
 from empo_gym.world import Successors
 
 MAX_OUTCOMES = 1 << 22
@@ -60,8 +62,37 @@ def next_joint_action(seat, first, last):
     return i
 
 
+class _Workspace:
+    """The arrays in which one call works, and those for the outcomes of a single joint action.
+
+    :param layout: the world's tables
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self.work, self.scratch = new_work(layout)
+        self.indptr = np.zeros(2, dtype=np.int64)
+        self.rows = np.zeros((64, len(layout.radices)), dtype=np.int32)
+        self.probs = np.zeros(64)
+
+    def expand(self, states: Any, first: Any, last: Any, done: int, indptr: Any, rows: Any, probs: Any) -> int:
+        """Write rows as :func:`expand` does."""
+        tables, codec = self._layout.tables, self._layout.codec
+        return int(expand(tables, codec, self.work, self.scratch, states, first, last, done, indptr, rows, probs))
+
+    def grow_pool(self) -> bool:
+        """Make room for the outcomes of interacting agents if that is what was short."""
+        if self.scratch.counter[SHORTAGE] != OUT_OF_POOL:
+            return False
+        size = len(self.scratch.pool_prob)
+        if size >= MAX_OUTCOMES:
+            raise _too_many()
+        self.work, self.scratch = new_work(self._layout, 4 * size)
+        return True
+
+
 class Dynamics:
-    """The dynamics of one world.
+    """The dynamics of one world, for several threads at once.
 
     :param layout: the world's tables
     """
@@ -72,10 +103,7 @@ class Dynamics:
         n_agents, n_actions = (int(layout.tables.dims[k]) for k in (N_AGENTS, N_ACTIONS))
         self._first = np.zeros(n_agents, dtype=np.int32)
         self._last = np.full(n_agents, n_actions - 1, dtype=np.int32)
-        self._work, self._scratch = new_work(layout)
-        self._indptr = np.zeros(2, dtype=np.int64)
-        self._rows = np.zeros((64, self._n_slots), dtype=np.int32)
-        self._probs = np.zeros(64)
+        self._spaces = Spares(partial(_Workspace, layout))
 
     def successors(self, states: NDArray[np.int32], n_joint: int) -> Successors:
         """Return the rows of all joint actions.
@@ -88,44 +116,34 @@ class Dynamics:
         indptr = np.zeros(n * n_joint + 1, dtype=np.int64)
         rows = np.empty((n * n_joint * 5 // 4 + 64, self._n_slots), dtype=np.int32)
         probs = np.empty(len(rows))
-        done = 0
-        while (done := self._expand(states, self._first, self._last, done, indptr, rows, probs)) < n:
-            if not self._grow_pool():
+        done, space = 0, self._spaces.take()
+        while (done := space.expand(states, self._first, self._last, done, indptr, rows, probs)) < n:
+            if not space.grow_pool():
                 used = int(indptr[done * n_joint])
                 if len(rows) - used >= MAX_OUTCOMES * n_joint:
                     raise _too_many()
                 rows, probs = _enlarged(rows, 2, used), _enlarged(probs, 2, used)
+        self._spaces.give_back(space)
         used = int(indptr[-1])
         return Successors(indptr, rows[:used], probs[:used])
 
-    def outcomes(self, state: NDArray[np.int32], actions: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """Return the outcomes of one joint action and their probabilities, as views that the next call overwrites.
+    def outcomes(self, state: NDArray[np.int32], actions: NDArray[np.int32]) -> tuple[list[list[int]], list[float]]:
+        """Return the outcomes of one joint action and their probabilities.
 
         :param state: (1, n_slots) int32
         :param actions: (n_agents,) int32, robots first
         :raises ValueError: if there are more than ``MAX_OUTCOMES`` outcomes
         """
-        while self._expand(state, actions, actions, 0, self._indptr, self._rows, self._probs) == 0:
-            if not self._grow_pool():
-                if len(self._rows) >= MAX_OUTCOMES:
+        space = self._spaces.take()
+        while space.expand(state, actions, actions, 0, space.indptr, space.rows, space.probs) == 0:
+            if not space.grow_pool():
+                if len(space.rows) >= MAX_OUTCOMES:
                     raise _too_many()
-                self._rows, self._probs = _enlarged(self._rows, 4, 0), _enlarged(self._probs, 4, 0)
-        n = int(self._indptr[1])
-        return self._rows[:n], self._probs[:n]
-
-    def _expand(self, states: Any, first: Any, last: Any, done: int, indptr: Any, rows: Any, probs: Any) -> int:
-        tables, codec = self.layout.tables, self.layout.codec
-        return int(expand(tables, codec, self._work, self._scratch, states, first, last, done, indptr, rows, probs))
-
-    def _grow_pool(self) -> bool:
-        """Make room for the outcomes of interacting agents if that is what was short."""
-        if self._scratch.counter[SHORTAGE] != OUT_OF_POOL:
-            return False
-        size = len(self._scratch.pool_prob)
-        if size >= MAX_OUTCOMES:
-            raise _too_many()
-        self._work, self._scratch = new_work(self.layout, 4 * size)
-        return True
+                space.rows, space.probs = _enlarged(space.rows, 4, 0), _enlarged(space.probs, 4, 0)
+        n = int(space.indptr[1])
+        rows, probs = space.rows[:n].tolist(), space.probs[:n].tolist()
+        self._spaces.give_back(space)
+        return rows, probs
 
 
 def _too_many() -> ValueError:

@@ -7,8 +7,8 @@ in text, brackets do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from empo_gym.grid.world import GridWorld
 
 TILE_SIZE = 32
+TILE_BYTES = 6 << 20
 Cell = tuple[int, int]
 Thing = tuple[tuple[str, Any], ...]
 _HEADINGS = {"e": ">", "s": "v", "w": "<", "n": "^"}
@@ -42,11 +43,11 @@ def render(world: GridWorld, state: Any, goals: Sequence[Any] | None = None, til
         raise ValueError(f"tile_size must be at least 8 pixels, not {tile_size}.")
     description = state if isinstance(state, Mapping) else world.describe(state)
     looks = agent_looks(world, description)
-    things = _things(description)
+    things, tile = _things(description), _tiles(tile_size)
     image = np.empty((world.height * tile_size, world.width * tile_size, 3), dtype=np.uint8)
     for y in range(world.height):
         for x in range(world.width):
-            cell = _tile(tile_size, world.map[y][x], things.get((x, y), ()), looks.get((x, y)))
+            cell = tile(world.map[y][x], things.get((x, y), ()), looks.get((x, y)))
             image[y * tile_size : (y + 1) * tile_size, x * tile_size : (x + 1) * tile_size] = cell
     for human, goal in enumerate(goals or ()):
         mark_goal(world, image, goal, human, tile_size)
@@ -58,7 +59,8 @@ def render_ground(world: GridWorld, tile_size: int = TILE_SIZE) -> np.ndarray:
 
     :return: (height * tile_size, width * tile_size, 3) uint8
     """
-    return np.concatenate([np.concatenate([_tile(tile_size, tile, (), None) for tile in row], axis=1) for row in world.map])
+    tile = _tiles(tile_size)
+    return np.concatenate([np.concatenate([tile(ground, (), None) for ground in row], axis=1) for row in world.map])
 
 
 def agent_colours(world: GridWorld) -> list[Colour]:
@@ -121,8 +123,13 @@ def _things(description: Mapping[str, Any]) -> dict[Cell, tuple[Thing, ...]]:
     return {cell: tuple(things) for cell, things in found.items()}
 
 
-@lru_cache(maxsize=4096)
-def _tile(tile_size: int, ground: Tile, things: tuple[Thing, ...], look: AgentLook | None) -> np.ndarray:
+@lru_cache(maxsize=3)
+def _tiles(tile_size: int) -> Callable[[Tile, tuple[Thing, ...], AgentLook | None], np.ndarray]:
+    """Return what paints tiles of one size, and keeps as many as fit."""
+    return lru_cache(maxsize=max(1, TILE_BYTES // (3 * tile_size**2)))(partial(_painted, tile_size))
+
+
+def _painted(tile_size: int, ground: Tile, things: tuple[Thing, ...], look: AgentLook | None) -> np.ndarray:
     canvas = Canvas(tile_size)
     art.paint_floor(canvas)
     states = [dict(thing) for thing in things]

@@ -9,15 +9,18 @@ generators", 2014).
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.grid.layout import FIRST_BUTTON, N_AGENTS, Layout
+from empo_gym.grid.layout import FIRST_BUTTON, N_ACTIONS, N_AGENTS, Layout
 from empo_gym.grid.orders import occupy, open_step
 from empo_gym.grid.registers import TOP, ZERO, inlined, kernel, undo
 from empo_gym.grid.rows import sort_equals
 from empo_gym.grid.rules import N_BRANCHES, finish, turn
 from empo_gym.grid.scratch import ACTION, FORCED, new_work
+from empo_gym.threads import Spares
 
 # A share of u below this has too few digits left to be divided further.
 SMALLEST_SHARE = 2.0**-33
@@ -73,11 +76,16 @@ def take_turns(t, w, seat, actions, u):
 
 @kernel
 def sample(t, codec, w, seat, radices, states, actions, u, successors):
-    """Draw the successors of states; return the number of the first with a component out of range, else how many."""
+    """Draw the successors of states; return the number of the first with something out of range, else how many."""
     for s in range(states.shape[0]):
         for c in range(states.shape[1]):
             if states[s, c] < 0 or states[s, c] >= radices[c]:
                 return s
+        for i in range(actions.shape[1]):
+            if actions[s, i] < 0 or actions[s, i] >= t.dims[N_ACTIONS]:
+                return s
+        if not (0.0 <= u[s] < 1.0):
+            return s
         open_step(t, codec, w, seat, states[s])
         take_turns(t, w, seat, actions[s], u[s])
         for c in range(states.shape[1]):
@@ -89,25 +97,26 @@ def sample(t, codec, w, seat, radices, states, actions, u, successors):
 
 
 class Sampler:
-    """Draws successors in one world.
+    """Draws successors in one world, for several threads at once.
 
     :param layout: the world's tables
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._work, scratch = new_work(layout, 0)
-        self._seat = scratch.seat
+        self._spaces = Spares(partial(new_work, layout, 0))
 
     def __call__(
         self, states: NDArray[np.int32], actions: NDArray[np.int32], u: NDArray[np.float64]
     ) -> tuple[NDArray[np.int32], int]:
-        """Return a successor of each state, and the number of the first that has a component out of range (n if none has).
+        """Return a successor of each state, and the number of the first that has something out of range (n if none has).
 
         :param states: (n, n_components) int32
         :param actions: (n, n_agents) int32, robots first
         :param u: (n,) numbers in [0, 1), uniformly distributed
         """
         layout, successors = self._layout, np.empty_like(states)
-        done = sample(layout.tables, layout.codec, self._work, self._seat, layout.radices, states, actions, u, successors)
+        work, scratch = space = self._spaces.take()
+        done = sample(layout.tables, layout.codec, work, scratch.seat, layout.radices, states, actions, u, successors)
+        self._spaces.give_back(space)
         return successors, int(done)

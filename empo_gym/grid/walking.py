@@ -9,7 +9,7 @@ are known.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,7 @@ from empo_gym.grid.layout import (
     Layout,
 )
 from empo_gym.grid.registers import kernel
+from empo_gym.threads import Spares
 
 UNKNOWN = 1 << 30
 # Costs of entering a place: 0 for what stops everybody, 1 free, 2 a door that has to be opened first; below 0 trying it is
@@ -275,8 +276,19 @@ def walk(t, slot, reg, own, goals, goal, others, how, cost, target, seen, away, 
             ahead[i, a] = after_action(t, a, reg, cost, here, heading, n_headings, away, detour)
 
 
+class _Room(NamedTuple):
+    """The arrays in which one call works: per register, place and pose."""
+
+    registers: NDArray[np.int64]
+    cost: NDArray[np.int64]
+    target: NDArray[np.bool_]
+    seen: NDArray[np.bool_]
+    away: NDArray[np.int64]
+    bucket: NDArray[np.int64]
+
+
 class Walker:
-    """Distances of walking for one human.
+    """Distances of walking for one human, for several threads at once.
 
     :param layout: the human's own tables (see :mod:`empo_gym.grid.alone`)
     :param goal_places: (n_goals, n_places) bool, the places that each goal names
@@ -286,7 +298,7 @@ class Walker:
     def __init__(
         self, layout: Layout, goal_places: NDArray[np.bool_], near: NDArray[np.int64], patience: int, detour: int
     ) -> None:
-        t, n_places = layout.tables, len(layout.cells)
+        t = layout.tables
         self._layout = layout
         verbs = set(t.table[int(t.dims[ACTIONS_AT]) :, VERB].tolist())
         self._n_headings = 4 if LEFT in verbs else 1
@@ -294,16 +306,26 @@ class Walker:
         # Who dies on its goal attains it, and who can turn one way only walks otherwise than is counted here.
         is_exact = ~(goal_places & (terrain == LAVA)).any(axis=1) & (MOVE in verbs or RIGHT in verbs)
         self._goal = (goal_places, near, is_exact)
+        self.near = near
         irregular = np.isin(terrain, (UNSTEADY, DOOR)) | (terrain >= MAGIC)
         #: Whether all that the human can ever do is walk.
         self.only_walks = not irregular.any() and not any(
             self._can_move(t, kind) for kind in t.table[1:, KIND][: t.dims[N_OBJECTS]]
         )
         self._limits = (2 if verbs & {PICKUP, DROP, TOGGLE} else 0, patience, detour)
-        self._registers = layout.codec.start.copy()
-        self._cost, self._target, self._seen = (np.zeros(n_places, dtype=dtype) for dtype in (np.int64, np.bool_, np.bool_))
+        self._rooms = Spares(self._new_room)
+
+    def _new_room(self) -> _Room:
+        n_places = len(self._layout.cells)
         n_poses = n_places * self._n_headings
-        self._away, self._bucket = np.zeros(n_poses, dtype=np.int64), np.zeros((3, 8 * n_poses), dtype=np.int64)
+        return _Room(
+            registers=self._layout.codec.start.copy(),
+            cost=np.zeros(n_places, dtype=np.int64),
+            target=np.zeros(n_places, dtype=np.bool_),
+            seen=np.zeros(n_places, dtype=np.bool_),
+            away=np.zeros(n_poses, dtype=np.int64),
+            bucket=np.zeros((3, 8 * n_poses), dtype=np.int64),
+        )
 
     @staticmethod
     def _can_move(t: Any, kind: int) -> bool:
@@ -321,6 +343,8 @@ class Walker:
         ahead = np.zeros((len(own), int(layout.tables.dims[N_ACTIONS])))
         kind = np.zeros(len(own), dtype=np.int64)
         how = (self._n_headings, *self._limits, not self.only_walks, wants_exact)
-        scratch = (self._cost, self._target, self._seen, self._away, self._bucket, ahead, kind)
-        walk(layout.tables, layout.codec.slot, self._registers, own, goals, self._goal, others, how, *scratch)
+        room = self._rooms.take()
+        about = (layout.tables, layout.codec.slot, room.registers, own, goals, self._goal, others, how)
+        walk(*about, room.cost, room.target, room.seen, room.away, room.bucket, ahead, kind)
+        self._rooms.give_back(room)
         return ahead, kind

@@ -124,6 +124,10 @@ class GridWorld(World):
         """How states become feature vectors."""
         return observe.feature_code(self.layout)
 
+    def content(self) -> tuple[NDArray[Any], ...]:
+        """Return the tables that define the dynamics, without names, for :func:`empo_gym.fingerprint.fingerprint`."""
+        return (*self.layout.tables, *self.layout.codec, self.radices, self.layout.cells)
+
     # The verbs
 
     def initial_state(self) -> State:
@@ -139,7 +143,7 @@ class GridWorld(World):
         """
         self.joint_index(actions)
         rows, probs = self._dynamics.outcomes(self._vectors([state]), np.array(actions, dtype=np.int32))
-        return [(p, tuple(row)) for p, row in zip(probs.tolist(), rows.tolist(), strict=True)]
+        return [(p, tuple(row)) for p, row in zip(probs, rows, strict=True)]
 
     def successors(self, states: Any) -> Successors:
         """Return the rows of all joint actions of many states.
@@ -154,15 +158,23 @@ class GridWorld(World):
         :param states: (n, n_components) integers
         :param actions: (n, n_agents) int32 action numbers of every state's own joint action, robots first
         :param u: (n,) uniformly distributed numbers in [0, 1) that decide
+        :raises WorldError: for arrays of other shapes, or a state, action or number out of range
         """
         vectors = self._shaped(states)
-        actions = np.ascontiguousarray(actions, dtype=np.int32)
-        if actions.shape != (len(vectors), len(self.agents)) or len(u) != len(vectors):
+        given = np.asarray(actions)
+        if given.shape != (len(vectors), len(self.agents)) or given.dtype.kind not in "iu" or len(u) != len(vectors):
             shape = (len(vectors), len(self.agents))
-            raise WorldError(f"{len(vectors)} states need as many numbers u and actions {shape}, not {actions.shape}.")
-        successors, done = self._sampler(vectors, actions, u)
+            raise WorldError(
+                f"{len(vectors)} states need as many numbers u, and integer actions of the shape {shape}, "
+                f"not {given.dtype} of {given.shape}."
+            )
+        successors, done = self._sampler(vectors, np.ascontiguousarray(given, dtype=np.int32), u)
         if done < len(vectors):
-            raise self._out_of_range()
+            self._vectors(vectors[done : done + 1])
+            raise WorldError(
+                f"Row {done} has the actions {given[done].tolist()} and u = {u[done]}; "
+                f"actions lie in 0 to {self.agents[0].n_actions - 1} and u in [0, 1)."
+            )
         return successors
 
     def positions(self, states: Any, human: int) -> NDArray[np.int32]:
