@@ -20,6 +20,7 @@ from gymnasium import spaces
 
 from empo_gym.behaviour import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw
 from empo_gym.cache import Recent, packed, shared_world, solved
+from empo_gym.imports import Allow
 from empo_gym.masks import joint, masks_of
 from empo_gym.model import MAX_STATES as PACK_LIMIT
 from empo_gym.model import TabularModel, TooManyStates
@@ -51,6 +52,7 @@ class RobotEnv(gym.Env):
     :param observe_goals: whether observations end with the humans' goals
     :param solution: needed by the reward ``"power"``
     :param render_mode: ``"rgb_array"``, ``"ansi"`` or None
+    :param allow_imports: the modules from which the world may take classes of goals, see :func:`empo_gym.load_world`
     :raises ValueError: for a value outside these, naming the possible ones
     """
 
@@ -68,6 +70,7 @@ class RobotEnv(gym.Env):
         observe_goals: bool = False,
         solution: EmpoSolution | None = None,
         render_mode: str | None = None,
+        allow_imports: Allow | None = None,
     ) -> None:
         _check_choice("observation", observation, OBSERVATIONS)
         _check_choice("reward", reward, REWARDS)
@@ -83,7 +86,7 @@ class RobotEnv(gym.Env):
             raise ValueError(f"solution must be an EmpoSolution, not {solution!r}; load a file by EmpoSolution.load(path).")
         if not isinstance(observe_goals, bool | np.bool_):
             raise ValueError(f"observe_goals must be true or false, not {observe_goals!r}.")
-        self.world: Any = shared_world(world)  # a WorldModel; pictures and descriptions are a grid's own
+        self.world: Any = shared_world(world, allow_imports)  # a WorldModel; pictures and descriptions are a grid's own
         self.theory = environment_theory(self.world, theory)
         self.goal_resample_prob = float(goal_resample_prob)
         self.observe_goals = bool(observe_goals)

@@ -107,7 +107,11 @@ class GoalSet:
             raise ValueError(f"{len(self.goals)} goals need {len(self.goals)} weights, not {given.size}.")
         if not (np.isfinite(given).all() and (given > 0.0).all()):
             raise ValueError(f"Goal weights must be positive numbers, not {given.tolist()}.")
-        share = given / given.sum()
+        with np.errstate(over="ignore"):
+            total = given.sum()
+        if not np.isfinite(total):
+            raise ValueError(f"Goal weights must have a finite sum, not {given.tolist()}.")
+        share = given / total
         self.weights: NDArray[np.float64] = share if normalize else given.copy()
         self.is_normalized = normalize
         self.pibar_weights: NDArray[np.float64] = share

@@ -41,6 +41,28 @@ class ImportRefused(ValueError):
     """A named object that is not allowed, does not exist, or is of another kind."""
 
 
+@dataclass(frozen=True)
+class Imports:
+    """What the file at hand may name.
+
+    :param allow: modules besides those of :data:`PACKAGES`
+    :param folder: where modules may lie beside the file
+    """
+
+    allow: Allow = False
+    folder: Path | None = None
+
+    def find(self, path: str, kind: Kind) -> Any:
+        """Return the object that a path names, as :func:`import_name`.
+
+        :raises ImportRefused: as :func:`import_name`
+        """
+        return import_name(path, self.allow, kind, self.folder)
+
+
+NO_IMPORTS, ALL_IMPORTS = Imports(False), Imports(True)
+
+
 def as_allow(allow: Any) -> Allow:
     """Return what a user gave for ``allow_imports``, checked: True, False or a tuple of module names.
 

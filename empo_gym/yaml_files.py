@@ -6,6 +6,7 @@ as what it stands for, so a file of ten lines cannot mean 10^10 values, and noth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,14 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self._depth -= 1
         if isinstance(event, yaml.AliasEvent) and id(node) not in self._extent:
-            raise _refused(event.start_mark, f"'*{event.anchor}' contains itself; write each part once")
+            raise _Refused(event.start_mark, f"'*{event.anchor}' contains itself; write each part once")
         return node
 
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
         """Return a scalar."""
         node = super().compose_scalar_node(anchor)
         if node.tag != _TEXT and len(node.value) > _LONGEST_NUMBER:
-            raise _refused(node.start_mark, f"a number of {len(node.value)} characters; write at most {_LONGEST_NUMBER}")
+            raise _Refused(node.start_mark, f"a number of {len(node.value)} characters; write at most {_LONGEST_NUMBER}")
         self._extent[id(node)] = 1, 1
         return node
 
@@ -64,7 +65,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if (key.tag, key.value) in seen:
-                    raise _refused(key.start_mark, f"the key {_cut(key.value)} occurs twice; keep one")
+                    raise _Refused(key.start_mark, f"the key {_cut(key.value)} occurs twice; keep one")
                 seen.add((key.tag, key.value))
         self._note(node, [part for pair in node.value for part in pair])
         return node
@@ -77,9 +78,9 @@ class _Loader(yaml.SafeLoader):
 
     def _require(self, mark: Any, n_values: int, n_levels: int) -> None:
         if n_values > MAX_VALUES:
-            raise _refused(mark, f"more than {MAX_VALUES:,} values, aliases written out")
+            raise _Refused(mark, f"more than {MAX_VALUES:,} values, aliases written out")
         if n_levels > MAX_DEPTH:
-            raise _refused(mark, f"values are nested more than {MAX_DEPTH} deep")
+            raise _Refused(mark, f"values are nested more than {MAX_DEPTH} deep")
 
 
 def read_yaml(path: Path) -> Any:
@@ -110,7 +111,7 @@ def parse_yaml(text: str, name: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
     except _Refused as error:
-        raise YamlError(f"{name}{_place(error)}: {error.problem}.") from error
+        raise YamlError(f"{name}, line {error.line}: {error.problem}.") from error
     except yaml.constructor.ConstructorError as error:
         raise YamlError(f"{name}{_place(error)}: {_problem(error)}; write plain values only, no tags.") from error
     except yaml.YAMLError as error:
@@ -133,6 +134,10 @@ def check_size(value: Any, name: str) -> None:
 def _extent(value: Any, name: str, within: tuple[int, ...], known: dict[int, tuple[int, int]]) -> tuple[int, int]:
     """Return the numbers of values and of levels of a value, each part of which is looked at once."""
     if not isinstance(value, Mapping | list | tuple):
+        if isinstance(value, str) and len(value) > MAX_BYTES:
+            raise YamlError(f"{name} has a text of {len(value):,} characters, more than {MAX_BYTES:,}.")
+        if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER * math.log2(10):
+            raise YamlError(f"{name} has a number of more than {_LONGEST_NUMBER} digits.")
         return 1, 1
     if id(value) in within:
         raise YamlError(f"{name} contains itself; write each part once.")
@@ -151,12 +156,12 @@ def _extent(value: Any, name: str, within: tuple[int, ...], known: dict[int, tup
     return n_values, n_levels
 
 
-class _Refused(yaml.MarkedYAMLError):
+class _Refused(yaml.YAMLError):
     """Well-formed YAML that is refused."""
 
-
-def _refused(mark: Any, problem: str) -> _Refused:
-    return _Refused(problem=problem, problem_mark=mark)
+    def __init__(self, mark: Any, problem: str) -> None:
+        super().__init__(problem)
+        self.line, self.problem = mark.line + 1, problem
 
 
 def _place(error: Exception) -> str:

@@ -112,7 +112,7 @@ DEEP_BY_ALIASES = "a0: &a0 x\n" + "".join(f"a{i}: &a{i} {'[' * 30}*a{i - 1}{']' 
         ("{a: " * 5000, f"more than {MAX_DEPTH} deep"),
         ("- " * 5000, f"more than {MAX_DEPTH} deep"),
         ("[" + "1," * 400_000 + "]", f"more than {MAX_VALUES:,} values"),
-        ("a: 1\nb: 2\na: 3\n", "line 3, column 1: the key 'a' occurs twice"),
+        ("a: 1\nb: 2\na: 3\n", "line 3: the key 'a' occurs twice"),
         ("x: " + "9" * 5000, "a number of 5000 characters"),
         ("x: 1" + ":59" * 5000, "a number of 15001 characters"),
         ("x: !!int ''", "a value cannot be read"),

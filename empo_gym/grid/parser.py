@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from empo_gym.grid.tiles import DIRECTIONS, EMPTY, MOVABLE, Tile, WorldError, colour_of, nearest, tile_of
+from empo_gym.imports import NO_IMPORTS, Imports
 from empo_gym.theory import Theory
+from empo_gym.wording import shown
 
 OBJECT_ACTIONS = ("still", "left", "right", "forward", "pickup", "drop", "toggle")
 ACTION_SETS: dict[str, tuple[str, ...]] = {
@@ -59,6 +61,8 @@ KEYS = (
     "observation",
     *_FOREIGN,
 )
+LARGEST_VIEW = 255
+_TOO_MANY = 1 << 31
 _ACTED_ON = ("key", "ball", "box", "door", "kill_button", "pause_switch", "disabling_switch", "control_button")
 
 
@@ -91,6 +95,7 @@ class GridSpec:
     :param magicians: per agent, whether it can enter magic walls
     :param probabilities: of stumbling, entering and solidifying magic walls, entering bushes
     :param goals: what ``possible_goals`` says, unread
+    :param imports: the classes that it may name
     """
 
     ground: tuple[tuple[Tile, ...], ...]
@@ -107,6 +112,7 @@ class GridSpec:
     observation: dict[str, Any] = field(default_factory=dict)
     goals: Any = None
     normalize: bool = True
+    imports: Imports = NO_IMPORTS
 
     @property
     def width(self) -> int:
@@ -125,10 +131,11 @@ class GridSpec:
         return tuple(f"{role} {roles[:k].count(role)}" for k, role in enumerate(roles))
 
 
-def parse(mapping: Mapping[str, Any]) -> GridSpec:
+def parse(mapping: Mapping[str, Any], imports: Imports = NO_IMPORTS) -> GridSpec:
     """Return the static world of a mapping.
 
     :param mapping: keys and values of a world file
+    :param imports: the classes that it may name
     :raises WorldError: naming the place and the mend
     """
     _check_keys(mapping)
@@ -156,19 +163,20 @@ def parse(mapping: Mapping[str, Any]) -> GridSpec:
         observation=_observation(mapping),
         goals=mapping.get("possible_goals"),
         normalize=_boolean(mapping, "normalize_goal_weights", True),
+        imports=imports,
     )
 
 
 def _check_keys(mapping: Mapping[str, Any]) -> None:
     for key in mapping:
         if key not in KEYS:
-            raise WorldError(f"Unknown key {key!r} in the world; did you mean {nearest(key, KEYS)!r}?")
+            raise WorldError(f"Unknown key {shown(key)} in the world; did you mean {nearest(key, KEYS)!r}?")
     if mapping.get("map") is None:
         raise WorldError("The world has no 'map'; add the key with one line of two-letter codes per row.")
     metadata = mapping.get("metadata")
     for key in metadata if isinstance(metadata, Mapping) else ():
         if key not in _METADATA:
-            raise WorldError(f"Unknown key {key!r} in the world's metadata; did you mean {nearest(key, _METADATA)!r}?")
+            raise WorldError(f"Unknown key {shown(key)} in the world's metadata; did you mean {nearest(key, _METADATA)!r}?")
 
 
 def _rows(text: Any) -> list[list[str]]:
@@ -190,7 +198,7 @@ def _rows(text: Any) -> list[list[str]]:
 def _codes(line: Any) -> list[str]:
     """Split a row at its blanks, or into pairs of letters where it has none."""
     if not isinstance(line, str):
-        return [str(code) for code in line]
+        return [code if isinstance(code, str) else shown(code) for code in line]
     words = line.split()
     if len(words) == 1 and len(words[0]) > 2:
         return [words[0][i : i + 2] for i in range(0, len(words[0]), 2)]
@@ -246,7 +254,7 @@ def _picks(mapping: Mapping[str, Any], key: str, colours: list[str]) -> set[int 
                 picks.add(str(colour_of(part)))
             else:
                 raise WorldError(
-                    f"'{key}' names {part!r}; name agents by colour (r g b p y e) or number (0 to {len(colours) - 1})."
+                    f"'{key}' names {shown(part)}; name agents by colour (r g b p y e) or number (0 to {len(colours) - 1})."
                 )
     return picks
 
@@ -258,7 +266,7 @@ def _parts(word: Any) -> list[Any]:
     parts: list[Any] = []
     for piece in word.replace(",", " ").split():
         letters = colour_of(piece) is None and all(colour_of(letter) for letter in piece)
-        parts += list(piece) if letters else [int(piece) if piece.isdecimal() else piece]
+        parts += list(piece) if letters else [int(piece) if piece.isdecimal() and len(piece) < 10 else piece]
     return parts
 
 
@@ -276,9 +284,10 @@ def _actions(mapping: Mapping[str, Any], tiles: list[list[Tile]]) -> tuple[str, 
         return ACTION_SETS["object" if acted_on else "small"]
     if len(given) == 2 and given[0] != given[1]:
         raise WorldError("The world has both 'actions' and 'action_class', which mean the same; keep one.")
-    name = _ACTION_CLASSES.get(str(given[0]), str(given[0]))
+    name = given[0] if isinstance(given[0], str) else shown(given[0])
+    name = _ACTION_CLASSES.get(name, name)
     if name not in ACTION_SETS:
-        raise WorldError(f"There is no action set {given[0]!r}; did you mean {nearest(name, list(ACTION_SETS))!r}?")
+        raise WorldError(f"There is no action set {shown(given[0])}; did you mean {nearest(name, list(ACTION_SETS))!r}?")
     return ACTION_SETS[name]
 
 
@@ -294,7 +303,7 @@ def _orientations(value: Any, n_agents: int) -> list[int]:
 def _direction(word: Any, i: int) -> int:
     if isinstance(word, int) and not isinstance(word, bool) and 0 <= word < 4:
         return word
-    text = str(word).lower()
+    text = word.lower() if isinstance(word, str) else ""
     if text in ("east", "south", "west", "north"):
         text = text[0]
     if len(text) == 1 and text in DIRECTIONS:
@@ -302,29 +311,35 @@ def _direction(word: Any, i: int) -> int:
     if text in ("0", "1", "2", "3"):
         return int(text)
     raise WorldError(
-        f"'orientations', entry {i}: {word!r} is no direction; use e, s, w, n or 0 to 3 (0 = e, 1 = s, 2 = w, 3 = n)."
+        f"'orientations', entry {i}: {shown(word)} is no direction; use e, s, w, n or 0 to 3 (0 = e, 1 = s, 2 = w, 3 = n)."
     )
 
 
 def _max_steps(value: Any) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise WorldError(f"'max_steps' must be a whole number of at least 1, not {value!r}; leave it out for no horizon.")
+    if not _is_whole(value) or value < 1:
+        raise WorldError(f"'max_steps' must be a whole number of at least 1, not {shown(value)}; leave it out for no horizon.")
+    if value >= _TOO_MANY:
+        raise WorldError(f"'max_steps' is {shown(value)}, more than {_TOO_MANY - 1:,}; leave it out for no horizon.")
     return value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _boolean(mapping: Mapping[str, Any], key: str, default: bool) -> bool:
     value = mapping.get(key, default)
     if not isinstance(value, bool):
-        raise WorldError(f"'{key}' must be true or false, not {value!r}.")
+        raise WorldError(f"'{key}' must be true or false, not {shown(value)}.")
     return value
 
 
 def _probability(mapping: Mapping[str, Any], key: str) -> float:
     value = mapping.get(key, _PROBABILITIES[key])
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
-        raise WorldError(f"'{key}' must be a number from 0 to 1, not {value!r}.")
+        raise WorldError(f"'{key}' must be a number from 0 to 1, not {shown(value)}.")
     return float(value)
 
 
@@ -340,17 +355,19 @@ def _observation(mapping: Mapping[str, Any]) -> dict[str, Any]:
     options = _mapping(mapping, "observation")
     for key in options:
         if key not in _OPTIONS:
-            raise WorldError(f"'observation' has no option {key!r}; did you mean {nearest(str(key), _OPTIONS)!r}?")
+            raise WorldError(f"'observation' has no option {shown(key)}; did you mean {nearest(key, _OPTIONS)!r}?")
     _boolean(options, "clock", True)
     for given in (options, mapping):
         for key in ("partial_obs", "see_through_walls"):
             if given.get(key) is not None:
                 _boolean(given, key, False)
         size, seed = given.get("agent_view_size"), given.get("seed")
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 3 or size % 2 == 0):
-            raise WorldError(f"'agent_view_size' must be an odd number of at least 3, not {size!r}.")
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-            raise WorldError(f"'seed' must be a whole number, not {seed!r}.")
+        if size is not None and not (_is_whole(size) and size >= 3 and size % 2):
+            raise WorldError(f"'agent_view_size' must be an odd number of at least 3, not {shown(size)}.")
+        if size is not None and size > LARGEST_VIEW:
+            raise WorldError(f"'agent_view_size' is {shown(size)}; the largest is {LARGEST_VIEW}.")
+        if seed is not None and not _is_whole(seed):
+            raise WorldError(f"'seed' must be a whole number, not {shown(seed)}.")
     return options
 
 
