@@ -123,7 +123,9 @@ def write_pictures(solution: EmpoSolution, folder: Path) -> list[Path]:
     """
     world = solution.model.world
     save_picture(folder / "world.png", render(world, world.initial_state(), tile_size=64))
-    written = [folder / "world.png", save_figure(policy_arrows(solution), folder / "policy_arrows.png")]
+    written = [folder / "world.png"]
+    if solution.model.n_robots:
+        written.append(save_figure(policy_arrows(solution), folder / "policy_arrows.png"))
     if len(solution.x_h) < len(solution.pi_r):
         print('power_map.png and value_curve.png are not drawn: they need the values of all times (keep "values" or "all").')
         return written

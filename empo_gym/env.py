@@ -21,7 +21,7 @@ from gymnasium import spaces
 from empo_gym.behaviour import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw
 from empo_gym.cache import Recent, packed, shared_world, solved
 from empo_gym.imports import Allow
-from empo_gym.masks import joint, masks_of
+from empo_gym.masks import joint, masks_of, side_by_side
 from empo_gym.model import MAX_STATES as PACK_LIMIT
 from empo_gym.model import TabularModel, TooManyStates
 from empo_gym.solution import EmpoSolution, HumanPrior
@@ -266,7 +266,7 @@ class RobotEnv(gym.Env):
         if self._stage is None:
             return np.ones(self._n_robot_joint if is_joint else sum(self._robot_shape), dtype=np.bool_)
         masks = masks_of(self.world, self._stage)
-        return joint(masks)[0] if is_joint else np.concatenate(masks, axis=1)[0]
+        return (joint if is_joint else side_by_side)(masks, 1)[0]
 
     def transition_probabilities(self, state: Any, joint_action: Sequence[int]) -> list[tuple[float, Any]]:
         """Return the successors of a joint action of all agents, robots first, as sorted (probability, state) pairs."""

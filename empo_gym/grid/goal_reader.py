@@ -6,6 +6,7 @@ none, a key that is not on the map.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -256,7 +257,12 @@ def _region(spec: GridSpec, value: Any, place: str) -> Region:
         raise WorldError(f"'{place}': the rectangle {shown(value)} is empty; give x1 <= x2 and y1 <= y2.")
     if all(spec.ground[y][x].type in SOLID for y in range(y1, y2 + 1) for x in range(x1, x2 + 1)):
         kind = spec.ground[y1][x1].type.replace("_", " ")
-        raise WorldError(f"'{place}': {shown(value)} is a {kind}, which nobody can enter; name a free cell.")
+        if not spec.allows_unreachable:
+            raise WorldError(
+                f"'{place}': {shown(value)} is a {kind}, which nobody can enter; "
+                "name a free cell, or say 'unreachable_goals: allow'."
+            )
+        warnings.warn(f"'{place}': {shown(value)} is a {kind}, which nobody can enter; its value is 0.", stacklevel=2)
     return ReachCell(x1, y1) if len(numbers) == 2 else ReachRect(x1, y1, x2, y2)
 
 

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
+from empo_gym.grid.conventions import SIZES, check_sizes, rng_of, role_of, room, tell_roles
 from empo_gym.grid.tiles import DIRECTIONS, EMPTY, MOVABLE, Tile, WorldError, colour_of, nearest, tile_of
 from empo_gym.imports import NO_IMPORTS, Imports
 from empo_gym.theory import Theory
@@ -57,8 +60,10 @@ KEYS = (
     "humans",
     "robots",
     "possible_goals",
+    "unreachable_goals",
     "normalize_goal_weights",
     "observation",
+    *SIZES,
     *_FOREIGN,
 )
 LARGEST_VIEW = 255
@@ -95,6 +100,7 @@ class GridSpec:
     :param magicians: per agent, whether it can enter magic walls
     :param probabilities: of stumbling, entering and solidifying magic walls, entering bushes
     :param goals: what ``possible_goals`` says, unread
+    :param allows_unreachable: whether a goal may lie where nobody can get
     :param imports: the classes that it may name
     """
 
@@ -112,6 +118,7 @@ class GridSpec:
     observation: dict[str, Any] = field(default_factory=dict)
     goals: Any = None
     normalize: bool = True
+    allows_unreachable: bool = False
     imports: Imports = NO_IMPORTS
 
     @property
@@ -139,14 +146,15 @@ def parse(mapping: Mapping[str, Any], imports: Imports = NO_IMPORTS) -> GridSpec
     :raises WorldError: naming the place and the mend
     """
     _check_keys(mapping)
-    rows = _rows(mapping.get("map"))
+    rows = _rows(mapping["map"]) if mapping.get("map") is not None else room(mapping)
+    check_sizes(mapping, len(rows[0]), len(rows))
     tiles = _tiles(rows, _boolean(mapping, "legacy_codes", False))
     colours = [tile.colour or "grey" for row in tiles for tile in row if tile.type == "agent"]
     roles = _roles(mapping, colours)
     actions = _actions(mapping, tiles)
     cells = [(tile, x, y) for y, row in enumerate(tiles) for x, tile in enumerate(row)]
     places = [(x, y) for tile, x, y in cells if tile.type == "agent"]
-    headings = _orientations(mapping.get("orientations"), len(places))
+    headings = _orientations(mapping.get("orientations"), len(places), rng_of(mapping))
     robots = tuple(role == "robot" for role in roles)
     return GridSpec(
         ground=tuple(tuple(EMPTY if tile.type in ("agent", *MOVABLE) else tile for tile in row) for row in tiles),
@@ -163,6 +171,7 @@ def parse(mapping: Mapping[str, Any], imports: Imports = NO_IMPORTS) -> GridSpec
         observation=_observation(mapping),
         goals=mapping.get("possible_goals"),
         normalize=_boolean(mapping, "normalize_goal_weights", True),
+        allows_unreachable=_allows_unreachable(mapping),
         imports=imports,
     )
 
@@ -171,8 +180,6 @@ def _check_keys(mapping: Mapping[str, Any]) -> None:
     for key in mapping:
         if key not in KEYS:
             raise WorldError(f"Unknown key {shown(key)} in the world; did you mean {nearest(key, KEYS)!r}?")
-    if mapping.get("map") is None:
-        raise WorldError("The world has no 'map'; add the key with one line of two-letter codes per row.")
     metadata = mapping.get("metadata")
     for key in metadata if isinstance(metadata, Mapping) else ():
         if key not in _METADATA:
@@ -228,16 +235,11 @@ def _roles(mapping: Mapping[str, Any], colours: list[str]) -> list[Literal["robo
             roles.append("human" if votes[0] > votes[1] else "robot")
         elif any(votes[0]):
             raise WorldError(f"Agent {i} ({colour}) is named in 'humans' and in 'robots'; keep it in one of them.")
-        elif colour not in ("yellow", "grey"):
-            raise WorldError(
-                f"Agent {i} is {colour}, neither yellow (human) nor grey (robot); name it in 'humans' or 'robots'."
-            )
         else:
-            roles.append("human" if colour == "yellow" else "robot")
-    for role in ("human", "robot"):
-        if role not in roles:
-            code = "Ay" if role == "human" else "Ae"
-            raise WorldError(f"The world has no {role}; put an agent {code} on the map or name an agent in '{role}s'.")
+            roles.append(role_of(colour))
+    tell_roles(colours, [i in humans | robots or colour in humans | robots for i, colour in enumerate(colours)])
+    if "human" not in roles:
+        raise WorldError("The world has no human; put an agent Ay on the map or name an agent in 'humans'.")
     return roles
 
 
@@ -291,13 +293,14 @@ def _actions(mapping: Mapping[str, Any], tiles: list[list[Tile]]) -> tuple[str, 
     return ACTION_SETS[name]
 
 
-def _orientations(value: Any, n_agents: int) -> list[int]:
+def _orientations(value: Any, n_agents: int, rng: np.random.Generator) -> list[int]:
     words = ["e"] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
     if len(words) == 1:
         words = words * n_agents
     if len(words) != n_agents:
         raise WorldError(f"'orientations' has {len(words)} entries for {n_agents} agents; give one for all or one per agent.")
-    return [_direction(word, i) for i, word in enumerate(words)]
+    drawn = rng.integers(4, size=n_agents).tolist()
+    return [drawn[i] if word == "random" else _direction(word, i) for i, word in enumerate(words)]
 
 
 def _direction(word: Any, i: int) -> int:
@@ -369,6 +372,13 @@ def _observation(mapping: Mapping[str, Any]) -> dict[str, Any]:
         if seed is not None and not _is_whole(seed):
             raise WorldError(f"'seed' must be a whole number, not {shown(seed)}.")
     return options
+
+
+def _allows_unreachable(mapping: Mapping[str, Any]) -> bool:
+    value = mapping.get("unreachable_goals", "error")
+    if value not in ("allow", "error"):
+        raise WorldError(f"'unreachable_goals' must be 'allow' or 'error', not {shown(value)}.")
+    return bool(value == "allow")
 
 
 def _theory(mapping: Mapping[str, Any]) -> dict[str, float]:
