@@ -7,11 +7,13 @@ are 0, and of a large world they are most. They are put back when the archive is
 from __future__ import annotations
 
 import json
+import math
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -21,6 +23,7 @@ from empo_gym.memory import require_memory
 
 _ABOUT = "about.json"
 _CHUNK = 1 << 18
+_MAX_ABOUT = 64 << 20
 
 
 class Writer:
@@ -80,28 +83,84 @@ def write(path: Path, fill: Callable[[Writer], None]) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return what is no array, and the arrays.
+class Header(NamedTuple):
+    """What the beginning of a member says of its array, layers without numbers put back."""
 
-    :raises NotEnoughMemory: before anything but that is read
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+class Reader:
+    """An archive that is being read: what is no array, and the arrays' headers, before any array is inflated.
+
+    :param archive: open for reading
+    :raises ValueError: if a member's size is not what its header says, or an array holds objects
     """
-    with zipfile.ZipFile(path) as archive:
-        about = json.loads(archive.read(_ABOUT))
-        needed = sum(entry.file_size for entry in archive.infolist())
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        if archive.getinfo(_ABOUT).file_size > _MAX_ABOUT:
+            raise ValueError(f"{_ABOUT} is too large")
+        self.about: dict[str, Any] = json.loads(archive.read(_ABOUT))
+        self._layers = {name: _layer_counts(*given) for name, given in self.about["layers"].items()}
+        names = [name for name in archive.namelist() if name != _ABOUT]
+        if len(set(archive.namelist())) != len(names) + 1 or not all(name.endswith(".npy") for name in names):
+            raise ValueError("members that no solution has")
+        self.headers = {name.removesuffix(".npy"): self._header(name) for name in names}
+
+    def _header(self, member: str) -> Header:
+        name = member.removesuffix(".npy")
+        with self._archive.open(member) as stream:
+            shape, dtype = _read_header(stream)
+            n_bytes = stream.tell() + math.prod(shape) * dtype.itemsize
+        if dtype.hasobject or n_bytes != self._archive.getinfo(member).file_size:
+            raise ValueError(f"{name} is not as long as its shape says")
+        if name not in self._layers:
+            return Header(shape, dtype)
+        whole, n = self._layers[name]
+        if (sum(n), *whole[2:]) != shape:
+            raise ValueError(f"the layers of {name} are not those of its shape")
+        return Header(whole, dtype)
+
+    def array(self, name: str) -> NDArray[Any]:
+        """Read an array."""
+        with self._archive.open(f"{name}.npy") as stream:
+            _, dtype = _read_header(stream)
+            array: NDArray[Any] = np.zeros(self.headers[name].shape, dtype=dtype)
+            _, n = self._layers.get(name, (None, None))
+            parts = [array] if n is None else [array[t, :count] for t, count in enumerate(n)]
+            for part in parts:
+                part[...] = np.frombuffer(stream.read(part.nbytes), dtype=dtype).reshape(part.shape)
+            stream.read()  # the end, where the checksum is compared
+        return array
+
+    def require_room(self, path: Path) -> None:
+        """Check that the arrays fit into memory.
+
+        :raises NotEnoughMemory: if not
+        """
+        needed = sum(entry.file_size for entry in self._archive.infolist())
         require_memory(needed, f"Reading {path}", "read it where there is more")
-        names = [name.removesuffix(".npy") for name in archive.namelist() if name != _ABOUT]
-        return about, {name: _read(archive, name, about["layers"].get(name)) for name in names}
 
 
-def _read(archive: zipfile.ZipFile, name: str, layers: tuple[list[int], list[int]] | None) -> NDArray[Any]:
-    with archive.open(f"{name}.npy") as stream:
-        npy.read_magic(stream)
-        shape, _, dtype = npy.read_array_header_2_0(stream)
-        whole, n = (shape, None) if layers is None else layers
-        array: NDArray[Any] = np.zeros(whole, dtype=dtype)
-        parts = [array] if n is None else [array[t, :count] for t, count in enumerate(n)]
-        for part in parts:
-            part[...] = np.frombuffer(stream.read(part.nbytes), dtype=dtype).reshape(part.shape)
-        if stream.read():
-            raise ValueError(f"{name} is longer than its shape")
-    return array
+def _read_header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    npy.read_magic(stream)
+    shape, fortran_order, dtype = npy.read_array_header_2_0(stream)
+    if fortran_order or any(n < 0 for n in shape):
+        raise ValueError("an array of another order")
+    return shape, dtype
+
+
+def _layer_counts(whole: list[int], n: list[int]) -> tuple[tuple[int, ...], list[int]]:
+    """Return the shape of an array over (time, state, ...) and the numbers of states stored of each layer, checked."""
+    counts = [*whole, *n]
+    if not all(type(count) is int and count >= 0 for count in counts) or len(n) != whole[0] or max(n, default=0) > whole[1]:
+        raise ValueError("layers that do not fit their array")
+    return tuple(whole), n
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Reader]:
+    """Open an archive."""
+    with zipfile.ZipFile(path) as archive:
+        yield Reader(archive)

@@ -7,7 +7,6 @@ environments of several threads may ask at once.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from empo_gym.fingerprint import digest, fingerprint
+from empo_gym.imports import Allow, as_allow
 from empo_gym.model import TabularModel, TooManyStates
 from empo_gym.planning import solve_humans
 from empo_gym.recent import Recent, Same
@@ -64,9 +64,10 @@ shared = Results(RESULT_BYTES)
 packed, solved = shared.packed, shared.solved
 
 
-def shared_world(source: Any) -> WorldModel:
+def shared_world(source: Any, allow_imports: Allow | None = None) -> WorldModel:
     """Return a world: one of ``envs/`` by name, a YAML file by path, a mapping, or a world object as it is.
 
+    :param allow_imports: as in :func:`empo_gym.load_world`
     :raises ValueError: as :func:`empo_gym.load_world`
     """
     if not isinstance(source, str | os.PathLike | Mapping):
@@ -74,12 +75,17 @@ def shared_world(source: Any) -> WorldModel:
             raise ValueError(f"A world is a name, a path, a mapping or an object with a world model's verbs, not {source!r}.")
         return source
     from empo_gym.grid import load_world  # other world models need none of the grid's compiled code
+    from empo_gym.grid.files import content_key
 
+    allow = None if allow_imports is None else as_allow(allow_imports)
     if isinstance(source, Mapping):
-        return _worlds.get(json.dumps(source, default=repr), lambda: load_world(source))
+        return _worlds.get((content_key(source), allow), lambda: load_world(source, allow))
     path = world_files().get(str(source), Path(source))
-    changed = path.stat().st_mtime_ns if path.is_file() else None
-    return _worlds.get((str(path.absolute()), changed), lambda: load_world(source))
+    try:
+        changed = path.stat().st_mtime_ns
+    except (OSError, ValueError):  # there is no such file; the message is load_world's
+        changed = None
+    return _worlds.get((str(path.absolute()), changed, allow), lambda: load_world(source, allow))
 
 
 def require_own(world: Any, solved: Any, what: str) -> None:

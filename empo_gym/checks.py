@@ -207,7 +207,7 @@ def _check_positions_and_goals(sample: _Sample) -> None:
         good = cells.shape == (len(states), 2) and np.issubdtype(cells.dtype, np.integer)
         _demand(good, f"positions must return an integer (x, y) per state for human {h}, not {cells.dtype} {cells.shape}.")
         for goal in goals.goals:
-            holds = np.asarray(goal.holds(world, states, h))
+            holds = np.asarray(goal.holds(world, np.array(states) if is_batched(world) else states, h))  # as when packed
             good = holds.shape == (len(states),) and holds.dtype == np.bool_
             _demand(good, f"Goal {goal.name} must answer one bool per state ({len(states)}), not {holds.dtype} {holds.shape}.")
 

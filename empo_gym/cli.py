@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from empo_gym import __version__, cli_arguments
-from empo_gym.cli_arguments import BadUsage
+from empo_gym.cli_arguments import BadUsage, with_imports
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -138,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :param argv: the words after ``empo``; ``None`` for those of the process
     """
-    arguments = build_parser().parse_args(argv)
+    arguments = build_parser().parse_args(with_imports(sys.argv[1:] if argv is None else argv))
     try:
         load_target(arguments.target)(arguments)
         sys.stdout.flush()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from empo_gym.imports import Allow, as_allow
 from empo_gym.theory import Theory
 
 _MEANINGS = {
@@ -29,6 +31,30 @@ class BadUsage(ValueError):
 def add_world(parser: argparse.ArgumentParser) -> None:
     """One positional world."""
     parser.add_argument("world", metavar="WORLD", help="name of a world (see `empo worlds`) or path of a YAML file")
+    add_imports(parser)
+
+
+def add_imports(parser: argparse.ArgumentParser) -> None:
+    """The option ``--allow-imports``, whose value, if any, follows after ``=``: see :func:`with_imports`."""
+    parser.add_argument(
+        "--allow-imports",
+        metavar="=MODULE,...",
+        type=_modules,
+        default=False,
+        help="let world files name goal classes of these modules, which runs their code; without =MODULE,... of any module",
+    )
+
+
+def with_imports(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line, ``--allow-imports`` alone with an empty value, so that it takes no file for one."""
+    return ["--allow-imports=" if word == "--allow-imports" else word for word in words]
+
+
+def _modules(text: str) -> Allow:
+    try:
+        return as_allow([name.strip() for name in text.split(",")] if text else True)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not names of modules with commas between them") from None
 
 
 def add_theory(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +164,7 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
     """``empo compare``."""
     parser.add_argument("run", metavar="RUN", type=Path, help="folder that `empo train` wrote, or its model.zip")
     parser.add_argument("world", metavar="WORLD", nargs="?", help="name or YAML file of the world (default: the run's own)")
+    add_imports(parser)
 
 
 def play_arguments(parser: argparse.ArgumentParser) -> None:
@@ -154,12 +181,14 @@ def play_arguments(parser: argparse.ArgumentParser) -> None:
 def check_arguments(parser: argparse.ArgumentParser) -> None:
     """``empo check``."""
     parser.add_argument("files", metavar="FILE.yaml", nargs="+", help="world files (names of shipped worlds work too)")
+    add_imports(parser)
 
 
 def demo_arguments(parser: argparse.ArgumentParser) -> None:
     """``empo demo``."""
     add_output(parser, "demo", "folder to write (demo)")
     parser.add_argument("--world", default="default", help="world to show (default)")
+    add_imports(parser)
     parser.add_argument("-n", "--steps", type=_positive, default=20_000, help="training steps (20000)")
     parser.add_argument("--seed", type=_natural, metavar="N", default=0, help="seed of everything random (0)")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")

@@ -123,7 +123,9 @@ def write_pictures(solution: EmpoSolution, folder: Path) -> list[Path]:
     """
     world = solution.model.world
     save_picture(folder / "world.png", render(world, world.initial_state(), tile_size=64))
-    written = [folder / "world.png", save_figure(policy_arrows(solution), folder / "policy_arrows.png")]
+    written = [folder / "world.png"]
+    if solution.model.n_robots:
+        written.append(save_figure(policy_arrows(solution), folder / "policy_arrows.png"))
     if len(solution.x_h) < len(solution.pi_r):
         print('power_map.png and value_curve.png are not drawn: they need the values of all times (keep "values" or "all").')
         return written
@@ -175,7 +177,7 @@ def worlds(arguments: argparse.Namespace) -> None:
 
 def show(arguments: argparse.Namespace) -> None:
     """``empo show``: the map, the agents and their goals."""
-    world = load_world(arguments.world)
+    world = load_world(arguments.world, arguments.allow_imports)
     print(f"{world.name} ({world.width} x {world.height}): {world_line(world)}")
     print(textwrap.fill(description(world), width=100))
     print(render_text(world, world.initial_state()))
@@ -192,7 +194,7 @@ def show(arguments: argparse.Namespace) -> None:
 def solve(arguments: argparse.Namespace) -> None:
     """``empo solve``: the exact solution, as text, as ``solution.npz`` and as pictures."""
     overrides = theory_overrides(arguments)
-    world = load_world(arguments.world)
+    world = load_world(arguments.world, arguments.allow_imports)
     print(f"{world.name}: {world_line(world)}")
     settings = {"keep": arguments.keep, "dtype": arguments.dtype, "threads": arguments.threads}
     solution = solve_exactly(world, environment_theory(world, overrides), arguments.belief, **settings)
@@ -207,7 +209,7 @@ def solve(arguments: argparse.Namespace) -> None:
 def check(arguments: argparse.Namespace) -> None:
     """``empo check``: whether world files load and their worlds keep the contract."""
     for file in arguments.files:
-        world = load_world(file)
+        world = load_world(file, arguments.allow_imports)
         report = check_world(world)
         print(f"{file}: {world_line(world)}")
         passed = ", ".join(report.passed).replace("_", " ")

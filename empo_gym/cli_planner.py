@@ -103,7 +103,7 @@ def sweep(arguments: argparse.Namespace) -> None:
         grid = parse_grid(arguments.grid)
     except ValueError as error:
         raise BadUsage(str(error)) from None
-    world = load_world(arguments.world)
+    world = load_world(arguments.world, arguments.allow_imports)
     theory = environment_theory(world, theory_overrides(arguments))
     print(f"{world.name}: {world_line(world)}")
     model = TabularModel.pack(world)

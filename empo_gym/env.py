@@ -20,6 +20,7 @@ from gymnasium import spaces
 
 from empo_gym.behaviour import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw, told_actions
 from empo_gym.cache import Results, require_own, shared, shared_world
+from empo_gym.imports import Allow
 from empo_gym.masks import joint, masks_of
 from empo_gym.model import MAX_STATES as PACK_LIMIT
 from empo_gym.model import TabularModel, TooManyStates
@@ -57,6 +58,7 @@ class RobotEnv(gym.Env):
     :param observe_goals: whether observations end with the humans' goals
     :param solution: needed by the reward ``"power"``
     :param render_mode: ``"rgb_array"``, ``"ansi"`` or None
+    :param allow_imports: the modules from which the world may take classes of goals, see :func:`empo_gym.load_world`
     :raises ValueError: for a value outside these, naming the possible ones
     """
 
@@ -75,6 +77,7 @@ class RobotEnv(gym.Env):
         observe_goals: bool = False,
         solution: EmpoSolution | None = None,
         render_mode: str | None = None,
+        allow_imports: Allow | None = None,
     ) -> None:
         _check_choice("observation", observation, OBSERVATIONS)
         _check_choice("reward", reward, REWARDS)
@@ -90,7 +93,7 @@ class RobotEnv(gym.Env):
             raise ValueError(f"solution must be an EmpoSolution, not {solution!r}; load a file by EmpoSolution.load(path).")
         if not isinstance(observe_goals, bool | np.bool_):
             raise ValueError(f"observe_goals must be true or false, not {observe_goals!r}.")
-        self.world: Any = shared_world(world)  # a WorldModel; pictures and descriptions are a grid's own
+        self.world: Any = shared_world(world, allow_imports)  # a WorldModel; pictures and descriptions are a grid's own
         require_own(self.world, human_policy, "human_policy: this HumanPrior")
         require_own(self.world, solution, "solution: this EmpoSolution")
         self.theory = environment_theory(self.world, theory)
@@ -275,7 +278,7 @@ class RobotEnv(gym.Env):
         if self._stage is None:
             return np.ones(self._n_robot_joint if is_joint else sum(self._robot_shape), dtype=np.bool_)
         masks = masks_of(self.world, self._stage)
-        return joint(masks)[0] if is_joint else np.concatenate(masks, axis=1)[0]
+        return (joint if is_joint else side_by_side)(masks, 1)[0]
 
     def transition_probabilities(self, state: Any, joint_action: Sequence[int]) -> list[tuple[float, Any]]:
         """Return the successors of a joint action of all agents, robots first, as sorted (probability, state) pairs."""

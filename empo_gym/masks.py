@@ -59,9 +59,17 @@ def _of_the_living(world: Any, states: Any) -> Masks:
     return masks
 
 
-def joint(masks: Masks) -> NDArray[np.bool_]:
-    """Return (n, number of joint actions): those that are useful for every robot, the first robot slowest."""
-    together = masks[0]
-    for own in masks[1:]:
-        together = (together[:, :, None] & own[:, None, :]).reshape(len(own), -1)
+def joint(masks: Masks, n: int) -> NDArray[np.bool_]:
+    """Return (n, number of joint actions): those that are useful for every robot, the first robot slowest.
+
+    Without robots there is one joint action, that of nobody.
+    """
+    together = np.ones((n, 1), dtype=np.bool_)
+    for own in masks:
+        together = (together[:, :, None] & own[:, None, :]).reshape(n, -1)
     return together
+
+
+def side_by_side(masks: Masks, n: int) -> NDArray[np.bool_]:
+    """Return (n, sum of the robots' numbers of actions): each robot's own, one after the other."""
+    return np.concatenate([np.ones((n, 0), dtype=np.bool_), *masks], axis=1)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from empo_gym.behaviour import draw
 from empo_gym.cache import shared_world
+from empo_gym.imports import Allow
 from empo_gym.stage import OpenStage
 from empo_gym.views import OBSERVATIONS, picture
 from empo_gym.world import number_below
@@ -38,14 +39,20 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         "is_parallelizable": True,
     }
 
-    def __init__(self, world: Any, goal_resample_prob: float = 0.0, render_mode: str | None = None) -> None:
+    def __init__(
+        self,
+        world: Any,
+        goal_resample_prob: float = 0.0,
+        render_mode: str | None = None,
+        allow_imports: Allow | None = None,
+    ) -> None:
         if ParallelEnv is None:
             raise ImportError("parallel_env needs PettingZoo; run pip install 'empo[pettingzoo]'.")
         if render_mode not in ("rgb_array", "ansi", None):
             raise ValueError(f"render_mode must be 'rgb_array', 'ansi' or None, not {render_mode!r}.")
         if not 0.0 <= goal_resample_prob <= 1.0:
             raise ValueError(f"goal_resample_prob must be a probability, not {goal_resample_prob!r}.")
-        self.world: Any = shared_world(world)
+        self.world: Any = shared_world(world, allow_imports)
         self.goal_resample_prob = goal_resample_prob
         self.render_mode = render_mode
         self.possible_agents = [agent.name.replace(" ", "_") for agent in self.world.agents]
@@ -163,13 +170,19 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         """Nothing is open."""
 
 
-def parallel_env(world: Any = "default", goal_resample_prob: float = 0.0, render_mode: str | None = None) -> WorldParallelEnv:
+def parallel_env(
+    world: Any = "default",
+    goal_resample_prob: float = 0.0,
+    render_mode: str | None = None,
+    allow_imports: Allow | None = None,
+) -> WorldParallelEnv:
     """Return a PettingZoo ParallelEnv whose agents are all humans and robots of a world, robots first.
 
     :param world: name of a world of ``envs/``, path of a YAML file, mapping, or world object
     :param goal_resample_prob: probability that a human gets another goal in a step; it always does after attaining it
     :param render_mode: ``"rgb_array"``, ``"ansi"`` or None
+    :param allow_imports: the modules from which the world may take classes of goals, see :func:`empo_gym.load_world`
     :raises ImportError: if PettingZoo is not installed
     :raises ValueError: for a world or value that does not exist
     """
-    return WorldParallelEnv(world, goal_resample_prob, render_mode)
+    return WorldParallelEnv(world, goal_resample_prob, render_mode, allow_imports)

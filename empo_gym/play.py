@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from empo_gym.env import RobotEnv
+from empo_gym.imports import Allow
 from empo_gym.planning import solve_robot
 from empo_gym.solution import EmpoSolution
 from empo_gym.views import picture
@@ -320,6 +321,7 @@ def start(
     human: int = 0,
     seed: int | None = None,
     follows: str = EXACT,
+    allow_imports: Allow | None = None,
 ) -> Game:
     """Return a game at its beginning.
 
@@ -328,8 +330,9 @@ def start(
     :param human: number of the human whom the person moves
     :param seed: of everything random
     :param follows: what the robots follow, in words
+    :param allow_imports: the modules from which the world may take classes of goals, see :func:`empo_gym.load_world`
     """
-    env = RobotEnv(world=world)
+    env = RobotEnv(world=world, allow_imports=allow_imports)
     act, solution = robots(env, np.random.default_rng(seed))
     game = Game(env, act, human, solution, CHANCE if robots is solved_robots and solution is None else follows)
     game.begin(seed)
@@ -339,11 +342,12 @@ def start(
 def command(arguments: argparse.Namespace, robots: Callable[[RobotEnv, np.random.Generator], Any] = solved_robots) -> None:
     """``empo play``: play in a window where there is pygame and a map, else in the terminal.
 
-    :param arguments: ``world``, ``human``, ``seed``, ``terminal``, ``robots`` (a path, None for the exact solution)
+    :param arguments: ``world``, ``allow_imports``, ``human``, ``seed``, ``terminal``, ``robots`` (a path, None for the exact
+        solution)
     :param robots: as in :func:`start`
     """
     follows = EXACT if arguments.robots is None else str(arguments.robots)
-    game = start(arguments.world, robots, arguments.human, arguments.seed, follows)
+    game = start(arguments.world, robots, arguments.human, arguments.seed, follows, arguments.allow_imports)
     if arguments.terminal or not hasattr(game.env.world, "map") or find_spec("pygame") is None:
         play(game, Terminal())
         return

@@ -6,8 +6,6 @@ not kept are not stored either: what they follow from is, and whoever reads them
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from ast import literal_eval
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym import archive
+from empo_gym import archive, storage_checks
 from empo_gym.convergence import Convergence, FixedPoint
 from empo_gym.goals import GoalSet
 from empo_gym.memory import NotEnoughMemory
@@ -116,19 +114,31 @@ def load_solution(path: Path) -> EmpoSolution:
     if not path.is_file():
         raise ValueError(f"There is no solution file {path}.")
     try:
-        about, arrays = archive.read(path)
-        return _restore(about, arrays)
+        return _restore(*_read(path))
     except NotEnoughMemory:
         raise
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except Exception as error:  # a damaged archive makes zipfile, zlib, json and numpy raise almost anything
+        why = f" ({error})" if type(error) is ValueError and len(str(error)) < 80 else ""
         raise ValueError(
-            f"{path} is not a complete file of this version's EmpoSolution.save: it is cut off, older, or something else."
+            f"{path} is not a complete file of this version's EmpoSolution.save: it is cut off, older, or something else{why}."
         ) from error
 
 
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return what of a solution is no array, and the arrays, all checked."""
+    with archive.reading(path) as file:
+        if file.about["format"] != FORMAT:
+            raise ValueError("another format")
+        sizes = storage_checks.check_headers(file.about, file.headers)
+        file.require_room(path)
+        arrays = {"indptr": file.array("indptr")}
+        storage_checks.check_transitions(sizes, arrays["indptr"], *file.headers["indices"].shape)
+        arrays |= {name: file.array(name) for name in file.headers if name not in arrays}
+        storage_checks.check_content(sizes, arrays)
+        return file.about, arrays
+
+
 def _restore(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> EmpoSolution:
-    if about["format"] != FORMAT:
-        raise ValueError(f"unknown format {about['format']}")
     humans = range(len(about["goals"]))
     goal_sets = tuple(
         GoalSet([StoredGoal(name) for name in goals["names"]], arrays[f"weights_{h}"], normalize=goals["normalize"])
@@ -184,7 +194,9 @@ def _restore_phase(about: dict[str, Any], arrays: dict[str, NDArray[Any]], model
         mu = _by_time([arrays[f"mu_by_time_{j}"] for j in humans])
     habit = [arrays[f"habit_{j}"] for j in humans] if "habit_0" in arrays else None
     belief: Any = arrays["belief"] if about["belief"] is None else about["belief"]
-    return HumanPhase(model, Theory(**about["theory"]), h, belief, mu, habit, about["n_layers"])
+    phase = HumanPhase(model, Theory(**about["theory"]), h, belief, mu, habit, about["n_layers"])
+    phase.expects(0)  # checks what was told
+    return phase
 
 
 def _by_time(tables: list[NDArray[Any]]) -> Callable[[int, int], NDArray[Any]]:
@@ -192,8 +204,8 @@ def _by_time(tables: list[NDArray[Any]]) -> Callable[[int, int], NDArray[Any]]:
 
 
 def _convergence(about: dict[str, Any]) -> Convergence:
-    tried = tuple(FixedPoint(**{**point, "policy": np.array(point["policy"])}) for point in about["tried"])
-    return Convergence(**{**about, "residuals": np.array(about["residuals"]), "tried": tried})
+    tried = tuple(FixedPoint(**{**point, "policy": np.array(point["policy"], dtype=np.float64)}) for point in about["tried"])
+    return Convergence(**{**about, "residuals": np.array(about["residuals"], dtype=np.float64), "tried": tried})
 
 
 class _NamedIndex(ObjectIndex):
@@ -214,6 +226,8 @@ def _states_from_arrays(arrays: dict[str, NDArray[Any]]) -> StateIndex:
         vectors = VectorIndex(arrays["radices"])
         vectors.add(arrays["states"])
         vectors.compact()
+        if len(vectors) != len(arrays["states"]):
+            raise ValueError("a state occurs twice")
         return vectors
     printed = arrays["printed"].tolist()
     try:
@@ -221,4 +235,6 @@ def _states_from_arrays(arrays: dict[str, NDArray[Any]]) -> StateIndex:
     except (ValueError, SyntaxError):
         states, index = printed, _NamedIndex()
     index.add(states)
+    if len(index) != len(states):
+        raise ValueError("a state occurs twice")
     return index

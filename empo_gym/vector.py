@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from empo_gym.behaviour import as_states
 from empo_gym.env import RobotEnv
-from empo_gym.masks import joint, masks_of
+from empo_gym.masks import joint, masks_of, side_by_side
 from empo_gym.model import TabularModel
 from empo_gym.stage import PackedStage
 from empo_gym.stages import OpenStages, PackedStages, Stages
@@ -199,7 +199,8 @@ class VectorRobotEnv(VectorEnv):
         if self._stages is None:
             return np.tile(self.one.action_masks(), (self.num_envs, 1))
         masks = masks_of(self.world, self._stages)
-        return joint(masks) if len(self.single_action_space.shape or ()) == 0 else np.concatenate(masks, axis=1)
+        is_joint = len(self.single_action_space.shape or ()) == 0
+        return (joint if is_joint else side_by_side)(masks, self.num_envs)
 
     def _put_robot_actions(self, actions: Any, joint: Numbers) -> None:
         """Write the robots' actions into the first columns of ``joint``."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import yaml
 
-from empo_gym import __version__
+from empo_gym import __version__, yaml_files
 from empo_gym.cli_arguments import theory_overrides
 from empo_gym.cli_commands import episode_frames, print_solution, save_animation, solve_exactly, write_pictures
 from empo_gym.cli_report import comparison_table, model_line, world_line
@@ -31,7 +31,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     :raises KeyboardInterrupt: after writing, if Ctrl-C ended the training early
     """
-    env = RobotEnv(world=arguments.world, theory=theory_overrides(arguments))
+    env = RobotEnv(world=arguments.world, theory=theory_overrides(arguments), allow_imports=arguments.allow_imports)
     folder = arguments.output or Path("runs") / env.world.name
     folder.mkdir(parents=True, exist_ok=True)
     print(f"{env.world.name}: {world_line(env.world)}\n  {model_line(env.model)}")
@@ -96,8 +96,8 @@ def read_yaml(path: Path, *names: str) -> list[Any]:
     if not path.is_file():
         raise ValueError(f"{path} is missing; give a folder that `empo train` wrote.")
     try:
-        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        mapping = yaml_files.read_yaml(path)
+    except yaml_files.YamlError:
         mapping = None
     if not isinstance(mapping, dict) or not mapping.keys() >= set(names):
         raise ValueError(f"{path} is not a mapping with {', '.join(names)}; is the file cut off?")
@@ -109,8 +109,9 @@ def compare(arguments: argparse.Namespace) -> None:
     folder = arguments.run.parent if arguments.run.suffix == ".zip" else arguments.run
     trained_on, policy, n_steps = read_yaml(folder / ARGUMENTS, "world", "policy", "steps_done")
     (theory,) = read_yaml(folder / CONFIG, "theory")
-    env = RobotEnv(world=arguments.world or trained_on, theory=theory)
-    if arguments.world and RobotEnv(world=trained_on).world.name != env.world.name:
+    allow = arguments.allow_imports
+    env = RobotEnv(world=arguments.world or trained_on, theory=theory, allow_imports=allow)
+    if arguments.world and RobotEnv(world=trained_on, allow_imports=allow).world.name != env.world.name:
         raise ValueError(f"{folder} was trained on {trained_on}, not on {arguments.world}.")
     model = EMPO.load(arguments.run if arguments.run.suffix == ".zip" else folder / MODEL, env=env)
     print(f"{env.world.name}, {policy} after {n_steps:,} training steps: {SCOPE}")
@@ -125,7 +126,7 @@ def exact_solution(env: RobotEnv) -> EmpoSolution:
 def demo(arguments: argparse.Namespace) -> None:
     """``empo demo``: one world solved, learned, compared and drawn."""
     folder = arguments.output
-    env = RobotEnv(world=arguments.world)
+    env = RobotEnv(world=arguments.world, allow_imports=arguments.allow_imports)
     print(f"1. Solve {env.world.name!r} exactly: {world_line(env.world)}")
     exact = solve_exactly(env.world, env.theory)
     print_solution(exact)

@@ -181,8 +181,8 @@ def test_a_class_is_named_by_its_import_path_with_its_keyword_arguments():
         ({"class": f"{HERE}:EverybodyWithin", "rows": 2}, ["rows"]),
         ({"class": 7}, ["package.module:Class"]),
         (f"{HERE}:Nobody", ["no 'test_grid_goals:Nobody'"]),
-        (f"{HERE}:NoGoal", ["no goal", "holds(world, states, human)"]),
-        (f"{HERE}:workshop", ["no class"]),
+        (f"{HERE}:NoGoal", ["is not a goal class", "holds(world, states, human)"]),
+        (f"{HERE}:workshop", ["is not a goal class"]),
         ("no such:thing", ["package.module:Class"]),
         ("missing_package.goals:Goal", ["installed"]),
         ({"type": "alive", "weight": float("nan")}, ["weight", "positive"]),
@@ -269,6 +269,9 @@ class CannotBeMade:
 
     def __init__(self):
         raise RuntimeError("no way")
+
+    def holds(self, world, states, human):
+        return states[:, 0] == 0
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,6 @@ def world_with(**keys):
         ({"map": 7}, ["map", "text"]),
         ({"max_step": 3}, ["'max_step'", "'max_steps'"]),
         ({"map": "Ae .. .."}, ["no human", "Ay"]),
-        ({"map": "Ay .. .."}, ["no robot", "Ae"]),
-        ({"map": "Ay Ar Ae"}, ["Agent 1", "red", "'humans'"]),
         ({"humans": [0, 1], "robots": [1]}, ["Agent 1", "'humans'", "'robots'"]),
         ({"humans": [5]}, ["'humans'", "5", "0 to 1"]),
         ({"possible_goals": ["0,0"]}, ["entry 0", "wall"]),

@@ -1,6 +1,9 @@
 """Is of a solution stored what was kept, and no more; and is the rest computed again by whoever reads it?"""
 
+import io
+import json
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -119,3 +122,70 @@ def test_how_a_fixed_point_was_found_is_kept_too(tmp_path):
                 b.distance,
             )
             assert np.array_equal(a.policy, b.policy)
+
+
+def rewritten(path, about=None, **arrays):
+    """Write a file again with some of its parts replaced."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    if about is not None:
+        members["about.json"] = json.dumps(json.loads(members["about.json"]) | about).encode()
+    for name, change in arrays.items():
+        written = io.BytesIO()
+        np.lib.format.write_array(written, change(np.load(io.BytesIO(members[f"{name}.npy"]))), version=(2, 0))
+        members[f"{name}.npy"] = written.getvalue()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+
+
+def with_entry(position, value):
+    def change(array):
+        array.flat[position] = value
+        return array
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"indices": with_entry(-1, 10**6)},
+        {"indices": with_entry(3, -1)},
+        {"indices": with_entry(0, 31)},  # a state that is more than one step further
+        {"indptr": with_entry(2, 10**9)},
+        {"indptr": with_entry(2, -5)},
+        {"probs": with_entry(0, 0.5)},
+        {"probs": with_entry(0, float("nan"))},
+        {"pi_r": with_entry(0, 3.0)},
+        {"pi_h_0": with_entry(0, -1.0)},
+        {"v_r": with_entry(0, -np.inf)},
+        {"q_r": lambda array: array.astype(np.float32)},
+        {"achieved_0": lambda array: array.astype(np.int8)},
+        {"about": {"agents": []}},
+        {"about": {"horizon": 1e9}},
+        {"about": {"horizon": 10**9}},
+        {"about": {"mode": "zzz"}},
+        {"about": {"layer_ends": [1, 2, 3]}},
+        {"about": {"n_floored": "many"}},
+        {"about": {"goals": []}},
+        {"about": {"pi_h": []}},
+        {"about": {"pi_r": "from values"}},
+        # many MB of zeros, which few kB may mean
+        {"about": {}, "indices": lambda array: np.zeros(10_000_000, dtype=np.int32)},
+        {"about": {}, "x_h": lambda array: np.zeros(10_000_000)},
+        {"about": {}, "weights_0": lambda array: np.zeros(10_000_000)},
+    ],
+    ids=lambda change: "-".join(change),
+)
+def test_a_file_whose_content_does_not_fit_is_refused_in_one_sentence_and_not_inflated(tmp_path, change):
+    path = tmp_path / "solution.npz"
+    model = TabularModel.pack(CHAIN)
+    solve_robot(model, solve_humans(model, THEORY), THEORY).save(path)
+    rewritten(path, **change)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"solution\.npz is not a complete file"):
+        EmpoSolution.load(path)
+    largest = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert largest < 10e6

@@ -6,8 +6,8 @@ none, a key that is not on the map.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ from empo_gym.grid.goals import (
 )
 from empo_gym.grid.parser import GridSpec
 from empo_gym.grid.tiles import MOVABLE, PORTABLE, SOLID, Tile, WorldError, colour_of, nearest
+from empo_gym.imports import ImportRefused, Kind
+from empo_gym.wording import shown
 
 TOGETHER = ("all", "any", "not")
 _REGION = ("cell", "rect", "at")
@@ -39,6 +41,10 @@ _FORMS = (
     'or class, or "package.module:Class"'
 )
 _DEEPEST = 20
+_GOAL_CLASS = Kind(
+    "a goal class; it needs 'name' and 'holds(world, states, human)'",
+    lambda found: isinstance(found, type) and callable(getattr(found, "holds", None)),
+)
 
 
 def read_goal(spec: GridSpec, value: Any, place: str, depth: int = 0) -> Goal:
@@ -52,12 +58,12 @@ def read_goal(spec: GridSpec, value: Any, place: str, depth: int = 0) -> Goal:
     if depth > _DEEPEST:
         raise WorldError(f"'{place[:80]}...': goals are nested more than {_DEEPEST} deep; write them flatter.")
     if isinstance(value, str) and ":" in value:
-        return _imported(value, {}, place)
+        return _imported(spec, value, {}, place)
     if not isinstance(value, Mapping):
         return _region(spec, value, place)
     for key in (*TOGETHER, "class"):
         if key in value:
-            return _together(spec, value, key, place, depth) if key in TOGETHER else _of_class(value, place)
+            return _together(spec, value, key, place, depth) if key in TOGETHER else _of_class(spec, value, place)
     return _predicate(spec, value, place)
 
 
@@ -70,42 +76,34 @@ def _together(spec: GridSpec, entry: Mapping[Any, Any], word: str, place: str, d
         return Not(read_goal(spec, entry[word], f"{place}, not", depth + 1))
     parts = entry[word]
     if not isinstance(parts, (list, tuple)) or not parts:
-        raise WorldError(f"'{place}': '{word}' must be a list of goals, not {_shown(parts)}.")
+        raise WorldError(f"'{place}': '{word}' must be a list of goals, not {shown(parts)}.")
     goals = tuple(read_goal(spec, part, f"{place}, {word}, entry {i}", depth + 1) for i, part in enumerate(parts))
     return All(goals) if word == "all" else AnyOf(goals)
 
 
-def _of_class(entry: Mapping[Any, Any], place: str) -> Goal:
+def _of_class(spec: GridSpec, entry: Mapping[Any, Any], place: str) -> Goal:
     if not isinstance(entry["class"], str):
-        raise WorldError(f"'{place}': 'class' must be \"package.module:Class\", not {_shown(entry['class'])}.")
-    return _imported(entry["class"], {str(key): value for key, value in entry.items() if key != "class"}, place)
+        raise WorldError(f"'{place}': 'class' must be \"package.module:Class\", not {shown(entry['class'])}.")
+    return _imported(spec, entry["class"], {str(key): value for key, value in entry.items() if key != "class"}, place)
 
 
-def _imported(path: str, arguments: Mapping[str, Any], place: str) -> Goal:
+def _imported(spec: GridSpec, path: str, arguments: Mapping[str, Any], place: str) -> Goal:
     """Return the goal that a class makes of its keyword arguments."""
-    module, _, name = path.strip().partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), name)):
-        raise WorldError(f"'{place}': {path!r} is no goal; a class is written \"package.module:Class\".")
     try:
-        found = getattr(import_module(module), name)
-    except Exception as error:  # a module of the user's may raise anything
-        raise WorldError(
-            f"'{place}': there is no {path!r} ({_said(error)}); "
-            "is its package installed, or the folder of its module on PYTHONPATH?"
-        ) from error
-    if not isinstance(found, type):
-        raise WorldError(f"'{place}': {path!r} is no class; name a class with 'name' and 'holds(world, states, human)'.")
+        found = spec.imports.find(path, _GOAL_CLASS)
+    except ImportRefused as error:
+        raise WorldError(f"'{place}': {error}.") from error
     try:
         goal = found(**arguments)
-    except Exception as error:
-        raise WorldError(f"'{place}': {path!r} does not take {dict(arguments)} ({_said(error)}).") from error
+    except Exception as error:  # a class of the user's may raise anything
+        raise WorldError(f"'{place}': {shown(path)} does not take {shown(dict(arguments))} ({_said(error)}).") from error
     if not isinstance(goal, Goal):
-        raise WorldError(f"'{place}': {path!r} is no goal; it needs 'name' and 'holds(world, states, human)'.")
+        raise WorldError(f"'{place}': {shown(path)} is not {_GOAL_CLASS.noun}.")
     return goal
 
 
 def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, ImportError | AttributeError | TypeError | ValueError) else repr(error)
+    return str(error) if isinstance(error, TypeError | ValueError) else repr(error)
 
 
 def try_goal(goal: Goal, world: Any, human: int) -> None:
@@ -142,7 +140,7 @@ def _predicate(spec: GridSpec, entry: Mapping[Any, Any], place: str) -> Goal:
         return _region(spec, _only(entry, place), place)
     if not isinstance(kind, str) or kind not in _READERS:
         names = (*_READERS, "cell", "rect")
-        raise WorldError(f"'{place}': there is no goal type {_shown(kind)}; did you mean {nearest(kind, names)!r}?")
+        raise WorldError(f"'{place}': there is no goal type {shown(kind)}; did you mean {nearest(kind, names)!r}?")
     reader, keys = _READERS[kind]
     _check_keys(entry, ("type", *keys), place)
     return reader(spec, entry, place)
@@ -164,7 +162,7 @@ def _enabled(spec: GridSpec, entry: Mapping[Any, Any], place: str) -> Goal:
     button = entry.get("object")
     present = [name for name in ENABLED if any(tile.type == name for row in spec.ground for tile in row)]
     if button not in present:
-        raise WorldError(f"'{place}': 'object' must be a button of this world ({_listed(present)}), not {_shown(button)}.")
+        raise WorldError(f"'{place}': 'object' must be a button of this world ({_listed(present)}), not {shown(button)}.")
     return Enabled(str(button))
 
 
@@ -204,17 +202,17 @@ KEYS = ("type", *_REGION, "object", "color", "agent", *TOGETHER, "class", "weigh
 def _check_keys(entry: Mapping[Any, Any], keys: Sequence[str], place: str) -> None:
     for key in entry:
         if key not in keys:
-            raise WorldError(f"'{place}': unknown key {_shown(key)}; such a goal has {', '.join(keys)}.")
+            raise WorldError(f"'{place}': unknown key {shown(key)}; such a goal has {', '.join(keys)}.")
 
 
 def _thing(spec: GridSpec, entry: Mapping[Any, Any], kinds: Sequence[str], place: str) -> tuple[str, str | None]:
     """Read the type and colour of an object that is on the map or in a box."""
     kind, given = entry.get("object"), entry.get("color")
     if kind not in kinds:
-        raise WorldError(f"'{place}': 'object' must be one of {', '.join(kinds)}, not {_shown(kind)}.")
+        raise WorldError(f"'{place}': 'object' must be one of {', '.join(kinds)}, not {shown(kind)}.")
     color = colour_of(given) if isinstance(given, str) else None
     if given is not None and color is None:
-        raise WorldError(f"'{place}': {_shown(given)} is no color; name red, green, blue, purple, yellow or grey.")
+        raise WorldError(f"'{place}': {shown(given)} is no color; name red, green, blue, purple, yellow or grey.")
     tiles = [tile for thing, _, _ in spec.objects for tile in _with_contents(thing)]
     if not any(is_called(tile, str(kind), color) for tile in tiles):
         names = dict.fromkeys(" ".join(word for word in (tile.colour, tile.type) if word) for tile in tiles)
@@ -234,7 +232,7 @@ def _agent(spec: GridSpec, entry: Mapping[Any, Any], place: str) -> str:
         return names[agent]
     if agent not in names:
         raise WorldError(
-            f"'{place}': there is no agent {_shown(agent)}; name one of {', '.join(sorted(names))} "
+            f"'{place}': there is no agent {shown(agent)}; name one of {', '.join(sorted(names))} "
             f"or give its number in map reading order, 0 to {len(names) - 1}."
         )
     return str(agent)
@@ -253,13 +251,18 @@ def _only(entry: Mapping[Any, Any], place: str) -> Any:
 def _region(spec: GridSpec, value: Any, place: str) -> Region:
     numbers = _coordinates(spec, value, place)
     if len(numbers) not in (2, 4):
-        raise WorldError(f"'{place}': {_shown(value)} is no goal; write {_FORMS}.")
+        raise WorldError(f"'{place}': {shown(value)} is no goal; write {_FORMS}.")
     x1, y1, x2, y2 = numbers if len(numbers) == 4 else (*numbers, *numbers)
     if x1 > x2 or y1 > y2:
-        raise WorldError(f"'{place}': the rectangle {value!r} is empty; give x1 <= x2 and y1 <= y2.")
+        raise WorldError(f"'{place}': the rectangle {shown(value)} is empty; give x1 <= x2 and y1 <= y2.")
     if all(spec.ground[y][x].type in SOLID for y in range(y1, y2 + 1) for x in range(x1, x2 + 1)):
         kind = spec.ground[y1][x1].type.replace("_", " ")
-        raise WorldError(f"'{place}': {value!r} is a {kind}, which nobody can enter; name a free cell.")
+        if not spec.allows_unreachable:
+            raise WorldError(
+                f"'{place}': {shown(value)} is a {kind}, which nobody can enter; "
+                "name a free cell, or say 'unreachable_goals: allow'."
+            )
+        warnings.warn(f"'{place}': {shown(value)} is a {kind}, which nobody can enter; its value is 0.", stacklevel=2)
     return ReachCell(x1, y1) if len(numbers) == 2 else ReachRect(x1, y1, x2, y2)
 
 
@@ -268,7 +271,7 @@ def _cell(spec: GridSpec, value: Any, place: str) -> tuple[int, int]:
         raise WorldError(f"'{place}': the goal does not say where; add 'at: [x, y]'.")
     numbers = _coordinates(spec, value, place)
     if len(numbers) != 2:
-        raise WorldError(f"'{place}': 'at' must be one cell [x, y], not {_shown(value)}.")
+        raise WorldError(f"'{place}': 'at' must be one cell [x, y], not {shown(value)}.")
     return numbers[0], numbers[1]
 
 
@@ -276,10 +279,10 @@ def _coordinates(spec: GridSpec, value: Any, place: str) -> tuple[int, ...]:
     """Read the numbers of a cell or rectangle on the map."""
     numbers = _numbers(value)
     if numbers is None:
-        raise WorldError(f"'{place}': {_shown(value)} is no goal; write {_FORMS}.")
+        raise WorldError(f"'{place}': {shown(value)} is no goal; write {_FORMS}.")
     if any(not 0 <= x < spec.width for x in numbers[::2]) or any(not 0 <= y < spec.height for y in numbers[1::2]):
         raise WorldError(
-            f"'{place}': {_shown(value)} lies outside the map; "
+            f"'{place}': {shown(value)} lies outside the map; "
             f"x goes from 0 to {spec.width - 1}, y from 0 to {spec.height - 1}."
         )
     return numbers
@@ -301,12 +304,6 @@ def _numbers(value: Any) -> tuple[int, ...] | None:
 
 def _whole(word: str) -> bool:
     return word.removeprefix("-").isdecimal() and word.isascii() and len(word) < 10
-
-
-def _shown(value: Any) -> str:
-    """Return what somebody wrote, cut to what fits into a sentence."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else text[:80] + "..."
 
 
 def _listed(words: Sequence[str]) -> str:

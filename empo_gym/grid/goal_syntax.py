@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from empo_gym.goals import Goal, GoalSet, ReachCell
 from empo_gym.grid.goal_reader import KEYS, read_goal, try_goal
 from empo_gym.grid.parser import GridSpec
 from empo_gym.grid.tiles import WorldError
+from empo_gym.wording import shown
 
 
 def read_goal_sets(spec: GridSpec, names: Sequence[str]) -> tuple[GoalSet, ...] | None:
@@ -23,7 +25,11 @@ def read_goal_sets(spec: GridSpec, names: Sequence[str]) -> tuple[GoalSet, ...] 
         return None
     if not isinstance(given, Mapping) or any(key in given for key in KEYS):
         return (_goal_set(spec, given, "possible_goals"),) * len(names)
-    keys = {_human(key, names): value for key, value in given.items()}
+    keys: dict[int, Any] = {}
+    for key, value in given.items():
+        if _human(key, names) in keys:
+            raise WorldError(f"'possible_goals' names {names[_human(key, names)]} twice; keep one.")
+        keys[_human(key, names)] = value
     missing = [name for h, name in enumerate(names) if h not in keys]
     if missing:
         raise WorldError(
@@ -50,9 +56,11 @@ def goals_at(spec: GridSpec, cells: Iterable[tuple[int, int]]) -> GoalSet:
 def _human(key: Any, names: Sequence[str]) -> int:
     if key in names:
         return names.index(key)
-    if str(key).isdecimal() and int(key) < len(names):
+    if key in range(len(names)) and not isinstance(key, bool):
         return int(key)
-    raise WorldError(f"'possible_goals' has the key {key!r}; the humans are numbered 0 to {len(names) - 1}.")
+    if key in map(str, range(len(names))):
+        return int(key)
+    raise WorldError(f"'possible_goals' has the key {shown(key)}; the humans are numbered 0 to {len(names) - 1}.")
 
 
 def _goal_set(spec: GridSpec, given: Any, place: str) -> GoalSet:
@@ -65,19 +73,22 @@ def _goal_set(spec: GridSpec, given: Any, place: str) -> GoalSet:
     single = isinstance(given, (str, Mapping)) or (isinstance(given, (list, tuple)) and all(isinstance(e, int) for e in given))
     entries = [given] if single else given
     if not isinstance(entries, (list, tuple)) or not entries:
-        raise WorldError(f"'{place}' must be a list of goals, 'tiles' or a mapping per human, not {given!r}.")
+        raise WorldError(f"'{place}' must be a list of goals, 'tiles' or a mapping per human, not {shown(given)}.")
     goals, weights = [], []
     for i, entry in enumerate(entries):
         goal, weight = _weighted(spec, entry, f"{place}, entry {i}")
         goals.append(goal)
         weights.append(weight)
-    return GoalSet(goals, weights, normalize=spec.normalize)
+    try:
+        return GoalSet(goals, weights, normalize=spec.normalize)
+    except ValueError as error:
+        raise WorldError(f"'{place}': {error}") from error
 
 
 def _weighted(spec: GridSpec, entry: Any, place: str) -> tuple[Goal, float]:
     if not isinstance(entry, Mapping) or "weight" not in entry:
         return read_goal(spec, entry, place), 1.0
     weight = entry["weight"]
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0.0 < weight < float("inf"):
-        raise WorldError(f"'{place}': the weight must be a positive number, not {weight!r}.")
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0.0 < weight <= sys.float_info.max:
+        raise WorldError(f"'{place}': the weight must be a positive number, not {shown(weight)}.")
     return read_goal(spec, {key: value for key, value in entry.items() if key != "weight"}, place), float(weight)

@@ -10,8 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
+from empo_gym.grid.conventions import SIZES, check_sizes, rng_of, role_of, room, tell_roles
 from empo_gym.grid.tiles import DIRECTIONS, EMPTY, MOVABLE, Tile, WorldError, colour_of, nearest, tile_of
+from empo_gym.imports import NO_IMPORTS, Imports
 from empo_gym.theory import Theory
+from empo_gym.wording import shown
 
 OBJECT_ACTIONS = ("still", "left", "right", "forward", "pickup", "drop", "toggle")
 ACTION_SETS: dict[str, tuple[str, ...]] = {
@@ -55,10 +60,14 @@ KEYS = (
     "humans",
     "robots",
     "possible_goals",
+    "unreachable_goals",
     "normalize_goal_weights",
     "observation",
+    *SIZES,
     *_FOREIGN,
 )
+LARGEST_VIEW = 255
+_TOO_MANY = 1 << 31
 _ACTED_ON = ("key", "ball", "box", "door", "kill_button", "pause_switch", "disabling_switch", "control_button")
 
 
@@ -91,6 +100,8 @@ class GridSpec:
     :param magicians: per agent, whether it can enter magic walls
     :param probabilities: of stumbling, entering and solidifying magic walls, entering bushes
     :param goals: what ``possible_goals`` says, unread
+    :param allows_unreachable: whether a goal may lie where nobody can get
+    :param imports: the classes that it may name
     """
 
     ground: tuple[tuple[Tile, ...], ...]
@@ -107,6 +118,8 @@ class GridSpec:
     observation: dict[str, Any] = field(default_factory=dict)
     goals: Any = None
     normalize: bool = True
+    allows_unreachable: bool = False
+    imports: Imports = NO_IMPORTS
 
     @property
     def width(self) -> int:
@@ -125,21 +138,23 @@ class GridSpec:
         return tuple(f"{role} {roles[:k].count(role)}" for k, role in enumerate(roles))
 
 
-def parse(mapping: Mapping[str, Any]) -> GridSpec:
+def parse(mapping: Mapping[str, Any], imports: Imports = NO_IMPORTS) -> GridSpec:
     """Return the static world of a mapping.
 
     :param mapping: keys and values of a world file
+    :param imports: the classes that it may name
     :raises WorldError: naming the place and the mend
     """
     _check_keys(mapping)
-    rows = _rows(mapping.get("map"))
+    rows = _rows(mapping["map"]) if mapping.get("map") is not None else room(mapping)
+    check_sizes(mapping, len(rows[0]), len(rows))
     tiles = _tiles(rows, _boolean(mapping, "legacy_codes", False))
     colours = [tile.colour or "grey" for row in tiles for tile in row if tile.type == "agent"]
     roles = _roles(mapping, colours)
     actions = _actions(mapping, tiles)
     cells = [(tile, x, y) for y, row in enumerate(tiles) for x, tile in enumerate(row)]
     places = [(x, y) for tile, x, y in cells if tile.type == "agent"]
-    headings = _orientations(mapping.get("orientations"), len(places))
+    headings = _orientations(mapping.get("orientations"), len(places), rng_of(mapping))
     robots = tuple(role == "robot" for role in roles)
     return GridSpec(
         ground=tuple(tuple(EMPTY if tile.type in ("agent", *MOVABLE) else tile for tile in row) for row in tiles),
@@ -156,19 +171,19 @@ def parse(mapping: Mapping[str, Any]) -> GridSpec:
         observation=_observation(mapping),
         goals=mapping.get("possible_goals"),
         normalize=_boolean(mapping, "normalize_goal_weights", True),
+        allows_unreachable=_allows_unreachable(mapping),
+        imports=imports,
     )
 
 
 def _check_keys(mapping: Mapping[str, Any]) -> None:
     for key in mapping:
         if key not in KEYS:
-            raise WorldError(f"Unknown key {key!r} in the world; did you mean {nearest(key, KEYS)!r}?")
-    if mapping.get("map") is None:
-        raise WorldError("The world has no 'map'; add the key with one line of two-letter codes per row.")
+            raise WorldError(f"Unknown key {shown(key)} in the world; did you mean {nearest(key, KEYS)!r}?")
     metadata = mapping.get("metadata")
     for key in metadata if isinstance(metadata, Mapping) else ():
         if key not in _METADATA:
-            raise WorldError(f"Unknown key {key!r} in the world's metadata; did you mean {nearest(key, _METADATA)!r}?")
+            raise WorldError(f"Unknown key {shown(key)} in the world's metadata; did you mean {nearest(key, _METADATA)!r}?")
 
 
 def _rows(text: Any) -> list[list[str]]:
@@ -190,7 +205,7 @@ def _rows(text: Any) -> list[list[str]]:
 def _codes(line: Any) -> list[str]:
     """Split a row at its blanks, or into pairs of letters where it has none."""
     if not isinstance(line, str):
-        return [str(code) for code in line]
+        return [code if isinstance(code, str) else shown(code) for code in line]
     words = line.split()
     if len(words) == 1 and len(words[0]) > 2:
         return [words[0][i : i + 2] for i in range(0, len(words[0]), 2)]
@@ -220,16 +235,11 @@ def _roles(mapping: Mapping[str, Any], colours: list[str]) -> list[Literal["robo
             roles.append("human" if votes[0] > votes[1] else "robot")
         elif any(votes[0]):
             raise WorldError(f"Agent {i} ({colour}) is named in 'humans' and in 'robots'; keep it in one of them.")
-        elif colour not in ("yellow", "grey"):
-            raise WorldError(
-                f"Agent {i} is {colour}, neither yellow (human) nor grey (robot); name it in 'humans' or 'robots'."
-            )
         else:
-            roles.append("human" if colour == "yellow" else "robot")
-    for role in ("human", "robot"):
-        if role not in roles:
-            code = "Ay" if role == "human" else "Ae"
-            raise WorldError(f"The world has no {role}; put an agent {code} on the map or name an agent in '{role}s'.")
+            roles.append(role_of(colour))
+    tell_roles(colours, [i in humans | robots or colour in humans | robots for i, colour in enumerate(colours)])
+    if "human" not in roles:
+        raise WorldError("The world has no human; put an agent Ay on the map or name an agent in 'humans'.")
     return roles
 
 
@@ -246,7 +256,7 @@ def _picks(mapping: Mapping[str, Any], key: str, colours: list[str]) -> set[int 
                 picks.add(str(colour_of(part)))
             else:
                 raise WorldError(
-                    f"'{key}' names {part!r}; name agents by colour (r g b p y e) or number (0 to {len(colours) - 1})."
+                    f"'{key}' names {shown(part)}; name agents by colour (r g b p y e) or number (0 to {len(colours) - 1})."
                 )
     return picks
 
@@ -258,7 +268,7 @@ def _parts(word: Any) -> list[Any]:
     parts: list[Any] = []
     for piece in word.replace(",", " ").split():
         letters = colour_of(piece) is None and all(colour_of(letter) for letter in piece)
-        parts += list(piece) if letters else [int(piece) if piece.isdecimal() else piece]
+        parts += list(piece) if letters else [int(piece) if piece.isdecimal() and len(piece) < 10 else piece]
     return parts
 
 
@@ -276,25 +286,27 @@ def _actions(mapping: Mapping[str, Any], tiles: list[list[Tile]]) -> tuple[str, 
         return ACTION_SETS["object" if acted_on else "small"]
     if len(given) == 2 and given[0] != given[1]:
         raise WorldError("The world has both 'actions' and 'action_class', which mean the same; keep one.")
-    name = _ACTION_CLASSES.get(str(given[0]), str(given[0]))
+    name = given[0] if isinstance(given[0], str) else shown(given[0])
+    name = _ACTION_CLASSES.get(name, name)
     if name not in ACTION_SETS:
-        raise WorldError(f"There is no action set {given[0]!r}; did you mean {nearest(name, list(ACTION_SETS))!r}?")
+        raise WorldError(f"There is no action set {shown(given[0])}; did you mean {nearest(name, list(ACTION_SETS))!r}?")
     return ACTION_SETS[name]
 
 
-def _orientations(value: Any, n_agents: int) -> list[int]:
+def _orientations(value: Any, n_agents: int, rng: np.random.Generator) -> list[int]:
     words = ["e"] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
     if len(words) == 1:
         words = words * n_agents
     if len(words) != n_agents:
         raise WorldError(f"'orientations' has {len(words)} entries for {n_agents} agents; give one for all or one per agent.")
-    return [_direction(word, i) for i, word in enumerate(words)]
+    drawn = rng.integers(4, size=n_agents).tolist()
+    return [drawn[i] if word == "random" else _direction(word, i) for i, word in enumerate(words)]
 
 
 def _direction(word: Any, i: int) -> int:
     if isinstance(word, int) and not isinstance(word, bool) and 0 <= word < 4:
         return word
-    text = str(word).lower()
+    text = word.lower() if isinstance(word, str) else ""
     if text in ("east", "south", "west", "north"):
         text = text[0]
     if len(text) == 1 and text in DIRECTIONS:
@@ -302,29 +314,35 @@ def _direction(word: Any, i: int) -> int:
     if text in ("0", "1", "2", "3"):
         return int(text)
     raise WorldError(
-        f"'orientations', entry {i}: {word!r} is no direction; use e, s, w, n or 0 to 3 (0 = e, 1 = s, 2 = w, 3 = n)."
+        f"'orientations', entry {i}: {shown(word)} is no direction; use e, s, w, n or 0 to 3 (0 = e, 1 = s, 2 = w, 3 = n)."
     )
 
 
 def _max_steps(value: Any) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise WorldError(f"'max_steps' must be a whole number of at least 1, not {value!r}; leave it out for no horizon.")
+    if not _is_whole(value) or value < 1:
+        raise WorldError(f"'max_steps' must be a whole number of at least 1, not {shown(value)}; leave it out for no horizon.")
+    if value >= _TOO_MANY:
+        raise WorldError(f"'max_steps' is {shown(value)}, more than {_TOO_MANY - 1:,}; leave it out for no horizon.")
     return value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _boolean(mapping: Mapping[str, Any], key: str, default: bool) -> bool:
     value = mapping.get(key, default)
     if not isinstance(value, bool):
-        raise WorldError(f"'{key}' must be true or false, not {value!r}.")
+        raise WorldError(f"'{key}' must be true or false, not {shown(value)}.")
     return value
 
 
 def _probability(mapping: Mapping[str, Any], key: str) -> float:
     value = mapping.get(key, _PROBABILITIES[key])
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
-        raise WorldError(f"'{key}' must be a number from 0 to 1, not {value!r}.")
+        raise WorldError(f"'{key}' must be a number from 0 to 1, not {shown(value)}.")
     return float(value)
 
 
@@ -340,18 +358,27 @@ def _observation(mapping: Mapping[str, Any]) -> dict[str, Any]:
     options = _mapping(mapping, "observation")
     for key in options:
         if key not in _OPTIONS:
-            raise WorldError(f"'observation' has no option {key!r}; did you mean {nearest(str(key), _OPTIONS)!r}?")
+            raise WorldError(f"'observation' has no option {shown(key)}; did you mean {nearest(key, _OPTIONS)!r}?")
     _boolean(options, "clock", True)
     for given in (options, mapping):
         for key in ("partial_obs", "see_through_walls"):
             if given.get(key) is not None:
                 _boolean(given, key, False)
         size, seed = given.get("agent_view_size"), given.get("seed")
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 3 or size % 2 == 0):
-            raise WorldError(f"'agent_view_size' must be an odd number of at least 3, not {size!r}.")
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-            raise WorldError(f"'seed' must be a whole number, not {seed!r}.")
+        if size is not None and not (_is_whole(size) and size >= 3 and size % 2):
+            raise WorldError(f"'agent_view_size' must be an odd number of at least 3, not {shown(size)}.")
+        if size is not None and size > LARGEST_VIEW:
+            raise WorldError(f"'agent_view_size' is {shown(size)}; the largest is {LARGEST_VIEW}.")
+        if seed is not None and not _is_whole(seed):
+            raise WorldError(f"'seed' must be a whole number, not {shown(seed)}.")
     return options
+
+
+def _allows_unreachable(mapping: Mapping[str, Any]) -> bool:
+    value = mapping.get("unreachable_goals", "error")
+    if value not in ("allow", "error"):
+        raise WorldError(f"'unreachable_goals' must be 'allow' or 'error', not {shown(value)}.")
+    return bool(value == "allow")
 
 
 def _theory(mapping: Mapping[str, Any]) -> dict[str, float]:

@@ -11,6 +11,8 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from empo_gym.wording import shown
+
 COLOURS = {"r": "red", "g": "green", "b": "blue", "p": "purple", "y": "yellow", "e": "grey"}
 DIRECTIONS = "eswn"
 SIDES = {"n": "north", "s": "south", "w": "west", "e": "east", "a": "all"}
@@ -35,6 +37,7 @@ _PLAIN = {
 _DISABLING = {"dK": "kill_button", "dP": "pause_switch", "dC": "control_button"}
 _COLOURED = {"A": "agent", "K": "key", "B": "ball", "X": "box", "L": "door", "C": "door", "O": "door", "G": "goal"}
 _DOOR_STATES = {"O": "open", "C": "closed", "L": "locked"}
+_LONGEST_CODE = 20
 _SYNONYMS = {"Ps": "Pa", "Dk": "dK", "Dp": "dP", "DC": "dC"}
 
 
@@ -64,7 +67,8 @@ WALL = Tile("wall")
 
 def nearest(word: object, words: Sequence[str]) -> str:
     """Return the word of a list that looks most like a given one."""
-    return difflib.get_close_matches(str(word), words, n=1, cutoff=0.0)[0]
+    text = word[:80] if isinstance(word, str) else shown(word)
+    return difflib.get_close_matches(text, words, n=1, cutoff=0.0)[0]
 
 
 def all_codes() -> list[str]:
@@ -81,12 +85,14 @@ def tile_of(code: str, legacy: bool = False) -> Tile:
     :raises WorldError: if there is no such code; the message suggests the nearest
     """
     head = code[:2]
+    if len(code) > _LONGEST_CODE:
+        raise WorldError(f"the code {shown(code)} is longer than {_LONGEST_CODE} letters")
     if len(code) > 2:
         box = tile_of(head, legacy) if head in _box_codes() else None
         content = _content(code[2:], legacy) if box is not None else None
         if box is None or content is None:
             raise WorldError(
-                f"unknown code {code!r}; a code has two letters, and only a box may be followed by a key, ball or box"
+                f"unknown code {shown(code)}; a code has two letters, and only a box may be followed by a key, ball or box"
             )
         return Tile("box", box.colour, None, content)
     if legacy and head == "Kb":
@@ -94,7 +100,7 @@ def tile_of(code: str, legacy: bool = False) -> Tile:
     head = _SYNONYMS.get(head, head)
     tile = _simple_tile(head)
     if tile is None:
-        raise WorldError(f"unknown code {code!r}; the nearest is {_nearest(code)!r}")
+        raise WorldError(f"unknown code {shown(code)}; the nearest is {_nearest(code)!r}")
     return tile
 
 

@@ -21,21 +21,26 @@ from empo_gym.grid.parser import parse
 from empo_gym.grid.reading import Reading
 from empo_gym.grid.sampling import Sampler
 from empo_gym.grid.tiles import Tile, WorldError
+from empo_gym.imports import ALL_IMPORTS, Allow, Imports, as_allow
 from empo_gym.world import Agent, Successors, World
 
 State = tuple[int, ...]
 
 
-def load_world(source: Source | GridWorld) -> GridWorld:
+def load_world(source: Source | GridWorld, allow_imports: Allow | None = None) -> GridWorld:
     """Return a world.
 
     :param source: the name of a shipped world, the path of a YAML file, or a mapping with the keys of such a file
+    :param allow_imports: the modules from which the world may take classes of goals: True for any, False for those of
+        :data:`empo_gym.imports.PACKAGES` alone, or the names of further ones, which may lie beside the file. None means False
+        for a file, which may come from anybody, and True for a mapping
     :raises WorldError: naming the place and the mend, if there is no such world or it is not well-formed
     """
     if isinstance(source, GridWorld):
         return source
-    name, mapping = read_source(source)
-    return GridWorld(mapping, name)
+    allow = isinstance(source, Mapping) if allow_imports is None else as_allow(allow_imports)
+    name, mapping, folder = read_source(source)
+    return GridWorld(mapping, name, Imports(allow, folder))
 
 
 class GridWorld(World):
@@ -43,14 +48,15 @@ class GridWorld(World):
 
     :param mapping: the keys and values of a world file
     :param name: how messages and pictures call the world
+    :param imports: the classes of goals that it may name
     :raises WorldError: naming the place and the mend
     """
 
-    def __init__(self, mapping: Mapping[str, Any], name: str = "world") -> None:
+    def __init__(self, mapping: Mapping[str, Any], name: str = "world", imports: Imports = ALL_IMPORTS) -> None:
         self.name = name
         self.mapping = dict(mapping)
         self.key = content_key(self.mapping)
-        self.spec = parse(mapping)
+        self.spec = parse(mapping, imports)
         self.layout = build_layout(self.spec)
         roles, names = [agent.role for agent in self.spec.agents], self.spec.names
         self.agents: tuple[Agent, ...] = tuple(Agent(names[k], roles[k], self.spec.actions) for k in self.layout.order)
@@ -283,7 +289,7 @@ class GridWorld(World):
         return hash(self.key)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return GridWorld, (self.mapping, self.name)
+        return GridWorld, (self.mapping, self.name, self.spec.imports)
 
     def __repr__(self) -> str:
         return f"GridWorld({self.name!r}, {self.width} x {self.height}, {self.n_robots} robots, {self.n_humans} humans)"
