@@ -21,7 +21,7 @@ from gymnasium import spaces
 from empo_gym.behaviour import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw, told_actions
 from empo_gym.cache import Results, require_own, shared, shared_world
 from empo_gym.imports import Allow
-from empo_gym.masks import joint, masks_of
+from empo_gym.masks import joint, masks_of, side_by_side
 from empo_gym.model import MAX_STATES as PACK_LIMIT
 from empo_gym.model import TabularModel, TooManyStates
 from empo_gym.planning import solve_humans
