@@ -27,7 +27,7 @@ from empo_gym.expectations import Belief, Habit, Mu
 from empo_gym.memory import require_memory
 from empo_gym.model import TabularModel
 from empo_gym.phases import HumanPhase, RobotPhase, for_pieces, powerless_sentence, refuse_overflow
-from empo_gym.recomputed import DeferredHumans, RecomputedHumans, RecomputedRobots
+from empo_gym.recomputed import DeferredHumans, Recomputed, RecomputedHumans, RecomputedRobots
 from empo_gym.search import Method, check_whole
 from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
@@ -210,6 +210,8 @@ def _check_prior(model: TabularModel, prior: HumanPrior, mode: str) -> None:
     :raises ValueError: naming what does not fit
     """
     theirs, shapes = prior.model, [(model.n_states, goals, actions) for goals, actions in _sizes(model)]
+    if not all(isinstance(pi_h, np.ndarray | Recomputed) for pi_h in prior.pi_h):
+        raise ValueError("The prior's pi_h must hold one array per human; HumanPrior.of(model, theory, policy) checks them.")
     same = [tuple(pi_h.shape[1:]) for pi_h in prior.pi_h] == shapes
     if same and theirs is not model:
         pairs = [(getattr(model, name), getattr(theirs, name)) for name in ("indptr", "indices", "probs")]
@@ -223,6 +225,7 @@ def _check_prior(model: TabularModel, prior: HumanPrior, mode: str) -> None:
             "The prior belongs to another model, with other states, transitions, actions or goals: "
             "solve_humans must be given the same model as solve_robot."
         )
+    prior.check()
 
 
 def _horizon(model: TabularModel) -> int:
