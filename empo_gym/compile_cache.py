@@ -24,13 +24,13 @@ def ensure() -> None:
     given = os.environ.get(VARIABLE)
     if any(can_write(folder) for folder in ([Path(given)] if given else [*_beside_sources(), *_of_user()])):
         return
-    tried = given or "the package's folder nor the user's cache"
+    tried = given or "the package's folder and the user's cache"
     try:
         folder = temporary_folder()
     except OSError as error:
         raise OSError(f"Compiled code cannot be kept anywhere: set {VARIABLE} to a folder that can be written.") from error
     warnings.warn(
-        f"Compiled code is kept in {folder}, since {'neither ' * (not given)}{tried} can be written; set {VARIABLE} to choose.",
+        f"Compiled code is kept in {folder}, since files cannot be written to {tried}; set {VARIABLE} to choose.",
         RuntimeWarning,
         stacklevel=2,
     )

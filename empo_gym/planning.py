@@ -388,8 +388,6 @@ class _RobotSweep:
         layers = (self.q_r, self.pi_r, self.x_h, self.u_r, self.v_r)
         q_r, pi_r, x_h, u_r, v_r = (quantity.at(t) for quantity in layers)
         v_h_e = [quantity.at(t) for quantity in self.v_h_e]
-        if v_r is v_r_next:  # one room for all layers: read the old one while the new one is written
-            v_r_next = v_r_next.copy()
         self._begin(t)
 
         def sweep(low: int, high: int) -> None:

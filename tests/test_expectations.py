@@ -85,3 +85,31 @@ def test_a_sharp_robot_takes_values_within_1e_12_of_their_size_for_equal():
 )
 def test_the_power_law_is_a_distribution_where_values_leave_the_range_of_float64(q_r, policy):
     assert power_law(q_r, 10.0) == policy
+
+
+def test_a_certain_attainment_is_never_worth_more_than_one_however_its_probabilities_are_rounded():
+    rng = np.random.default_rng(1)
+    for n in (2, 3, 4):
+        names = ("still", "one", "two", "three")[:n]
+        agents = [Agent("robot", "robot", names), Agent("human", "human", names)]
+        table = []
+        for _ in range(4):
+            rows = rng.dirichlet(np.ones(4), n * n)
+            table.append([[(float(p), s) for s, p in enumerate(row)] for row in rows])
+        model = TabularModel.pack(TableWorld(agents, 3, table, [GoalSet([AmongStates(frozenset(range(4)))])]))
+        solution = solve_robot(model, solve_humans(model, Theory()), Theory())
+        assert solution.v_h_e[0].max() <= 1.0
+
+
+def test_a_value_that_no_float64_can_hold_is_an_error_only_where_it_can_be_visited():
+    # The human alternates between 0 and 1; at 1 one step before the horizon it can reach nothing, and is there at odd times.
+    agents = [Agent("robot", "robot", ("still",)), Agent("human", "human", ("go",))]
+    theory, goals = Theory(x_h_min=1e-200, xi=2.0, eta=1.0), [GoalSet([AmongStates(frozenset({1}))])]
+    for horizon, visited in ((3, False), (2, True)):
+        model = TabularModel.pack(TableWorld(agents, horizon, [[[(1.0, 1)]], [[(1.0, 0)]]], goals))
+        prior = solve_humans(model, theory)
+        if visited:
+            with pytest.raises(ValueError, match="no float64 can hold"):
+                solve_robot(model, prior, theory)
+        else:
+            assert np.isfinite(solve_robot(model, prior, theory).v_r[0, 0])
