@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tables import random_world
 
 from empo_gym import ChainWorld, RobotEnv, TabularModel, Theory, solve_humans
 from empo_gym.behaviour import _draw_from_prior, draw_many
@@ -69,3 +70,24 @@ def test_every_episode_of_a_vector_may_be_as_long_as_the_first():
     envs.reset(seed=0)
     over = [envs.step(np.zeros(3, dtype=np.int64))[3].tolist() for _ in range(6)]
     assert over == [[False] * 3, [True] * 3] * 3
+
+
+def test_success_in_one_episode_of_a_vector_is_none_of_the_next():
+    envs = VectorRobotEnv(16, world=CHAIN, max_episode_steps=2)
+    envs.reset(seed=0)
+    succeeded = 0
+    for step in range(10):
+        _, _, _, truncated, info = envs.step(np.zeros(16, dtype=np.int64))
+        if step % 2 == 0:
+            assert not truncated.any() and np.array_equal(info["is_success"], info["attained"].all(axis=1))
+        else:
+            succeeded += int(info["final_info"]["is_success"].sum())
+    assert succeeded > 10
+
+
+def test_a_vectors_joint_actions_are_those_of_robots_with_different_numbers_of_actions(monkeypatch):
+    envs, seen = VectorRobotEnv(6, world=random_world(1, (2, 3), (2,), n_states=4)), []
+    envs.reset(seed=0)
+    monkeypatch.setattr(envs.stages, "advance", lambda joint, rng: seen.append(joint.copy()))
+    envs.step(np.arange(6))
+    assert np.array_equal(seen[0][:, :2], np.stack(np.unravel_index(np.arange(6), (2, 3)), axis=1))
