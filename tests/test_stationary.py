@@ -226,14 +226,14 @@ def test_humans_are_not_converged_before_a_value_changes_by_no_more_than_the_tol
     assert solve_humans(model, THEORY, max_sweeps=n, tol=1e-9).convergence[0].residual == residuals[n - 1]
 
 
-def test_continuation_in_beta_r_finds_a_solution_where_the_far_horizon_leads_to_none():
-    world = random_world(30, (2,), (2, 2), n_states=5)
+@pytest.mark.parametrize(("seed", "value"), [(79, -56.6242), (102, -15.1106)])
+def test_continuation_in_beta_r_leads_to_another_solution_than_the_far_horizon(seed, value):
+    world = random_world(seed, (2,), (2, 2), n_states=5)
     theory = Theory(gamma_h=0.9, gamma_r=0.9, beta_r=200.0, zeta=3.0, xi=2.0, eta=2.0)
-    about = solve(world, theory, starts=2, max_sweeps=1000).convergence
-    assert about.start == about.tried[0].start == "continuation in beta_r" and about.tried[0].value == pytest.approx(
-        -53.117, rel=1e-4
-    )
-    assert about.tried[1].start == "a far horizon" and about.tried[1].residual > about.tol
+    about = solve(world, theory, starts=2, max_sweeps=3000).convergence
+    other = about.tried[1]
+    assert (about.start, other.start) == ("a far horizon", "continuation in beta_r") and other.residual <= about.tol
+    assert other.distance > 0.1 and other.value == pytest.approx(value, rel=1e-4)
 
 
 def test_a_failed_search_tells_of_its_best_beginning_and_whether_more_sweeps_would_help():
