@@ -83,9 +83,11 @@ class BoltzmannHumans:
     """Humans who follow a :class:`HumanPrior` (equation 2).
 
     :param prior: over the states of the environment's packed model
+    :raises ValueError: if its policies are no distributions
     """
 
     def __init__(self, prior: HumanPrior) -> None:
+        prior.check()
         self._model = prior.model
         self._pi_h = prior.pi_h
         self._layers = [policy.shape[0] for policy in prior.pi_h]
@@ -182,7 +184,7 @@ class CallableHumans:
         """
         many = getattr(self.function, "policies", None)
         if many is not None:
-            return many(states, t, human)
+            return self._distributions(np.asarray(many(states, t, human)), human)
         goals, rng = range(len(self._world.goal_sets[human])), np.random.default_rng(0)
         every = list(zip(as_states(states), t.tolist(), strict=True))
         answers = [[np.asarray(self.function(state, time, human, goal, rng)) for goal in goals] for state, time in every]
@@ -191,7 +193,15 @@ class CallableHumans:
                 f"A human policy to learn beside must return {self._n_actions[human]} probabilities "
                 f"for human {human}, no action."
             )
-        return np.array(answers, dtype=np.float64)
+        return self._distributions(np.array(answers, dtype=np.float64), human)
+
+    def _distributions(self, answers: NDArray[np.float64], human: int) -> NDArray[np.float64]:
+        if not ((answers >= 0.0).all() and np.allclose(answers.sum(axis=-1), 1.0, rtol=0.0, atol=1e-5)):
+            raise ValueError(
+                f"A human policy to learn beside must return {self._n_actions[human]} probabilities that sum to 1 "
+                f"for human {human}."
+            )
+        return answers
 
 
 def told_actions(told: Mapping[int, int], shape: Sequence[int]) -> dict[int, int]:

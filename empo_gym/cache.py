@@ -20,7 +20,7 @@ from empo_gym.planning import solve_humans
 from empo_gym.recent import Recent, Same
 from empo_gym.registration import world_files
 from empo_gym.solution import EmpoSolution, HumanPrior
-from empo_gym.world import WorldModel
+from empo_gym.world import WorldModel, belief_of
 
 if TYPE_CHECKING:
     from empo_gym.theory import Theory
@@ -56,8 +56,8 @@ class Results:
         return found
 
     def solved(self, model: TabularModel, theory: Theory) -> HumanPrior:
-        """Return the humans' exact prior (equations 1-3)."""
-        return self._priors.get((Same(model), theory), lambda: solve_humans(model, theory))
+        """Return the humans' exact prior (equations 1-3) under the belief that the world states."""
+        return self._priors.get((Same(model), theory), lambda: solve_humans(model, theory, belief=belief_of(model.world)))
 
 
 shared = Results(RESULT_BYTES)

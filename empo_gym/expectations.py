@@ -110,8 +110,9 @@ def _others_at(model: TabularModel, mu: Mu | None, h: int, t: int, n_layers: int
         joint = _distribution_at(model, mu, (n_other * shape[h],), t, n_layers, "mu")
         own_axis = joint.reshape(len(joint), *shape).sum(axis=1 + h)
         return np.ascontiguousarray(own_axis.reshape(len(joint), n_other))
-    if len(mu) != len(shape):
-        raise ValueError(f"mu needs one array per human ({len(shape)}), not {len(mu)}.")
+    if not isinstance(mu, list | tuple) or len(mu) != len(shape):
+        what = f"{len(mu)} of them" if isinstance(mu, list | tuple) else type(mu).__name__
+        raise ValueError(f"mu needs a list of one array per human ({len(shape)}), one joint array or a function, not {what}.")
     layers = [_distribution_at(model, mu[j], (shape[j],), t, n_layers, "mu") for j in range(len(shape)) if j != h]
     n = max((len(layer) for layer in layers), default=1)
     return np.ascontiguousarray(_joint([np.broadcast_to(layer, (n, layer.shape[1])) for layer in layers]))

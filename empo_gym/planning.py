@@ -16,6 +16,7 @@ entries of a large world, and memory that is never touched costs nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ from empo_gym.expectations import Belief, Habit, Mu
 from empo_gym.memory import require_memory
 from empo_gym.model import TabularModel
 from empo_gym.phases import HumanPhase, RobotPhase, for_pieces, powerless_sentence, refuse_overflow
-from empo_gym.recomputed import DeferredHumans, RecomputedHumans, RecomputedRobots
+from empo_gym.recomputed import DeferredHumans, Recomputed, RecomputedHumans, RecomputedRobots
 from empo_gym.search import Method, check_whole
 from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
@@ -210,6 +211,8 @@ def _check_prior(model: TabularModel, prior: HumanPrior, mode: str) -> None:
     :raises ValueError: naming what does not fit
     """
     theirs, shapes = prior.model, [(model.n_states, goals, actions) for goals, actions in _sizes(model)]
+    if not all(isinstance(pi_h, np.ndarray | Recomputed) for pi_h in prior.pi_h):
+        raise ValueError("The prior's pi_h must hold one array per human; HumanPrior.of(model, theory, policy) checks them.")
     same = [tuple(pi_h.shape[1:]) for pi_h in prior.pi_h] == shapes
     if same and theirs is not model:
         pairs = [(getattr(model, name), getattr(theirs, name)) for name in ("indptr", "indices", "probs")]
@@ -223,6 +226,7 @@ def _check_prior(model: TabularModel, prior: HumanPrior, mode: str) -> None:
             "The prior belongs to another model, with other states, transitions, actions or goals: "
             "solve_humans must be given the same model as solve_robot."
         )
+    prior.check()
 
 
 def _horizon(model: TabularModel) -> int:
@@ -258,6 +262,30 @@ def _bytes_of_robot(model: TabularModel, keep: str, dtype: Any) -> int:
     humans = n_goals * (values * entries + 3 * n)
     robots = entries * ((keep != "values") * n_a_r + values * (n_a_r + model.n_humans + 2)) + n * (n_a_r + model.n_humans + 4)
     return humans * np.dtype(dtype).itemsize + robots * 8 + n * (_horizon(model) + 1)
+
+
+def require_room(world: Any, n_states: int, depth: int, keep: str = "all", dtype: Any = np.float64) -> None:
+    """Refuse a world while it is packed, as soon as the solution of the states known so far will not fit into memory.
+
+    :param world: of which the states up to a depth are known, so that its solution needs no less than theirs
+    :param n_states: how many
+    :param depth: number of steps
+    :param keep: as in :func:`solve_humans`, like ``dtype``
+    :raises NotEnoughMemory: in a sentence that says what to do
+    """
+    n_a_r = math.prod(agent.n_actions for agent in world.agents if agent.role == "robot")
+    human_actions = [agent.n_actions for agent in world.agents if agent.role == "human"]
+    entries = n_states * (1 if world.horizon is None else max(1, world.horizon - depth))
+    policies, values = keep != "values", keep != "policy"
+    humans = sum(len(g) * entries * (policies * n + 2 * values) for g, n in zip(world.goal_sets, human_actions, strict=True))
+    robots = entries * (policies * n_a_r + values * (n_a_r + len(human_actions) + 2))
+    what = f"A solution of this world, of which {n_states:,} states are known at depth {depth} and more will come,"
+    require_memory(
+        humans * np.dtype(dtype).itemsize + 8 * robots,
+        what,
+        'keep less (keep="policy" or "values", dtype="float32"), shorten the horizon (max_steps), or learn it: EMPO with '
+        "MlpPolicy (`empo train`) needs no list of the states",
+    )
 
 
 def _require(n_bytes: int, what: str, mode: str = "finite") -> None:
@@ -360,8 +388,6 @@ class _RobotSweep:
         layers = (self.q_r, self.pi_r, self.x_h, self.u_r, self.v_r)
         q_r, pi_r, x_h, u_r, v_r = (quantity.at(t) for quantity in layers)
         v_h_e = [quantity.at(t) for quantity in self.v_h_e]
-        if v_r is v_r_next:  # one room for all layers: read the old one while the new one is written
-            v_r_next = v_r_next.copy()
         self._begin(t)
 
         def sweep(low: int, high: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,15 @@ from empo_gym.convergence import Convergence
 from empo_gym.model import TabularModel
 from empo_gym.theory import Theory
 
+if TYPE_CHECKING:
+    from empo_gym.priors import Policy
+
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class HumanPrior:
-    """Phase 1: how humans act, as the robot expects it.
+    """Phase 1: how humans act, as the robot expects it. :meth:`of` makes one of policies that you wrote.
 
     :param model: the packed world
     :param theory: the theory it was solved for
@@ -39,6 +42,37 @@ class HumanPrior:
     v_h_m: tuple[Floats, ...]
     mode: str = "finite"
     convergence: tuple[Convergence, ...] = ()
+
+    @classmethod
+    def of(cls, model: TabularModel, theory: Theory, policy: Policy) -> HumanPrior:
+        """Return the prior of humans who act by given policies, whether or not these follow from a theory.
+
+        ``v_h_m`` is (3) under these policies, for humans who expect the worst of the robots.
+
+        :param model: the packed world
+        :param theory: ``gamma_h`` counts here
+        :param policy: one array per human of shape (horizon or 1, n_states, n_goals, n_a_h); a single layer holds at all
+            times. Or a function ``policy(state, human, goal, t) -> (n_a_h,) probabilities``. States that cannot be reached by
+            time t are neither asked for nor checked.
+        :raises ValueError: if a policy does not fit, or is no distribution in a (t, state) that can be reached
+        """
+        from empo_gym.priors import prior_of
+
+        return prior_of(model, theory, policy)
+
+    def check(self) -> None:
+        """Refuse policies that are no distributions in a (t, state) that can be reached. Repeated calls cost nothing.
+
+        :raises ValueError: naming human, time, state and goal
+        """
+        _ = self._is_checked
+
+    @cached_property
+    def _is_checked(self) -> bool:
+        from empo_gym.priors import check_policies
+
+        check_policies(self)
+        return True
 
     def layer(self, t: int) -> int:
         """Return where the policies of time ``t`` stand on the time axis: always 0 in a stationary prior."""

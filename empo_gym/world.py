@@ -116,6 +116,11 @@ def number_below(n: int, value: Any, what: str) -> int:
     return number
 
 
+def belief_of(world: Any) -> str:
+    """Return what a world's humans expect of the robots: what it says, else the worst case."""
+    return getattr(world, "belief", "worst_case")
+
+
 def action_shape(agents: Sequence[Agent]) -> tuple[int, ...]:
     """Return the number of actions of each agent, robots first.
 

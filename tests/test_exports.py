@@ -91,6 +91,15 @@ def test_prisms_files_read_back_as_the_model(tmp_path, model, solution):
     assert rewards == {s: u_r for s, u_r in enumerate(solution.u_r[0].tolist()) if u_r}
 
 
+def test_storm_is_given_costs_since_it_reads_no_negative_rewards(tmp_path, model, solution):
+    with pytest.raises(ValueError, match="Storm reads no negative rewards: give the costs, rewards=-rewards"):
+        model.to_prism(tmp_path / "chain", rewards=solution.u_r[0], dialect="storm")
+    assert list(tmp_path.iterdir()) == []
+    *_, srew = model.to_prism(tmp_path / "chain", rewards=-solution.u_r[0], dialect="storm")
+    costs = {int(s): float(cost) for s, cost in map(str.split, srew.read_text().splitlines())}
+    assert costs == dict(enumerate((-solution.u_r[0]).tolist())) and min(costs.values()) >= 0.0
+
+
 def test_without_rewards_there_is_no_file_of_them(tmp_path, model):
     assert [path.suffix for path in model.to_prism(tmp_path / "chain")] == [".tra", ".lab"]
 
@@ -105,8 +114,11 @@ def test_a_wrong_export_is_refused_in_a_sentence(tmp_path, model):
 def test_storm_finds_the_chance_of_reaching_a_goal_in_time_that_a_sharp_human_with_a_helpful_robot_has(tmp_path):
     stormpy = pytest.importorskip("stormpy", minversion="2")
     model = TabularModel.pack(CHAIN, horizon=None)
-    tra, lab, srew = model.to_prism(tmp_path / "chain", rewards=np.arange(model.n_states), dialect="storm")
+    theory = Theory(beta_r=3.0, gamma_h=0.95, gamma_r=0.95)
+    costs = -solve_robot(model, solve_humans(model, theory), theory).u_r[0]
+    tra, lab, srew = model.to_prism(tmp_path / "chain", rewards=costs, dialect="storm")
     storm = stormpy.build_model_from_explicit(str(tra), str(lab), state_rewards=str(srew))
+    np.testing.assert_allclose(next(iter(storm.reward_models.values())).state_rewards, costs, rtol=1e-12)
     assert (storm.nr_states, storm.nr_transitions) == (model.n_states, len(model.probs))
     together = TabularModel.pack(ChainWorld(length=4, horizon=3, slip=0.25, gates=(2,), starts=(0,)))
     prior = solve_humans(together, Theory(beta_h=float("inf"), gamma_h=1.0), belief="best_case")

@@ -259,3 +259,11 @@ def test_states_get_the_same_numbers_by_place_and_by_hash(monkeypatch, places):
     for wrong in ((0, 0, 0, 9), (-1, 0, 0, 0)):
         with pytest.raises(ValueError, match="outside the radices"):
             index.add(np.array([wrong]))
+
+
+def test_the_hash_table_of_states_is_never_more_than_half_full():
+    index = VectorIndex([1 << 20] * 3)
+    for k in range(3):
+        index.add(np.array([[i, k, 5] for i in range(2000)]))
+        assert len(index._table) >= 2 * len(index) == 4000 * (k + 1)
+    assert index.find(np.array([[7, 1, 5], [7, 9, 5]])).tolist() == [2007, -1]

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def test_a_wheel_contains_every_world_and_nothing_of_the_tests(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     worlds = {f"empo_envs/{path.relative_to(ROOT / 'envs').as_posix()}" for path in (ROOT / "envs").rglob("*.yaml")}
     assert worlds and worlds <= names
-    assert {"empo_zoo_configs/empo.yml", "empo_gym/py.typed", "empo_sb3/py.typed"} <= names
+    assert {"empo_zoo_configs/empo.yml", "empo_gym/cli_worlds.json", "empo_gym/py.typed", "empo_sb3/py.typed"} <= names
     assert not [name for name in names if name.startswith(("tests", "envs/", "examples", "benchmarks"))]
 
 
@@ -62,3 +63,16 @@ def test_version_is_the_same_in_package_and_command_line(wheel, capsys):
     with pytest.raises(SystemExit):
         cli.main(["--version"])
     assert capsys.readouterr().out.split()[1] == empo_gym.__version__ == wheel.name.split("-")[1]
+
+
+def test_a_source_distribution_contains_the_rows_of_the_benchmarks_and_the_scripts_of_the_figures(tmp_path):
+    copy = tmp_path / "source"
+    skip = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info", "logs", "runs", "demo")
+    shutil.copytree(ROOT, copy, ignore=skip)
+    built = subprocess.run(
+        [sys.executable, "setup.py", "-q", "sdist", "-d", str(tmp_path)], cwd=copy, capture_output=True, text=True
+    )
+    assert built.returncode == 0, built.stderr
+    names = {name.split("/", 1)[-1] for name in tarfile.open(next(tmp_path.glob("*.tar.gz"))).getnames()}
+    wanted = [*ROOT.glob("benchmarks/results/*.jsonl"), *ROOT.glob("docs/images/*.py"), ROOT / "empo_gym" / "cli_worlds.json"]
+    assert len(wanted) > 20 and {path.relative_to(ROOT).as_posix() for path in wanted} <= names

@@ -216,6 +216,26 @@ def test_a_search_that_fails_says_by_how_much_and_what_to_do():
         solve_humans(TabularModel.pack(CHAIN), THEORY, max_sweeps=2)
 
 
+def test_humans_are_not_converged_before_a_value_changes_by_no_more_than_the_tolerance():
+    model = TabularModel.pack(CHAIN)
+    residuals = solve_humans(model, THEORY).convergence[0].residuals
+    n = int(np.argmax(residuals < 1e-9)) + 1
+    assert 1e-10 < residuals[n - 1] < 1e-9
+    with pytest.raises(NotConverged, match="Phase 1 of human 0"):
+        solve_humans(model, THEORY, max_sweeps=n)
+    assert solve_humans(model, THEORY, max_sweeps=n, tol=1e-9).convergence[0].residual == residuals[n - 1]
+
+
+@pytest.mark.parametrize(("seed", "value"), [(79, -56.6242), (102, -15.1106)])
+def test_continuation_in_beta_r_leads_to_another_solution_than_the_far_horizon(seed, value):
+    world = random_world(seed, (2,), (2, 2), n_states=5)
+    theory = Theory(gamma_h=0.9, gamma_r=0.9, beta_r=200.0, zeta=3.0, xi=2.0, eta=2.0)
+    about = solve(world, theory, starts=2, max_sweeps=3000).convergence
+    other = about.tried[1]
+    assert (about.start, other.start) == ("a far horizon", "continuation in beta_r") and other.residual <= about.tol
+    assert other.distance > 0.1 and other.value == pytest.approx(value, rel=1e-4)
+
+
 def test_a_failed_search_tells_of_its_best_beginning_and_whether_more_sweeps_would_help():
     def search(max_sweeps, step, *residuals):
         tried = Search(Method(max_sweeps=max_sweeps), 0.95, step)

@@ -56,6 +56,7 @@ KEYS = (
     "rocks_can_kill",
     "legacy_codes",
     "theory",
+    "belief",
     *_PROBABILITIES,
     "humans",
     "robots",
@@ -68,6 +69,7 @@ KEYS = (
 )
 LARGEST_VIEW = 255
 _TOO_MANY = 1 << 31
+BELIEFS = ("worst_case", "best_case", "uniform")
 _ACTED_ON = ("key", "ball", "box", "door", "kill_button", "pause_switch", "disabling_switch", "control_button")
 
 
@@ -99,6 +101,7 @@ class GridSpec:
     :param pushers: per agent, whether it can push rocks
     :param magicians: per agent, whether it can enter magic walls
     :param probabilities: of stumbling, entering and solidifying magic walls, entering bushes
+    :param belief: what the humans expect of the robots, as for :func:`empo_gym.solve_humans`
     :param goals: what ``possible_goals`` says, unread
     :param allows_unreachable: whether a goal may lie where nobody can get
     :param imports: the classes that it may name
@@ -114,6 +117,7 @@ class GridSpec:
     rocks_can_kill: bool
     probabilities: dict[str, float]
     theory: dict[str, float] = field(default_factory=dict)
+    belief: str = BELIEFS[0]
     metadata: dict[str, Any] = field(default_factory=dict)
     observation: dict[str, Any] = field(default_factory=dict)
     goals: Any = None
@@ -167,6 +171,7 @@ def parse(mapping: Mapping[str, Any], imports: Imports = NO_IMPORTS) -> GridSpec
         rocks_can_kill=_boolean(mapping, "rocks_can_kill", False),
         probabilities={key: _probability(mapping, key) for key in _PROBABILITIES},
         theory=_theory(mapping),
+        belief=_belief(mapping.get("belief")),
         metadata=_mapping(mapping, "metadata"),
         observation=_observation(mapping),
         goals=mapping.get("possible_goals"),
@@ -388,3 +393,11 @@ def _theory(mapping: Mapping[str, Any]) -> dict[str, float]:
     except ValueError as error:
         raise WorldError(f"'theory' of the world: {error}") from error
     return overrides
+
+
+def _belief(value: Any) -> str:
+    if value is None:
+        return BELIEFS[0]
+    if value not in BELIEFS:
+        raise WorldError(f"'belief' must be {', '.join(BELIEFS[:-1])} or {BELIEFS[-1]}, not {value!r}.")
+    return str(value)
