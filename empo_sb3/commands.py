@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from empo_gym.cli_arguments import theory_overrides
 from empo_gym.cli_commands import episode_frames, print_solution, save_animation, solve_exactly, write_pictures
 from empo_gym.cli_report import comparison_table, model_line, world_line
 from empo_gym.env import RobotEnv
+from empo_gym.files import write_whole
 from empo_gym.planning import solve_robot
 from empo_gym.solution import EmpoSolution
 from empo_sb3 import EMPO
@@ -83,9 +83,8 @@ def plain(value: Any) -> Any:
 
 def write_yaml(path: Path, mapping: Mapping[str, Any]) -> None:
     """Write a mapping, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(yaml.safe_dump(dict(mapping), sort_keys=False), encoding="utf-8")
-    os.replace(unfinished, path)
+    text = yaml.safe_dump(dict(mapping), sort_keys=False)
+    write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
 
 
 def read_yaml(path: Path, *names: str) -> list[Any]:

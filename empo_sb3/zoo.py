@@ -9,7 +9,6 @@ writes the figure that rl-zoo3 would only show.
 
 from __future__ import annotations
 
-import os
 import runpy
 import sys
 import warnings
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from empo_gym.files import write_whole
 from empo_sb3.zoo_check import check_file
 
 SCRIPTS = {
@@ -143,10 +143,8 @@ def _write_instead_of_show(path: Path) -> None:
     from matplotlib import pyplot
 
     def write(*_: Any, **__: Any) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.part")
-        pyplot.gcf().savefig(unfinished, dpi=120, format=path.suffix[1:] or "png")
-        os.replace(unfinished, path)
+        figure, kind = pyplot.gcf(), path.suffix[1:] or "png"
+        write_whole(path, lambda unfinished: figure.savefig(unfinished, dpi=120, format=kind))
         print(f"wrote {path}")
 
     pyplot.show = write  # type: ignore[assignment]

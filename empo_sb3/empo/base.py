@@ -19,13 +19,14 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 
+from empo_gym.files import write_whole
 from empo_gym.growing import GrowingModel
 from empo_gym.theory import Theory
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.empo.checkpoint import read_checkpoint, restore_env, restore_random, write_checkpoint
 from empo_sb3.empo.checks import number_names, of_the_same_world, require_kept, require_one_world, require_own_view
-from empo_sb3.empo.storage import reading, replacing
+from empo_sb3.empo.storage import reading
 from empo_sb3.growing import CAPACITY, MetPairs, Seen
 from empo_sb3.networks import WorldSizes
 from empo_sb3.sampled_targets import draw
@@ -381,8 +382,9 @@ class WorldLearner(OffPolicyAlgorithm):
         if not isinstance(path, str | os.PathLike):
             super().save(path, exclude, include)
             return
-        with replacing(path) as file:
-            super().save(file, exclude, include)
+        target, save = pathlib.Path(path), super().save
+        target = target if target.suffix else target.with_suffix(".zip")
+        write_whole(target, lambda unfinished: save(unfinished, exclude, include))
 
     @classmethod
     def load(cls: type[Self], path: Any, env: GymEnv | None = None, *args: Any, **kwargs: Any) -> Self:

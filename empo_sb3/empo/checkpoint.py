@@ -18,7 +18,8 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.vec_env import VecEnv
 
-from empo_sb3.empo.storage import reading, replacing
+from empo_gym.files import write_whole
+from empo_sb3.empo.storage import reading
 
 if TYPE_CHECKING:
     from empo_sb3.empo.base import WorldLearner
@@ -36,9 +37,14 @@ def write_checkpoint(folder: str | os.PathLike, model: "WorldLearner") -> None:
     """
     learned = io.BytesIO()
     model.save(learned)
-    with replacing(Path(folder) / FILE) as file, zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(MODEL, learned.getvalue())
-        archive.writestr(RUN, pickle.dumps(model.run_state() | {"env": env_state(model.get_env()), "random": random_state()}))
+    run = pickle.dumps(model.run_state() | {"env": env_state(model.get_env()), "random": random_state()})
+
+    def write(unfinished: Path) -> None:
+        with zipfile.ZipFile(unfinished, "w") as archive:
+            archive.writestr(MODEL, learned.getvalue())
+            archive.writestr(RUN, run)
+
+    write_whole(Path(folder) / FILE, write)
 
 
 def read_checkpoint(folder: str | os.PathLike) -> tuple[io.BytesIO, dict[str, Any]]:
