@@ -328,6 +328,16 @@ class TabularModel:
         sizes = np.diff(self.layer_ends, prepend=0)
         return np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells this model's content from any other's, see :mod:`empo_gym.fingerprint`."""
+        from empo_gym.fingerprint import digest  # which knows models
+
+        roles = [agent.role for agent in self.agents]
+        weights = [array for goals in self.goal_sets for array in (goals.weights, goals.pibar_weights)]
+        matrix = (self.indptr, self.indices, self.probs)
+        return digest(["model", roles, self.action_shape, self.horizon, self.layer_ends, *matrix, *self.achieved, *weights])
+
     def n_within(self, t: int) -> int:
         """Return the number of states of depth at most ``t``: these are the first ones."""
         return self.layer_ends[min(t, len(self.layer_ends) - 1)]

@@ -124,6 +124,10 @@ class GridWorld(World):
         """How states become feature vectors."""
         return observe.feature_code(self.layout)
 
+    def content(self) -> tuple[NDArray[Any], ...]:
+        """Return the tables that define the dynamics, without names, for :func:`empo_gym.fingerprint.fingerprint`."""
+        return (*self.layout.tables, *self.layout.codec, self.radices, self.layout.cells)
+
     # The verbs
 
     def initial_state(self) -> State:
