@@ -1,4 +1,4 @@
-"""The one door through which a file names code: a class is looked up only in allowed packages, and checked before it is called.
+"""The door through which a file names code: a class is looked up only in allowed packages, and checked before it is called.
 
 Importing a module runs it, so a module outside the allowed ones is not even imported. What an allowed module merely imports
 (``empo_gym.cli:os``) is not reachable through it: an object counts as part of the module that defines it.
