@@ -6,6 +6,7 @@ Importing a module runs it, so a module outside the allowed ones is not even imp
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 import threading
@@ -100,8 +101,9 @@ def _attribute(owner: Any, name: str, path: str) -> Any:
     try:
         return getattr(owner, name)
     except AttributeError as error:
-        where = getattr(owner, "__name__", "it")
-        raise ImportRefused(f"There is no {_cut(path)}: {where!r} has no {name!r}") from error
+        where, near = getattr(owner, "__name__", "it"), difflib.get_close_matches(name, vars(owner), n=1)
+        mend = f"; did you mean {near[0]!r}?" if near else ""
+        raise ImportRefused(f"There is no {_cut(path)}: {where!r} has no {name!r}{mend}") from error
 
 
 def _import(module: str, path: str, folder: Path | None) -> ModuleType:
