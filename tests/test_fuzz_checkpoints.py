@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
+from imitation_worlds import Features, Side, learner
 from sb3_worlds import SHORT, crowd_env, gate_env
 from stable_baselines3 import PPO
 
-from empo_gym import load_world
+from empo_gym.chain import ChainWorld
 from empo_gym.env import RobotEnv
 from empo_sb3 import EMPO, HumanDQN
 from empo_sb3.empo.checkpoint import env_state, random_state
@@ -143,6 +144,20 @@ def no_pickle(monkeypatch):
         monkeypatch.setattr(module, "load", refuse)
 
 
+def test_what_would_inflate_to_far_more_than_its_size_is_one_sentence(saved, tmp_path):
+    parts = members(saved / "checkpoint.zip")
+    with zipfile.ZipFile(tmp_path / "checkpoint.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in {**parts, "0.npy": bytes(60 << 20)}.items():
+            archive.writestr(name, content)
+    with pytest.raises(ValueError, match="would inflate"):
+        EMPO.resume(tmp_path, gate_env())
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (1 << 40,)})
+    written(tmp_path / "checkpoint.zip", {**parts, "0.npy": header.getvalue()})
+    with pytest.raises(ValueError, match="not as long as its shape"):
+        EMPO.resume(tmp_path, gate_env())
+
+
 @pytest.mark.parametrize("algorithm", [EMPO, HumanDQN])
 @pytest.mark.parametrize("policy", ["TablePolicy", "MlpPolicy"])
 def test_a_checkpoint_is_resumed_without_unpickling(algorithm, policy, tmp_path, no_pickle):
@@ -164,14 +179,17 @@ def test_a_checkpoint_that_asks_for_code_runs_none(saved, tmp_path):
         {**content, "model": {**content["model"], "theory": popen}},
         {**content, "model": {**content["model"], "policy_class": {"$": "class", "class": "subprocess:Popen"}}},
         {**content, "model": {**content["model"], "policy_class": {"$": "class", "class": "empo_sb3.zoo:os.system"}}},
-        {**content, "model": {**content["model"], "learning_rate": {"$": "named", "class": "os:terminal_size", "of": [[1, 2]]}}},
+        {
+            **content,
+            "model": {**content["model"], "learning_rate": {"$": "named", "class": "os:terminal_size", "of": [[1, 2]]}},
+        },
     ):
         written(tmp_path / "checkpoint.zip", {**parts, "checkpoint.json": json.dumps(changed)})
         with pytest.raises(ValueError, match="not a complete checkpoint"):
             EMPO.resume(tmp_path, gate_env())
     for name in ("pickled.pkl", "0.npy"):
         written(tmp_path / "checkpoint.zip", {**parts, name: pickle.dumps(Payload(hit))})
-        with pytest.raises(ValueError, match="holds a pickle|not a complete checkpoint"):
+        with pytest.raises(ValueError, match=r"holds a pickle|not a complete checkpoint"):
             EMPO.resume(tmp_path, gate_env())
     assert not hit.exists()
 
@@ -179,7 +197,7 @@ def test_a_checkpoint_that_asks_for_code_runs_none(saved, tmp_path):
 def test_what_json_cannot_say_needs_trust(tmp_path):
     model = EMPO("TablePolicy", gate_env(), seed=0, learning_rate=lambda remaining: 0.5 + remaining / 2).learn(40)
     model.save_checkpoint(tmp_path)
-    with pytest.raises(ValueError, match="holds a pickle, which can run code.*allow_pickle=True"):
+    with pytest.raises(ValueError, match=r"holds a pickle, which can run code.*allow_pickle=True"):
         EMPO.resume(tmp_path, gate_env())
     assert EMPO.resume(tmp_path, gate_env(), allow_pickle=True).learning_rate(0.0) == 0.5
 
@@ -193,21 +211,17 @@ def test_a_checkpoint_of_an_older_version_is_resumed_if_it_is_trusted(tmp_path):
     run = {name: getattr(model, name) for name in model.run_parts}
     run |= {"env": env_state(model.env), "random": random_state()}
     written(tmp_path / "checkpoint.zip", {"model.zip": learned.getvalue(), "run.pkl": pickle.dumps(run)})
+    straight = model.learn(40, reset_num_timesteps=False)
     with pytest.raises(ValueError, match="written by an older version"):
         EMPO.resume(tmp_path, gate_env())
-    resumed = EMPO.resume(tmp_path, gate_env(), allow_pickle=True).learn(100)
-    straight = model.learn(40, reset_num_timesteps=False)
+    resumed = EMPO.resume(tmp_path, gate_env(), allow_pickle=True).learn(40, reset_num_timesteps=False)
     assert np.array_equal(straight.replay_buffer.pairs, resumed.replay_buffer.pairs)
     assert np.array_equal(straight.visits.counts, resumed.visits.counts)
 
 
 def test_features_are_transferred_from_a_file_of_which_only_the_tensors_are_read(tmp_path):
-    hit, env = tmp_path / "hit", spaces.Box(0, 255, (1, 36, 36), np.uint8)
-
-    def ppo():
-        return PPO("CnnPolicy", _Pictures(env), n_steps=8, batch_size=8, device="cpu")
-
-    source, target = ppo(), ppo()
+    hit = tmp_path / "hit"
+    source, target = (learner("PPO", Side(), Features) for _ in range(2))
     source.evil = Payload(hit)
     source.save(tmp_path / "model.zip")
     transfer_features(tmp_path / "model", target, verbose=0)
@@ -232,18 +246,13 @@ def _torch_pickle(value):
 
 
 # -------------------------------------------------------------------------------------------------------------------- worlds
-def corridor(slip):
-    """A corridor whose stone ground is slippery with some probability: of the same sizes whatever it is."""
-    cells = ["Wa Wa Wa Wa Wa Wa", "Wa Ay .. Un Ae Wa", "Wa Wa Wa Wa Wa Wa"]
-    return load_world({"map": "\n".join(cells), "max_steps": 4, "stumble_prob": slip, "possible_goals": ["1,1", "2,1"]})
-
-
-class _Pictures:
-    pass
+def gate_that_slips(slip):
+    """An environment whose world has the same sizes whatever the probability that moves fail."""
+    return RobotEnv(ChainWorld(length=4, horizon=4, starts=(1,), gates=(2,), gates_open=False, slip=slip))
 
 
 def test_a_model_refuses_a_world_of_the_same_sizes_and_other_dynamics(tmp_path):
-    first, second = (RobotEnv(world=corridor(slip)) for slip in (0.25, 0.5))
+    first, second = (gate_that_slips(slip) for slip in (0.25, 0.5))
     assert first.model.n_states == second.model.n_states
     for algorithm in (EMPO, HumanDQN):
         model = algorithm("TablePolicy", first, seed=0)
@@ -256,16 +265,16 @@ def test_a_model_refuses_a_world_of_the_same_sizes_and_other_dynamics(tmp_path):
         ):
             with pytest.raises(ValueError, match=r"of the same sizes but with other dynamics or goals[^\n]*$"):
                 read()
-        again = RobotEnv(world=corridor(0.25))
+        again = gate_that_slips(0.25)
         assert algorithm.load(tmp_path / "model.zip", env=again).world_fingerprint == model.world_fingerprint
         algorithm.resume(tmp_path, again)
 
 
 def test_a_model_that_was_saved_without_a_fingerprint_takes_a_world_of_its_sizes(tmp_path):
-    model = EMPO("TablePolicy", RobotEnv(world=corridor(0.25)), seed=0)
+    model = EMPO("TablePolicy", gate_that_slips(0.25), seed=0)
     model.save(tmp_path / "model.zip", exclude=["world_fingerprint"])
-    assert EMPO.load(tmp_path / "model.zip", env=RobotEnv(world=corridor(0.5))).world_fingerprint is not None
-    with pytest.raises(ValueError, match="made for a world"):
+    assert EMPO.load(tmp_path / "model.zip", env=gate_that_slips(0.5)).world_fingerprint is not None
+    with pytest.raises(ValueError, match="made for another world"):
         EMPO.load(tmp_path / "model.zip", env=crowd_env())
 
 
@@ -291,7 +300,11 @@ def test_values_come_back_as_they_were():
         "arrays": (np.arange(6).reshape(2, 3), np.float32(0.5), np.zeros((0, 2), np.uint8)),
         "tensor": th.arange(3.0),
         "state": State((1, 2), Color.RED, State((3, 4), Color.RED)),
-        "spaces": [spaces.Box(-1, 1, (2,), np.float32), spaces.Discrete(3, start=1), spaces.Dict(a=spaces.MultiDiscrete([2, 3]))],
+        "spaces": [
+            spaces.Box(-1, 1, (2,), np.float32),
+            spaces.Discrete(3, start=1),
+            spaces.Dict(a=spaces.MultiDiscrete([2, 3])),
+        ],
         "class": th.nn.ReLU,
     }
     write = Writer()

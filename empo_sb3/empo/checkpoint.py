@@ -8,6 +8,7 @@ their state (``get_state``) and take it back.
 
 import io
 import json
+import math
 import os
 import pickle
 import random
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 import numpy as np
 import torch as th
+from numpy.lib import format as npy
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -75,7 +77,7 @@ def write_checkpoint(folder: str | os.PathLike, model: "WorldLearner") -> None:
             archive.writestr(CONTENT, json.dumps(content))
             for number, array in enumerate(writer.arrays):
                 with archive.open(f"{number}.npy", "w", force_zip64=True) as stream:
-                    np.lib.format.write_array(stream, array, allow_pickle=False)
+                    npy.write_array(stream, array, allow_pickle=False)
             if pickled:
                 archive.writestr(PICKLED, cloudpickle.dumps(pickled))
 
@@ -121,14 +123,27 @@ def _sections(archive: zipfile.ZipFile, known: set[type]) -> dict[str, dict[str,
     """The parts of a checkpoint, by section and name."""
 
     def array(number: int) -> np.ndarray:
-        with archive.open(f"{int(number)}.npy") as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
+        return _array(io.BytesIO(archive.read(f"{int(number)}.npy")), number)
 
     try:
         found = Reader(array, known)(json.loads(archive.read(CONTENT)))
         return {section: dict(found[section]) for section in ("model", "tensors", "run")}
     except (ValueError, TypeError, RecursionError) as error:
         raise Damaged(str(error)) from error
+
+
+def _array(stream: io.BytesIO, number: int) -> np.ndarray:
+    """An array of plain numbers, which is allocated only if it is there."""
+    try:
+        version = npy.read_magic(stream)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, by_columns, dtype = read_header(stream)
+    except Exception as error:  # numpy parses the header as Python, whose errors are many
+        raise Damaged(f"{number}.npy is no array: {error}") from error
+    content = stream.read()
+    if dtype.hasobject or len(content) != math.prod(shape) * dtype.itemsize:
+        raise Damaged(f"{number}.npy is not as long as its shape {shape}, or no array of numbers")
+    return np.frombuffer(bytearray(content), dtype).reshape(shape, order="F" if by_columns else "C")
 
 
 def _as_model(sections: dict[str, dict[str, Any]], path: Path) -> Content:

@@ -17,6 +17,10 @@ MODEL_MEMBERS = ("data", "policy.pth")
 """What every saved model of Stable-Baselines3 holds."""
 
 
+LARGEST_RATIO, SMALL = 50, 1 << 24
+"""No saved model inflates to more than so many times its size and so many bytes."""
+
+
 class Damaged(Exception):
     """A file that is not what it should be; :func:`reading` says so."""
 
@@ -51,8 +55,9 @@ def require_complete(path: Any, members: Collection[str]) -> None:
     file = path if hasattr(path, "read") else existing(path)
     try:
         with zipfile.ZipFile(file) as archive:
+            _require_ratio(archive)
             broken, names = archive.testzip(), set(archive.namelist())
-    except FileNotFoundError:
+    except (FileNotFoundError, Damaged):
         raise
     except Exception as e:  # a damaged header can raise anything
         raise Damaged(f"the file is cut off or no zip: {e}") from e
@@ -61,6 +66,13 @@ def require_complete(path: Any, members: Collection[str]) -> None:
             file.seek(0)
     if broken is not None or not names.issuperset(members):
         raise Damaged(f"its part {broken!r} is damaged" if broken else f"it has no {', '.join(sorted(set(members) - names))}")
+
+
+def _require_ratio(archive: zipfile.ZipFile) -> None:
+    sizes = [(entry.file_size, entry.compress_size) for entry in archive.infolist()]
+    inflated, stored = (sum(column) for column in zip((0, 0), *sizes, strict=True))
+    if inflated > LARGEST_RATIO * stored + SMALL:
+        raise Damaged(f"it would inflate from {stored:,} to {inflated:,} bytes")
 
 
 def existing(path: str | os.PathLike) -> Path:
