@@ -38,7 +38,7 @@ $(STAMP): setup.py constraints.txt
 	@$(BIN)/python -c 'import torch, sys; sys.exit(not torch.__version__.startswith("$(TORCH)"))' 2>/dev/null \
 	  || $(BIN)/pip install -q "torch==$(TORCH)+cpu" 2>/dev/null \
 	  || $(BIN)/pip install -q --extra-index-url $(CPU_INDEX) "torch==$(TORCH)"
-	@$(BIN)/pip install -q -c constraints.txt -e ".[dev,zoo,plots,pettingzoo,franka]"
+	@$(BIN)/pip install -q -c constraints.txt -e ".[dev,zoo,plots,pettingzoo,franka]" --config-settings editable_mode=compat
 	@touch $@
 
 demo: $(STAMP)

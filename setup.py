@@ -38,15 +38,15 @@ setup(
     package_data={
         "empo_envs": ["**/*.yaml"],
         "empo_zoo_configs": ["*.yml"],
-        "empo_gym": ["py.typed"],
+        "empo_gym": ["py.typed", "cli_worlds.json"],
         "empo_sb3": ["py.typed"],
     },
     install_requires=[
         "numpy>=1.26,<3",
         "scipy>=1.11",
-        "numba>=0.60",
+        "numba>=0.60,<0.69",  # its caches and counting of references are no public interface: tested with 0.68
         "pyyaml>=6",
-        "gymnasium>=1.0,<2",
+        "gymnasium>=1.1,<2",
         "minigrid>=3.0,<4",
         "torch>=2.3",
         "stable-baselines3>=2.8,<3",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from empo_gym import compile_cache
 from empo_gym.registration import register_envs
 
 if TYPE_CHECKING:
@@ -93,4 +94,5 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
 
 
+compile_cache.ensure()
 register_envs()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from empo_gym.model import TabularModel, TooManyStates
 from empo_gym.planning import solve_humans
 from empo_gym.registration import world_files
-from empo_gym.world import WorldModel
+from empo_gym.world import WorldModel, belief_of
 
 if TYPE_CHECKING:
     from empo_gym.solution import HumanPrior
@@ -110,5 +110,5 @@ def _attempt(world: WorldModel, max_states: int) -> TabularModel | TooManyStates
 
 
 def solved(model: TabularModel, theory: Theory) -> HumanPrior:
-    """Return the humans' exact prior (equations 1-3)."""
-    return _priors.get((_Same(model), theory), lambda: solve_humans(model, theory))
+    """Return the humans' exact prior (equations 1-3) under the belief that the world's file states."""
+    return _priors.get((_Same(model), theory), lambda: solve_humans(model, theory, belief=belief_of(model.world)))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from empo_gym import __version__, cli_arguments
-from empo_gym.cli_arguments import BadUsage
+from empo_gym.cli_arguments import BadUsage, Reported
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -33,7 +33,7 @@ class Command:
 
 
 COMMANDS = (
-    Command("worlds", "empo_gym.cli_commands:worlds", "list the shipped worlds", ("empo worlds",), cli_arguments.no_arguments),
+    Command("worlds", "empo_gym.cli_worlds:worlds", "list the shipped worlds", ("empo worlds",), cli_arguments.no_arguments),
     Command(
         "show",
         "empo_gym.cli_commands:show",
@@ -150,6 +150,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("empo: stopped", file=sys.stderr)
         return INTERRUPTED
+    except Reported:
+        return FAILED
     except BadUsage as error:
         print(f"empo {arguments.command}: {one_sentence(error)}", file=sys.stderr)
         return BAD_USAGE

@@ -22,6 +22,10 @@ _MEANINGS = {
 }
 
 
+class Reported(ValueError):
+    """A failure whose sentences have been printed already."""
+
+
 class BadUsage(ValueError):
     """Something wrong with the arguments that only shows once they are looked at together."""
 
@@ -51,8 +55,7 @@ def add_belief(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--belief",
         choices=("worst_case", "best_case", "uniform"),
-        default="worst_case",
-        help="what humans expect of the robot",
+        help="what humans expect of the robot (what the world's file says, else worst_case)",
     )
 
 
@@ -124,7 +127,9 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     add_world(parser)
     parser.add_argument("--algo", default="empo", choices=("empo",), help="the learner (empo)")
     parser.add_argument(
-        "--policy", default="TablePolicy", choices=("TablePolicy", "MlpPolicy"), help="a table or a network (TablePolicy)"
+        "--policy",
+        choices=("TablePolicy", "MlpPolicy"),
+        help="a table or a network (TablePolicy; MlpPolicy where the world has too many states to list)",
     )
     parser.add_argument("-n", "--steps", type=_positive, default=20_000, help="training steps (20000)")
     parser.add_argument("--seed", type=_natural, metavar="N", default=0, help="seed of everything random (0)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import textwrap
 import time
@@ -12,19 +11,17 @@ from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from empo_gym.checks import check_world
-from empo_gym.cli_arguments import theory_overrides
-from empo_gym.cli_planner import fixed_point_lines, planner_pictures, progress_shown
+from empo_gym.cli_arguments import Reported, theory_overrides
+from empo_gym.cli_planner import fixed_point_lines, pack_to_solve, planner_pictures, progress_shown
 from empo_gym.cli_report import (
     first_decisions,
-    model_line,
+    indecision,
     power_table,
-    states_counted,
     text_table,
     uniform_robot,
     world_line,
@@ -33,12 +30,14 @@ from empo_gym.env import RobotEnv, environment_theory
 from empo_gym.files import write_whole
 from empo_gym.grid import load_world
 from empo_gym.grid.render import render, render_text
-from empo_gym.model import TabularModel
 from empo_gym.planning import solve_humans, solve_robot
 from empo_gym.plots import policy_arrows, power_map, save_figure, value_curve
-from empo_gym.registration import env_id, world_files
 from empo_gym.solution import EmpoSolution
 from empo_gym.theory import Theory
+from empo_gym.world import belief_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @contextmanager
@@ -47,6 +46,35 @@ def timed(what: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     print(f"  {what} in {time.perf_counter() - start:.2f} s", flush=True)
+
+
+def can_draw() -> bool:
+    """Whether pictures can be written; where not, say what to install."""
+    missing = [name for name, module in (("pillow", "PIL"), ("matplotlib", "matplotlib")) if not is_installed(module)]
+    if missing:
+        print(f"no pictures are drawn without {' and '.join(missing)}: pip install 'empo[plots]'")
+    return not missing
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported."""
+    try:
+        import_module(module)
+    except ImportError:
+        return False
+    return True
+
+
+def image(pixels: np.ndarray) -> Image:
+    """Return pixels as pillow's image.
+
+    :raises ValueError: without pillow, naming what to install
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ValueError("Pictures need pillow: pip install 'empo[plots]'.") from None
+    return Image.fromarray(pixels)
 
 
 def save_picture(path: Path, pixels: np.ndarray) -> None:
@@ -58,7 +86,7 @@ def save_picture(path: Path, pixels: np.ndarray) -> None:
     """
     if path.suffix.lower() != ".png":
         raise ValueError(f"Pictures are PNG files: give a name that ends in .png instead of {path}.")
-    write_whole(path, lambda unfinished: Image.fromarray(pixels).save(unfinished, format="PNG"))
+    write_whole(path, lambda unfinished: image(pixels).save(unfinished, format="PNG"))
 
 
 def save_animation(path: Path, frames: Sequence[np.ndarray], seconds: float = 0.5) -> None:
@@ -68,7 +96,7 @@ def save_animation(path: Path, frames: Sequence[np.ndarray], seconds: float = 0.
     :param frames: (height, width, 3) uint8 pictures of one size
     :param seconds: how long each is shown
     """
-    first, *others = (Image.fromarray(frame).quantize(64) for frame in frames)
+    first, *others = (image(frame).quantize(64) for frame in frames)
     options: dict[str, Any] = {"save_all": True, "append_images": others, "duration": int(1000 * seconds), "loop": 0}
     write_whole(path, lambda unfinished: first.save(unfinished, format="GIF", **options))
 
@@ -93,14 +121,15 @@ def episode_frames(solution: EmpoSolution, n_episodes: int = 3, seed: int = 0) -
     return frames
 
 
-def solve_exactly(world: Any, theory: Theory, belief: str = "worst_case", **settings: Any) -> EmpoSolution:
+def solve_exactly(world: Any, theory: Theory, belief: str | None = None, **settings: Any) -> EmpoSolution:
     """Pack and solve a world, saying how large it is and how long that takes.
 
+    :param belief: what humans expect of the robots; by default what the world's file states
     :param settings: ``keep``, ``dtype`` and ``threads`` of both phases
+    :raises NotEnoughMemory: while packing, as soon as it is clear that the solution will not fit
     """
-    with timed("packed"):
-        model = TabularModel.pack(world)
-    print(f"  {model_line(model)}", flush=True)
+    model = pack_to_solve(world, settings.get("keep", "all"), settings.get("dtype", np.float64))
+    belief = belief or belief_of(world)
     with timed("humans solved (equations 1-3)"), progress_shown("humans") as progress:
         prior = solve_humans(model, theory, belief=belief, progress=progress, **settings)
     with timed("robot solved (equations 4-9)"), progress_shown("robot") as progress:
@@ -134,6 +163,8 @@ def print_solution(solution: EmpoSolution) -> None:
     """What the robot does first, and what power the humans have."""
     print("\nThe robot's first decisions, pi_r(a_r | s), along the likeliest path:")
     print(first_decisions(solution))
+    if undecided := indecision(solution):
+        print(undecided)
     print("\nThe humans' power at the start:")
     print(power_table(solution))
     print(f"U_r = {solution.u_r[0, 0]:.4g}   V_r = {solution.v_r[0, 0]:.4g}")
@@ -146,26 +177,6 @@ def print_solution(solution: EmpoSolution) -> None:
 def description(world: Any) -> str:
     """What the world's file says about itself, on one line."""
     return " ".join(str(world.metadata.get("description") or world.metadata.get("name") or "").split())
-
-
-def worlds(arguments: argparse.Namespace) -> None:
-    """``empo worlds``: a table of the shipped worlds, theme by theme."""
-    del arguments
-    rows: list[list[Any]] = []
-    for name, path in sorted(world_files().items(), key=lambda item: (item[1].parent.name, item[0])):
-        if sys.stderr.isatty():
-            print(f"\rcounting the states of {name} ...\x1b[K", end="", file=sys.stderr, flush=True)
-        world = load_world(name)
-        horizon = "none" if world.horizon is None else world.horizon
-        size, agents = f"{world.width} x {world.height}", [world.n_robots, world.n_humans, max(map(len, world.goal_sets))]
-        rows.append([path.parent.name, name, env_id(name), size, *agents, states_counted(world), horizon, description(world)])
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    headers = "theme;world;environment id;size;robots;humans;goals;states;horizon;what it is about".split(";")
-    room = shutil.get_terminal_size((160, 1)).columns - len(
-        text_table(headers[:-1], [row[:-1] for row in rows]).splitlines()[1]
-    )
-    print(text_table(headers, [[*row[:-1], textwrap.shorten(row[-1], max(30, room - 3))] for row in rows]))
 
 
 def show(arguments: argparse.Namespace) -> None:
@@ -190,23 +201,38 @@ def solve(arguments: argparse.Namespace) -> None:
     world = load_world(arguments.world)
     print(f"{world.name}: {world_line(world)}")
     settings = {"keep": arguments.keep, "dtype": arguments.dtype, "threads": arguments.threads}
-    solution = solve_exactly(world, environment_theory(world, overrides), arguments.belief, **settings)
+    belief = arguments.belief or belief_of(world)
+    solution = solve_exactly(world, environment_theory(world, overrides), belief, **settings)
     print_solution(solution)
     folder = arguments.output or Path("solutions") / world.name
     folder.mkdir(parents=True, exist_ok=True)
     solution.save(folder / "solution.npz")
-    written = write_pictures(solution, folder) + planner_pictures(solution, arguments.belief, folder)
-    print(f"\nwrote {folder / 'solution.npz'}, {', '.join(path.name for path in written)}")
+    written = [folder / "solution.npz"]
+    if can_draw():
+        written += write_pictures(solution, folder) + planner_pictures(solution, belief, folder)
+    print(f"\nwrote {', '.join([str(written[0]), *(path.name for path in written[1:])])}")
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """``empo check``: whether world files load and their worlds keep the contract."""
+    """``empo check``: whether world files load and their worlds keep the contract.
+
+    :raises Reported: after all files, if some do not
+    """
+    failed = False
     for file in arguments.files:
-        world = load_world(file)
-        report = check_world(world)
+        try:
+            world = load_world(file)
+            report = check_world(world)
+        except (ValueError, OSError) as error:
+            sentence, failed = " ".join(str(error).split()), True
+            named = sentence if str(file) in sentence else f"{file}: {sentence}"
+            print(f"empo check: {named}", file=sys.stderr, flush=True)
+            continue
         print(f"{file}: {world_line(world)}")
         passed = ", ".join(report.passed).replace("_", " ")
-        print(f"  {report.n_states:,} states and {report.n_rows:,} joint actions checked: {passed}")
+        print(f"  {report.n_states:,} states and {report.n_rows:,} joint actions checked: {passed}", flush=True)
+    if failed:
+        raise Reported
 
 
 def play(arguments: argparse.Namespace) -> None:

@@ -11,26 +11,58 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from empo_gym.cli_arguments import BadUsage, theory_overrides
 from empo_gym.cli_report import model_line, world_line
 from empo_gym.env import environment_theory
 from empo_gym.grid import load_world
 from empo_gym.model import TabularModel
+from empo_gym.planning import require_room
 from empo_gym.plots import save_figure
 from empo_gym.plots_planner import goal_ability_map, sensitivity
 from empo_gym.solution import EmpoSolution
 from empo_gym.sweep import Sweep, failures, parse_grid, run
+from empo_gym.world import belief_of
 
 _MAX_WORK = {"finite": 10_000_000, "stationary": 30_000_000}  # transitions x goals x sweeps: some ten seconds for all solves
 _PATIENCE = 2.0
 
 
+def _place(step: int, residual: float) -> str:
+    return f"t = {step}" if residual == 0.0 else f"sweep {step}, residual {residual:.1e}"
+
+
+def pack_to_solve(world: Any, keep: str = "all", dtype: Any = "float64") -> TabularModel:
+    """Pack a world that is to be solved: tell where a long packing stands, and end it when the solution would not fit.
+
+    :param keep: what the solution is to hold, as in :func:`empo_gym.solve_humans`, like ``dtype``
+    :raises NotEnoughMemory: as soon as the states known so far need more than there is
+    """
+
+    def places(n_states: int, depth: float) -> str:
+        return f"{n_states:,} states, depth {depth:.0f}"
+
+    start = time.perf_counter()
+    with progress_shown("packing", where=places) as tell:
+
+        def report(n_states: int, depth: int) -> None:
+            require_room(world, n_states, depth, keep, dtype)
+            tell(n_states, depth)
+
+        model = TabularModel.pack(world, progress=report)
+    print(f"  packed in {time.perf_counter() - start:.2f} s\n  {model_line(model)}", flush=True)
+    return model
+
+
 @contextmanager
-def progress_shown(what: str, every: float | None = None) -> Iterator[Callable[[int, float], None]]:
+def progress_shown(
+    what: str, every: float | None = None, where: Callable[[int, float], str] = _place
+) -> Iterator[Callable[[int, float], None]]:
     """Yield a function for ``progress=`` of the planner that tells on the error stream where a long solve stands.
 
     :param what: is solved
+    :param where: puts the two numbers that are reported into words
     :param every: seconds between two reports, by default a fifth in a terminal and ten elsewhere; none within two seconds
     """
     terminal = sys.stderr.isatty()
@@ -42,8 +74,7 @@ def progress_shown(what: str, every: float | None = None) -> Iterator[Callable[[
         now = time.perf_counter() - start
         if now < _PATIENCE or now - last < every:
             return
-        where = f"t = {step}" if residual == 0.0 else f"sweep {step}, residual {residual:.1e}"
-        print(f"{what}: {where}", end="\x1b[K\r" if terminal else "\n", file=sys.stderr, flush=True)
+        print(f"{what}: {where(step, residual)}", end="\x1b[K\r" if terminal else "\n", file=sys.stderr, flush=True)
         last, shown = now, True
 
     try:
@@ -106,11 +137,17 @@ def sweep(arguments: argparse.Namespace) -> None:
     world = load_world(arguments.world)
     theory = environment_theory(world, theory_overrides(arguments))
     print(f"{world.name}: {world_line(world)}")
-    model = TabularModel.pack(world)
-    print(f"  {model_line(model)}")
+    model = pack_to_solve(world, "policy")
     fixed = {name: value for name, value in asdict(theory).items() if name not in grid}
     print("  " + "  ".join(f"{name} {value:g}" for name, value in fixed.items()))
-    task = Sweep(model, theory, grid, arguments.belief, seeds=tuple(arguments.seeds or ()), episodes=arguments.episodes)
+    task = Sweep(
+        model,
+        theory,
+        grid,
+        arguments.belief or belief_of(world),
+        seeds=tuple(arguments.seeds or ()),
+        episodes=arguments.episodes,
+    )
     path = arguments.output
     shows = sys.stderr.isatty()
 

@@ -5,17 +5,18 @@ The functions return text and print nothing, so that a test or a notebook can us
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from empo_gym.model import TabularModel, TooManyStates, reachable_states
-from empo_gym.planning import solve_robot
-from empo_gym.solution import EmpoSolution
+if TYPE_CHECKING:  # `empo worlds` needs tables of text, and none of the compiled code
+    from empo_gym.model import TabularModel
+    from empo_gym.solution import EmpoSolution
 
 
 def text_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -68,6 +69,8 @@ def states_counted(world: Any, at_most: int = 20_000) -> str:
 
     In a world with very many joint actions the cap is lower, since each state is left in as many ways.
     """
+    from empo_gym.model import TooManyStates, reachable_states
+
     cap = min(at_most, MAX_ROWS // world.n_joint // 100 * 100)
     if cap < 100:
         return "not counted"
@@ -122,6 +125,31 @@ def first_decisions(solution: EmpoSolution, n_steps: int = 6, n_columns: int = 7
         doing = [agent.actions[action] for agent, action in zip(agents, actions, strict=True)]
         table.append([t, *(f"{p:.3f}" for p in policy[t, shown]), *others, *doing])
     return text_table(["t", *(names[a] for a in shown), *rest, *(agent.name for agent in agents)], table)
+
+
+_NEARLY, _N_JUDGED = 0.95, 3
+
+
+def indecision(solution: EmpoSolution) -> str:
+    """Say that the robot's first decisions are nearly uniform, and which norm to change; nothing where they are not.
+
+    :param solution: exact or learned
+    """
+    n_actions, path = solution.pi_r.shape[-1], likeliest_path(solution, _N_JUDGED)
+    if solution.mode == "finite":
+        path = path[: len(solution.pi_r) - 1]  # one step before the horizon every robot is uniform
+    if n_actions == 1 or solution.theory.beta_r in (0.0, math.inf) or not path:
+        return ""
+    policies = np.stack([solution.pi_r[solution.layer(t), s] for t, (s, _) in enumerate(path)])
+    entropy = -(policies * np.log(np.maximum(policies, np.finfo(np.float64).tiny))).sum(axis=1).mean() / np.log(n_actions)
+    if entropy < _NEARLY:
+        return ""
+    theory, steps = solution.theory, "no horizon" if solution.mode == "stationary" else f"{len(solution.pi_r)} steps"
+    return (
+        f"The robot is nearly uniform: the entropy of its first decisions is {100 * entropy:.1f} % of that of pure chance. "
+        f"With gamma_r = {theory.gamma_r:g} and {steps}, one action changes little of Q_r: for a more decided robot raise "
+        f"beta_r (--beta-r {10 * theory.beta_r:g} instead of {theory.beta_r:g}) or lower gamma_r."
+    )
 
 
 def power_table(solution: EmpoSolution) -> str:
@@ -192,4 +220,6 @@ def _at_start(solution: EmpoSolution, action: int) -> dict[str, float]:
 
 def uniform_robot(solution: EmpoSolution) -> EmpoSolution:
     """What a robot that ignores the humans (beta_r = 0) brings about, under the same humans."""
+    from empo_gym.planning import solve_robot
+
     return solve_robot(solution.model, solution.prior, replace(solution.theory, beta_r=0.0))

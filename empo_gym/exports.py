@@ -57,9 +57,10 @@ def to_prism(model: TabularModel, path: str | Path, rewards: NDArray[Any] | None
 
     :param path: the files' common name, to which the endings are added
     :param rewards: (n_states,) a number per state, for example ``solution.u_r[0]``
-    :param dialect: ``"prism"`` or ``"storm"``: the same content under the headers that each of the two asks for
+    :param dialect: ``"prism"`` or ``"storm"``: the same content under the headers that each of the two asks for. Storm reads
+        no negative rewards, and ``u_r`` is negative: give it the costs ``-solution.u_r[0]`` and let it minimize
     :return: what was written
-    :raises ValueError: for an unknown dialect, or rewards that do not fit or are no numbers
+    :raises ValueError: for an unknown dialect, or rewards that do not fit, are no numbers, or are negative for Storm
     """
     if dialect not in DIALECTS:
         raise ValueError(f"dialect must be 'prism' or 'storm', not {dialect!r}.")
@@ -67,6 +68,8 @@ def to_prism(model: TabularModel, path: str | Path, rewards: NDArray[Any] | None
         raise ValueError(f"rewards must hold one number per state, ({model.n_states},), not {np.shape(rewards)}.")
     if rewards is not None and not np.isfinite(np.asarray(rewards, dtype=np.float64)).all():
         raise ValueError("rewards must be finite numbers: model checkers know no others.")
+    if rewards is not None and dialect == "storm" and (np.asarray(rewards) < 0.0).any():
+        raise ValueError("Storm reads no negative rewards: give the costs, rewards=-rewards, and minimize instead.")
     files = [(".tra", _transitions(model, dialect)), (".lab", _labels(model, dialect))]
     if rewards is not None:
         files.append((".srew", _rewards(np.asarray(rewards, dtype=np.float64), dialect)))

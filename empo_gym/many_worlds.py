@@ -14,10 +14,10 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.cache import solved
 from empo_gym.goals import GoalSet
 from empo_gym.growing import Column
 from empo_gym.model import TabularModel
-from empo_gym.planning import solve_humans
 from empo_gym.solution import HumanPrior
 from empo_gym.state_index import VectorIndex
 from empo_gym.theory import Theory
@@ -217,12 +217,10 @@ class SolvedHumans:
 
     :param many: worlds small enough to be packed
     :param theory: how they choose
-    :param solve: from a packed model and the theory to a prior
+    :param solve: from a packed model and the theory to a prior; by default (1)-(3) under the belief that the world states
     """
 
-    def __init__(
-        self, many: ManyWorlds, theory: Theory, solve: Callable[[TabularModel, Theory], HumanPrior] = solve_humans
-    ) -> None:
+    def __init__(self, many: ManyWorlds, theory: Theory, solve: Callable[[TabularModel, Theory], HumanPrior] = solved) -> None:
         self._many, self._theory, self._solve = many, theory, solve
         self._priors: dict[int, HumanPrior] = {}
 

@@ -16,6 +16,7 @@ entries of a large world, and memory that is never touched costs nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -258,6 +259,30 @@ def _bytes_of_robot(model: TabularModel, keep: str, dtype: Any) -> int:
     humans = n_goals * (values * entries + 3 * n)
     robots = entries * ((keep != "values") * n_a_r + values * (n_a_r + model.n_humans + 2)) + n * (n_a_r + model.n_humans + 4)
     return humans * np.dtype(dtype).itemsize + robots * 8 + n * (_horizon(model) + 1)
+
+
+def require_room(world: Any, n_states: int, depth: int, keep: str = "all", dtype: Any = np.float64) -> None:
+    """Refuse a world while it is packed, as soon as the solution of the states known so far will not fit into memory.
+
+    :param world: of which the states up to a depth are known, so that its solution needs no less than theirs
+    :param n_states: how many
+    :param depth: number of steps
+    :param keep: as in :func:`solve_humans`, like ``dtype``
+    :raises NotEnoughMemory: in a sentence that says what to do
+    """
+    n_a_r = math.prod(agent.n_actions for agent in world.agents if agent.role == "robot")
+    human_actions = [agent.n_actions for agent in world.agents if agent.role == "human"]
+    entries = n_states * (1 if world.horizon is None else max(1, world.horizon - depth))
+    policies, values = keep != "values", keep != "policy"
+    humans = sum(len(g) * entries * (policies * n + 2 * values) for g, n in zip(world.goal_sets, human_actions, strict=True))
+    robots = entries * (policies * n_a_r + values * (n_a_r + len(human_actions) + 2))
+    what = f"A solution of this world, of which {n_states:,} states are known at depth {depth} and more will come,"
+    require_memory(
+        humans * np.dtype(dtype).itemsize + 8 * robots,
+        what,
+        'keep less (keep="policy" or "values", dtype="float32"), shorten the horizon (max_steps), or learn it: EMPO with '
+        "MlpPolicy (`empo train`) needs no list of the states",
+    )
 
 
 def _require(n_bytes: int, what: str, mode: str = "finite") -> None:

@@ -100,6 +100,11 @@ class BatchedWorldModel(WorldModel, Protocol):
         """Return the rows of all joint actions of (n, n_components) states."""
 
 
+def belief_of(world: Any) -> str:
+    """Return what a world's humans expect of the robots: what it says, else the worst case."""
+    return getattr(world, "belief", "worst_case")
+
+
 def action_shape(agents: Sequence[Agent]) -> tuple[int, ...]:
     """Return the number of actions of each agent, robots first.
 

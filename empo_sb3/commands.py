@@ -14,7 +14,7 @@ import yaml
 
 from empo_gym import __version__
 from empo_gym.cli_arguments import theory_overrides
-from empo_gym.cli_commands import episode_frames, print_solution, save_animation, solve_exactly, write_pictures
+from empo_gym.cli_commands import can_draw, episode_frames, print_solution, save_animation, solve_exactly, write_pictures
 from empo_gym.cli_report import comparison_table, model_line, world_line
 from empo_gym.env import RobotEnv
 from empo_gym.files import write_whole
@@ -34,7 +34,9 @@ def train(arguments: argparse.Namespace) -> None:
     env = RobotEnv(world=arguments.world, theory=theory_overrides(arguments))
     folder = arguments.output or Path("runs") / env.world.name
     folder.mkdir(parents=True, exist_ok=True)
-    print(f"{env.world.name}: {world_line(env.world)}\n  {model_line(env.model)}")
+    size = model_line(env.model) if env.is_packed else "too many states to list: they are learned in as they are met"
+    print(f"{env.world.name}: {world_line(env.world)}\n  {size}", flush=True)
+    arguments.policy = arguments.policy or ("TablePolicy" if env.is_packed else "MlpPolicy")
     model = learn(env, arguments)
     save_run(folder, model, arguments)
     print(f"wrote {folder / MODEL}, {CONFIG}, {ARGUMENTS}; next: empo compare {folder} {arguments.world}")
@@ -133,7 +135,8 @@ def demo(arguments: argparse.Namespace) -> None:
     model = learn(env, arguments)
     print(f"\n3. Compare: {SCOPE}")
     print(comparison_table(exact, model.solution()))
-    written = write_pictures(exact, folder)
-    save_animation(folder / "episode.gif", episode_frames(exact, seed=arguments.seed))
-    written.append(folder / "episode.gif")
-    print(f"\n4. Look: {', '.join(str(path) for path in written)}")
+    print("\n4. Look")
+    if can_draw():
+        written = write_pictures(exact, folder)
+        save_animation(folder / "episode.gif", episode_frames(exact, seed=arguments.seed))
+        print(", ".join(str(path) for path in [*written, folder / "episode.gif"]))

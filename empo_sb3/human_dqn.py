@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from empo_gym.solution import HumanPrior
 from empo_gym.theory import Theory
+from empo_gym.world import belief_of
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.config import COOLED, unknown_keyword
@@ -89,7 +90,8 @@ class HumanDQN(WorldLearner):
     :param policy: ``"TablePolicy"``, ``"MlpPolicy"``, ``"CnnPolicy"``, ``"MultiInputPolicy"`` or a subclass of ``EmpoPolicy``
     :param env: an ``EMPO-*`` environment; how its humans act matters only for where they lead. ``human_policy="heuristic"`` or
         ``"uniform"`` keep it from solving what is to be learned
-    :param belief: what humans expect of the robots: ``"worst_case"``, ``"best_case"`` or ``"uniform"``
+    :param belief: what humans expect of the robots: ``"worst_case"``, ``"best_case"`` or ``"uniform"``; by default what the
+        world's file states
     :param world_model: ``"packed"``, ``"growing"`` or ``"auto"``, as for :class:`EMPO`
     :param learning_rate: factor on ``lr_q_h_m``, or a schedule of SB3's progress
     :param keywords: SB3's own arguments of an off-policy algorithm; numbers of ``Theory`` (they override the environment's)
@@ -114,7 +116,7 @@ class HumanDQN(WorldLearner):
         self,
         policy: str | type[EmpoPolicy],
         env: GymEnv | str | None,
-        belief: str = "worst_case",
+        belief: str | None = None,
         world_model: str = "auto",
         learning_rate: float | Schedule = 1.0,
         buffer_size: int = 100_000,
@@ -175,6 +177,7 @@ class HumanDQN(WorldLearner):
         if self.theory is None:
             self.theory = replace(env_theory, **self.theory_overrides)
         self.config = self.config or HumanTraining.for_policy(self.policy_class, self.training_overrides)
+        self.belief = belief_of(model.world) if self.belief is None else self.belief
         if self.grown is None:
             self.targets = HumanTargets(model, self.theory, self.belief)
         else:

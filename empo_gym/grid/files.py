@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Hashable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,8 @@ def _path_of(source: str | os.PathLike[str]) -> Path:
         if source in files:
             return files[source]
         if path.suffix not in (".yaml", ".yml", ".json") and len(path.parts) == 1 and not path.is_file():
-            hint = (
-                f"did you mean {nearest(source, list(files))!r}? There are: {', '.join(files)}."
-                if files
-                else "none is shipped."
-            )
+            near = get_close_matches(source, files, n=3, cutoff=0.5) or [nearest(source, list(files))] if files else []
+            hint = f"did you mean {' or '.join(map(repr, near))}? `empo worlds` lists all {len(files)}."
             raise WorldError(f"There is no world {source!r}; {hint}")
     if not path.is_file():
         raise WorldError(

@@ -51,6 +51,7 @@ KEYS = (
     "rocks_can_kill",
     "legacy_codes",
     "theory",
+    "belief",
     *_PROBABILITIES,
     "humans",
     "robots",
@@ -59,6 +60,7 @@ KEYS = (
     "observation",
     *_FOREIGN,
 )
+BELIEFS = ("worst_case", "best_case", "uniform")
 _ACTED_ON = ("key", "ball", "box", "door", "kill_button", "pause_switch", "disabling_switch", "control_button")
 
 
@@ -90,6 +92,7 @@ class GridSpec:
     :param pushers: per agent, whether it can push rocks
     :param magicians: per agent, whether it can enter magic walls
     :param probabilities: of stumbling, entering and solidifying magic walls, entering bushes
+    :param belief: what the humans expect of the robots, as for :func:`empo_gym.solve_humans`
     :param goals: what ``possible_goals`` says, unread
     """
 
@@ -103,6 +106,7 @@ class GridSpec:
     rocks_can_kill: bool
     probabilities: dict[str, float]
     theory: dict[str, float] = field(default_factory=dict)
+    belief: str = BELIEFS[0]
     metadata: dict[str, Any] = field(default_factory=dict)
     observation: dict[str, Any] = field(default_factory=dict)
     goals: Any = None
@@ -152,6 +156,7 @@ def parse(mapping: Mapping[str, Any]) -> GridSpec:
         rocks_can_kill=_boolean(mapping, "rocks_can_kill", False),
         probabilities={key: _probability(mapping, key) for key in _PROBABILITIES},
         theory=_theory(mapping),
+        belief=_belief(mapping.get("belief")),
         metadata=_mapping(mapping, "metadata"),
         observation=_observation(mapping),
         goals=mapping.get("possible_goals"),
@@ -361,3 +366,11 @@ def _theory(mapping: Mapping[str, Any]) -> dict[str, float]:
     except ValueError as error:
         raise WorldError(f"'theory' of the world: {error}") from error
     return overrides
+
+
+def _belief(value: Any) -> str:
+    if value is None:
+        return BELIEFS[0]
+    if value not in BELIEFS:
+        raise WorldError(f"'belief' must be {', '.join(BELIEFS[:-1])} or {BELIEFS[-1]}, not {value!r}.")
+    return str(value)

@@ -91,6 +91,11 @@ class GridWorld(World):
         return MappingProxyType(self.spec.theory)
 
     @property
+    def belief(self) -> str:
+        """What this world's humans expect of the robots: ``"worst_case"``, ``"best_case"`` or ``"uniform"``."""
+        return self.spec.belief
+
+    @property
     def map(self) -> tuple[tuple[Tile, ...], ...]:
         """Rows of tiles, without agents and movable objects; doors, bushes and buttons as they are at the start."""
         return self.spec.ground
