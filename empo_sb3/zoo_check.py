@@ -107,17 +107,31 @@ def check_file(path: str | Path, algorithm: type, environments: Collection[str],
         if name not in ENTRIES and name not in environments:
             raise ValueError(f"{path}: there is no environment {_cut(name)}{_nearest(name, environments)}")
         place = f"{path}, {name}"
-        if not isinstance(entry, Mapping):
-            raise ValueError(f"{place}: an entry maps names to values, not {_cut(entry)}")
-        for key, value in entry.items():
-            _check_entry(place, key, value, known, allow)
-        _check_ranges(place, algorithm, entry)
-        _check_policy(place, algorithm, entry, allow)
+        check_entry(place, entry, algorithm, known, allow)
         if isinstance(entry.get("env_kwargs"), Mapping) and name in gymnasium.registry:
             _check_env_keywords(place, name, entry["env_kwargs"])
 
 
-def _check_entry(place: str, key: Any, value: Any, known: Mapping[str, Any], allow: Collection[str]) -> None:
+def check_entry(
+    place: str, entry: Any, algorithm: type, known: Mapping[str, Any] | None = None, allow: Collection[str] = ()
+) -> None:
+    """
+    Check one entry, all but its environment.
+
+    :param place: how errors call it
+    :param known: as :func:`hyperparameters_of` says
+    :raises ValueError: naming the key
+    """
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"{place}: an entry maps names to values, not {_cut(entry)}")
+    known = hyperparameters_of(algorithm) if known is None else known
+    for key, value in entry.items():
+        _check_value(place, key, value, known, allow)
+    _check_ranges(place, algorithm, entry)
+    _check_policy(place, algorithm, entry, allow)
+
+
+def _check_value(place: str, key: Any, value: Any, known: Mapping[str, Any], allow: Collection[str]) -> None:
     if key not in known and key not in ZOO_TYPES:
         raise ValueError(f"{place}: unknown key {_cut(key)}{_nearest(key, {*known, *ZOO_TYPES})}")
     if key in EVALUATED and isinstance(value, str):
