@@ -21,7 +21,6 @@ from empo_gym.cli_commands import can_draw, episode_frames, print_solution, save
 from empo_gym.cli_report import comparison_table, model_line, world_line
 from empo_gym.env import RobotEnv
 from empo_gym.files import write_whole
-from empo_gym.grid import load_world
 from empo_gym.planning import solve_robot
 from empo_gym.solution import EmpoSolution
 from empo_sb3 import EMPO, HumanDQN, zoo_models
@@ -104,7 +103,8 @@ def save_run(folder: Path, model: BaseAlgorithm, arguments: argparse.Namespace) 
     if isinstance(model, EMPO | HumanDQN):
         config = {"theory": asdict(model.theory), "training": asdict(model.config)}
     else:
-        entry = zoo_models.hyperparameters(arguments.algo, load_world(arguments.world).name)
+        world = model.get_env().get_attr("world")[0]  # type: ignore[union-attr]
+        entry = zoo_models.hyperparameters(arguments.algo, world.name)
         config = {"theory": theory_overrides(arguments), "training": {**entry, "policy": arguments.policy}}
     write_yaml(folder / CONFIG, config)
     words = {
