@@ -44,6 +44,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_of_sb3  
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor  # noqa: E402
 
 from empo_gym import load_world  # noqa: E402
+from empo_gym.files import write_whole  # noqa: E402
 from empo_gym.registration import env_ids  # noqa: E402
 from empo_sb3.vec_env import VecEnvAdapter  # noqa: E402
 
@@ -293,10 +294,8 @@ def keep(name: str, quick: bool, claims: list[Claim]) -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     origin = {"commit": commit or "unknown", "command": " ".join(["python", "benchmarks/envs.py", *sys.argv[1:]])}
     row = {"measurement": name, "quick": quick, "claims": [asdict(claim) for claim in claims], **origin}
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = RESULTS.with_suffix(".part")
-    unfinished.write_text("".join(json.dumps(other) + "\n" for other in [*others, row]), encoding="utf-8")
-    os.replace(unfinished, RESULTS)
+    text = "".join(json.dumps(other) + "\n" for other in [*others, row])
+    write_whole(RESULTS, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
 
 
 def main() -> None:

@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 import torch as th
 
+from empo_gym.files import write_whole
+
 Plan = dict[str, Any]
 Row = dict[str, Any]
 
@@ -147,10 +149,8 @@ def read(path: Path) -> list[Row]:
 
 def write(path: Path, rows: Iterable[Row]) -> None:
     """All finished runs, or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    os.replace(unfinished, path)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
 
 
 def cpu_seconds() -> float:

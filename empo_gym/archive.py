@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from empo_gym.files import write_whole
 from empo_gym.memory import require_memory
 
 _ABOUT = "about.json"
@@ -73,14 +73,12 @@ def write(path: Path, fill: Callable[[Writer], None]) -> None:
     """
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give the name of a file in it.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+
+    def write_archive(unfinished: Path) -> None:
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             fill(Writer(archive))
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+
+    write_whole(path, write_archive)
 
 
 class Header(NamedTuple):

@@ -151,13 +151,20 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
 def train_arguments(parser: argparse.ArgumentParser) -> None:
     """``empo train``."""
     add_world(parser)
-    parser.add_argument("--algo", default="empo", choices=("empo",), help="the learner (empo)")
+    parser.add_argument(
+        "--algo",
+        default="empo",
+        choices=("empo", "empo_table", "human_dqn", "ppo", "ppo_gru", "ppo_lstm"),
+        help="the learner (empo); others than empo take the hyper-parameters of their zoo files",
+    )
     parser.add_argument(
         "--policy",
-        choices=("TablePolicy", "MlpPolicy"),
-        help="a table or a network (TablePolicy; MlpPolicy where the world has too many states to list)",
+        help="the learner's policy (of empo TablePolicy, or MlpPolicy where the world has too many states to list; else as the"
+        " zoo file says)",
     )
-    parser.add_argument("-n", "--steps", type=_positive, default=20_000, help="training steps (20000)")
+    parser.add_argument(
+        "-n", "--steps", type=_positive, default=20_000, help="training steps, of ppo... environment steps (20000)"
+    )
     parser.add_argument("--seed", type=_natural, metavar="N", default=0, help="seed of everything random (0)")
     add_output(parser, None, "folder for model.zip, config.yml and args.yml (runs/WORLD)")
     parser.add_argument("--tensorboard", metavar="DIR", type=Path, help="write TensorBoard logs to this folder")

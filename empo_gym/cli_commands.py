@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import textwrap
 import time
@@ -28,6 +27,7 @@ from empo_gym.cli_report import (
     world_line,
 )
 from empo_gym.env import RobotEnv, environment_theory
+from empo_gym.files import write_whole
 from empo_gym.grid import load_world
 from empo_gym.grid.render import render, render_text
 from empo_gym.planning import solve_humans, solve_robot
@@ -86,10 +86,7 @@ def save_picture(path: Path, pixels: np.ndarray) -> None:
     """
     if path.suffix.lower() != ".png":
         raise ValueError(f"Pictures are PNG files: give a name that ends in .png instead of {path}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    image(pixels).save(unfinished, format="PNG")
-    os.replace(unfinished, path)
+    write_whole(path, lambda unfinished: image(pixels).save(unfinished, format="PNG"))
 
 
 def save_animation(path: Path, frames: Sequence[np.ndarray], seconds: float = 0.5) -> None:
@@ -99,11 +96,9 @@ def save_animation(path: Path, frames: Sequence[np.ndarray], seconds: float = 0.
     :param frames: (height, width, 3) uint8 pictures of one size
     :param seconds: how long each is shown
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
     first, *others = (image(frame).quantize(64) for frame in frames)
-    first.save(unfinished, format="GIF", save_all=True, append_images=others, duration=int(1000 * seconds), loop=0)
-    os.replace(unfinished, path)
+    options: dict[str, Any] = {"save_all": True, "append_images": others, "duration": int(1000 * seconds), "loop": 0}
+    write_whole(path, lambda unfinished: first.save(unfinished, format="GIF", **options))
 
 
 def episode_frames(solution: EmpoSolution, n_episodes: int = 3, seed: int = 0) -> list[np.ndarray]:

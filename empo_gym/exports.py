@@ -6,13 +6,14 @@ States that were never left because the horizon ended there have no rows; progra
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from empo_gym.files import write_whole
 
 if TYPE_CHECKING:
     from empo_gym.model import TabularModel
@@ -126,11 +127,8 @@ def _rewards(rewards: NDArray[np.float64], dialect: str) -> Iterator[str]:
 
 
 def _write(path: Path, lines: Iterable[str]) -> Path:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    def write(unfinished: Path) -> None:
         with unfinished.open("w", encoding="ascii") as stream:
             stream.writelines(f"{line}\n" for line in lines)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
+
+    return write_whole(path, write)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.files import write_whole
 from empo_gym.solution import EmpoSolution
 
 if TYPE_CHECKING:
@@ -250,12 +251,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) ->
     :param path: name of a PNG, PDF or SVG file; its folder is made
     :param dpi: resolution of a PNG
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    figure.savefig(unfinished, dpi=dpi, format=path.suffix.lstrip(".") or "png")
-    os.replace(unfinished, path)
-    return path
+    kind = Path(path).suffix.lstrip(".") or "png"
+    return write_whole(path, lambda unfinished: figure.savefig(unfinished, dpi=dpi, format=kind))
 
 
 def _ground(axes: Axes, world: Any) -> None:

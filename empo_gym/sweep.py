@@ -12,7 +12,6 @@ import hashlib
 import io
 import itertools
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.convergence import NotConverged
+from empo_gym.files import write_whole
 from empo_gym.memory import NotEnoughMemory
 from empo_gym.model import TabularModel
 from empo_gym.planning import mode_of, solve_humans, solve_robot
@@ -315,12 +315,7 @@ def _resume(path: Path, sweep: Sweep) -> set[Key]:
         if found and found[0] != columns:
             raise ValueError(f"{path} holds something else than rows of this sweep; give another file.")
         rows = [row for row in found[1:] if len(row) == len(columns)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with unfinished.open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream, lineterminator="\n").writerows([columns, *rows])
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    write_whole(path, lambda unfinished: unfinished.write_bytes(text.getvalue().encode()))
     return {tuple(row[:n_key]) for row in rows}

@@ -50,6 +50,18 @@ class PairReplayBuffer(ReplayBuffer):
         rows, envs = np.divmod(np.random.randint(0, n_rows * self.n_envs, size=batch_size), self.n_envs)
         return self.pairs[(self.pos - n_rows + rows) % self.buffer_size, envs]
 
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What is stored, as plain values."""
+        return {"pairs": self.pairs, "pos": self.pos, "full": self.full, "n_recent": self.n_recent}
+
+    @memory.setter
+    def memory(self, memory: dict[str, Any]) -> None:
+        pairs = np.asarray(memory["pairs"], dtype=np.int64)
+        if pairs.shape != self.pairs.shape or not 0 <= memory["pos"] < self.buffer_size or memory["n_recent"] < 1:
+            raise ValueError(f"a replay buffer of {pairs.shape} pairs does not fit one of {self.pairs.shape}")
+        self.pairs, self.pos, self.full, self.n_recent = pairs, memory["pos"], memory["full"], memory["n_recent"]
+
     def n_stored(self) -> int:
         """Number of pairs that can be drawn."""
         return min(self.size(), self.n_recent) * self.n_envs

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 
 from empo_gym import __version__, yaml_files
 from empo_gym.cli_arguments import theory_overrides
 from empo_gym.cli_commands import can_draw, episode_frames, print_solution, save_animation, solve_exactly, write_pictures
 from empo_gym.cli_report import comparison_table, model_line, world_line
 from empo_gym.env import RobotEnv
+from empo_gym.files import write_whole
 from empo_gym.planning import solve_robot
 from empo_gym.solution import EmpoSolution
-from empo_sb3 import EMPO
+from empo_sb3 import EMPO, HumanDQN, zoo_models
 
 MODEL, CONFIG, ARGUMENTS = "model.zip", "config.yml", "args.yml"
 SCOPE = "values at the start, differences over all reachable (t, s)"
@@ -36,16 +39,26 @@ def train(arguments: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     size = model_line(env.model) if env.is_packed else "too many states to list: they are learned in as they are met"
     print(f"{env.world.name}: {world_line(env.world)}\n  {size}", flush=True)
-    arguments.policy = arguments.policy or ("TablePolicy" if env.is_packed else "MlpPolicy")
-    model = learn(env, arguments)
+    if arguments.algo == "empo":
+        arguments.policy = arguments.policy or ("TablePolicy" if env.is_packed else "MlpPolicy")
+        model = learn(env, arguments)
+    else:
+        model = learn_from_zoo(env, arguments)
     save_run(folder, model, arguments)
-    print(f"wrote {folder / MODEL}, {CONFIG}, {ARGUMENTS}; next: empo compare {folder} {arguments.world}")
+    print(f"wrote {folder / MODEL}, {CONFIG}, {ARGUMENTS}{_next(model, folder, arguments.world)}")
     if model.num_timesteps < arguments.steps:
         raise KeyboardInterrupt
 
 
+def _next(model: BaseAlgorithm, folder: Path, world: str) -> str:
+    """What can be done with a run."""
+    if isinstance(model, EMPO):
+        return f"; next: empo compare {folder} {world}"
+    return "" if isinstance(model, HumanDQN) else f"; next: empo play {world} --robots {folder}"
+
+
 def learn(env: RobotEnv, arguments: argparse.Namespace) -> EMPO:
-    """Learn on one thread for ``arguments.steps`` training steps; Ctrl-C ends it early with what there is.
+    """Learn by EMPO on one thread for ``arguments.steps`` training steps; Ctrl-C ends it early with what there is.
 
     :param env: the environment, whose theory the learner takes
     :param arguments: ``policy``, ``steps``, ``seed``, ``tensorboard``, ``no_progress``
@@ -53,23 +66,51 @@ def learn(env: RobotEnv, arguments: argparse.Namespace) -> EMPO:
     # On tensors this small, threads cost more in waiting for each other than they do.
     torch.set_num_threads(1)
     log = None if arguments.tensorboard is None else str(arguments.tensorboard)
+    arguments.policy = arguments.policy or ("TablePolicy" if env.is_packed else "MlpPolicy")
     model = EMPO(arguments.policy, env, seed=arguments.seed, tensorboard_log=log)
-    start = time.perf_counter()
-    try:
-        model.learn(arguments.steps, progress_bar=not arguments.no_progress)
-    except KeyboardInterrupt:
-        print(f"\nstopped by Ctrl-C; keeping what {model.num_timesteps:,} steps have taught")
-    print(f"  {model.num_timesteps:,} training steps in {time.perf_counter() - start:.1f} s", flush=True)
+    _learn(model, arguments)
     return model
 
 
-def save_run(folder: Path, model: EMPO, arguments: argparse.Namespace) -> None:
+def learn_from_zoo(env: RobotEnv, arguments: argparse.Namespace) -> BaseAlgorithm:
+    """Learn by any algorithm as its zoo file says, but for the number of steps and perhaps the policy.
+
+    :param env: whose world and theory the learner's environments have
+    :param arguments: as for :func:`learn`, and ``algo``
+    """
+    torch.set_num_threads(1)
+    log = None if arguments.tensorboard is None else str(arguments.tensorboard)
+    entry = zoo_models.hyperparameters(arguments.algo, env.world.name)
+    arguments.policy = entry["policy"] = arguments.policy or entry["policy"]
+    options = {"seed": arguments.seed, "tensorboard_log": log}
+    make = partial(RobotEnv, world=arguments.world, theory=theory_overrides(arguments))
+    model, callbacks = zoo_models.build(arguments.algo, make, entry, **options)
+    _learn(model, arguments, callbacks)
+    return model
+
+
+def _learn(model: BaseAlgorithm, arguments: argparse.Namespace, callbacks: Sequence[BaseCallback] = ()) -> None:
+    start = time.perf_counter()
+    try:
+        model.learn(arguments.steps, callback=list(callbacks) or None, progress_bar=not arguments.no_progress)
+    except KeyboardInterrupt:
+        print(f"\nstopped by Ctrl-C; keeping what {model.num_timesteps:,} steps have taught")
+    print(f"  {model.num_timesteps:,} training steps in {time.perf_counter() - start:.1f} s", flush=True)
+
+
+def save_run(folder: Path, model: BaseAlgorithm, arguments: argparse.Namespace) -> None:
     """Write model, configuration and arguments of a run.
 
     :param folder: an existing folder
     """
-    model.save(folder / MODEL)
-    write_yaml(folder / CONFIG, {"theory": asdict(model.theory), "training": asdict(model.config)})
+    write_whole(folder / MODEL, model.save)
+    if isinstance(model, EMPO | HumanDQN):
+        config = {"theory": asdict(model.theory), "training": asdict(model.config)}
+    else:
+        world = model.get_env().get_attr("world")[0]  # type: ignore[union-attr]
+        entry = zoo_models.hyperparameters(arguments.algo, world.name)
+        config = {"theory": theory_overrides(arguments), "training": {**entry, "policy": arguments.policy}}
+    write_yaml(folder / CONFIG, config)
     words = {
         name: plain(value)
         for name, value in vars(arguments).items()
@@ -85,9 +126,8 @@ def plain(value: Any) -> Any:
 
 def write_yaml(path: Path, mapping: Mapping[str, Any]) -> None:
     """Write a mapping, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(yaml.safe_dump(dict(mapping), sort_keys=False), encoding="utf-8")
-    os.replace(unfinished, path)
+    text = yaml.safe_dump(dict(mapping), sort_keys=False)
+    write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
 
 
 def read_yaml(path: Path, *names: str) -> list[Any]:
@@ -109,6 +149,7 @@ def read_yaml(path: Path, *names: str) -> list[Any]:
 def compare(arguments: argparse.Namespace) -> None:
     """``empo compare``: what a run learned beside the exact solution of the same world and theory."""
     folder = arguments.run.parent if arguments.run.suffix == ".zip" else arguments.run
+    require_empo(folder, "compared with the exact solution")
     trained_on, policy, n_steps = read_yaml(folder / ARGUMENTS, "world", "policy", "steps_done")
     (theory,) = read_yaml(folder / CONFIG, "theory")
     allow = arguments.allow_imports
@@ -118,6 +159,29 @@ def compare(arguments: argparse.Namespace) -> None:
     model = EMPO.load(arguments.run if arguments.run.suffix == ".zip" else folder / MODEL, env=env)
     print(f"{env.world.name}, {policy} after {n_steps:,} training steps: {SCOPE}")
     print(comparison_table(exact_solution(env), model.solution()))
+
+
+def require_empo(folder: Path, what: str) -> None:
+    """Require the run of a learner of power.
+
+    :param what: is to be done with it
+    :raises ValueError: for a run of another algorithm, saying what can be done with that
+    """
+    name = algorithm_name(folder)
+    if not issubclass(zoo_models.algorithm_of(name), EMPO):
+        instead = (
+            "use HumanDQN.load and its prior()" if name == "human_dqn" else f"watch it by `empo play WORLD --robots {folder}`"
+        )
+        raise ValueError(f"{folder} is a run of {name}, which learns no power to be {what}; {instead}.")
+
+
+def algorithm_name(folder: Path) -> str:
+    """The algorithm of a run; runs of before there were several do not say it."""
+    path = folder / ARGUMENTS
+    if not path.is_file():
+        return "empo"
+    mapping = yaml_files.read_yaml(path)
+    return str(mapping.get("algo", "empo")) if isinstance(mapping, dict) else "empo"
 
 
 def exact_solution(env: RobotEnv) -> EmpoSolution:

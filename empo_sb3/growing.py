@@ -76,6 +76,17 @@ class MetPairs:
         places = self._places(pairs)
         return 1.0 / (1.0 + np.where(places >= 0, np.append(self.counts, 0)[places], 0))
 
+    @property
+    def memory(self) -> dict[str, np.ndarray]:
+        """What was counted, as plain values."""
+        return {"pairs": self.pairs, "counts": self.counts}
+
+    @memory.setter
+    def memory(self, memory: dict[str, np.ndarray]) -> None:
+        self.__init__()  # type: ignore[misc]
+        self.update(memory["pairs"])
+        self._counts.rows[:] = memory["counts"]
+
     def reset(self) -> None:
         """Forget the numbers of visits, but not which pairs there are."""
         self._counts.rows[:] = 0
@@ -101,6 +112,24 @@ class Kept:
     def pairs(self) -> np.ndarray:
         """(n,) the pairs whose targets are known."""
         return self._pairs.rows
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What is known, as plain values."""
+        return {
+            "reason": self._reason,
+            "pairs": self.pairs,
+            "columns": {q: column.rows for q, column in self._columns.items()},
+        }
+
+    @memory.setter
+    def memory(self, memory: dict[str, Any]) -> None:
+        self.forget(memory["reason"])
+        self._pairs.extend(memory["pairs"])
+        self._place = {pair: k for k, pair in enumerate(memory["pairs"].tolist())}
+        for q, rows in memory["columns"].items():
+            self._columns[q] = Column(np.float64, rows.shape[1])
+            self._columns[q].extend(rows)
 
     def __call__(self, pairs: np.ndarray, reason: Any, compute: Callable[[np.ndarray], Values]) -> Values:
         """The targets of a batch; ``compute`` is asked for those that are not known."""

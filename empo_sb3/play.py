@@ -9,18 +9,21 @@ import numpy as np
 from empo_gym.env import RobotEnv
 from empo_gym.play import Robots
 from empo_gym.solution import EmpoSolution
+from empo_sb3 import zoo_models
+from empo_sb3.commands import MODEL, algorithm_name
 from empo_sb3.empo import EMPO
+from empo_sb3.zoo import NO_ROBOT
 
 
-def trained_robots(path: Path, env: RobotEnv, rng: np.random.Generator) -> tuple[Robots, EmpoSolution]:
-    """Return robots that follow a trained model, and what it learned of the humans' power.
+def trained_robots(path: Path, env: RobotEnv, rng: np.random.Generator) -> tuple[Robots, EmpoSolution | None]:
+    """Return robots that follow a trained model, and what it learned of the humans' power, if anything.
 
     :param path: folder that ``empo train`` wrote, or its ``model.zip``
     :param env: the environment to play in
+    :raises ValueError: if the model is damaged, of another world, or learned nothing about robots
     """
-    model = EMPO.load(path / "model.zip" if path.is_dir() else path, env=env)
-
-    def act(env: RobotEnv, observation: np.ndarray) -> int:
-        return int(model.predict(observation)[0])
-
-    return act, model.solution()
+    name = algorithm_name(path if path.is_dir() else path.parent)
+    if name == "human_dqn":
+        raise ValueError(f"{path}: {NO_ROBOT}")
+    model = zoo_models.load(name, path / MODEL if path.is_dir() else path, env)
+    return zoo_models.Acting(model), model.solution() if isinstance(model, EMPO) else None

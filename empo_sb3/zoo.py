@@ -13,11 +13,14 @@ import os
 import runpy
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from empo_gym.files import write_whole
+from empo_gym.yaml_files import YamlError
 from empo_sb3.zoo_check import check_file
+from empo_sb3.zoo_door import ALLOW_VARIABLE, ZooRefused, guarded
 
 SCRIPTS = {
     "train": "rl_zoo3.train",
@@ -30,8 +33,15 @@ SCRIPTS = {
     "plot_from_file": "rl_zoo3.plots.plot_from_file",
     "all_plots": "rl_zoo3.plots.all_plots",
 }
-USAGE = f"usage: python -m empo_sb3.zoo {{{','.join(SCRIPTS)}}} ...   (then rl-zoo3's own arguments; --help lists them)"
+ALLOW = "--allow-imports"
+NEEDS_ZOO = "python -m empo_sb3.zoo needs rl-zoo3: pip install rl-zoo3"
+USAGE = (
+    f"usage: python -m empo_sb3.zoo {{{','.join(SCRIPTS)}}} [{ALLOW} MODULE,...] ...\n"
+    "(then rl-zoo3's own arguments; --help lists them)"
+)
 LOGS = "logs"
+SHORTEST = 4
+"""Fewer characters of a long option could mean another one."""
 PICTURE = "-o", "--output"
 OUR_ENVS = "EMPO-"
 NO_ROBOT = "human_dqn learns what humans do, not what robots should: there is nobody to watch; its prior() is the result"
@@ -66,11 +76,22 @@ def environments() -> set[str]:
     return set(gymnasium.registry) | {name.replace("-v", "NoVel-v") for name in MaskVelocityWrapper.velocity_indices}
 
 
-def check(arguments: Sequence[str]) -> None:
+def allowed_modules(words: str | None = None) -> tuple[str, ...]:
+    """
+    The modules outside the allowed packages that zoo files may name classes of.
+
+    :param words: names with commas between them; None for those of the environment variable ``EMPO_ALLOW_IMPORTS``
+    """
+    words = os.environ.get(ALLOW_VARIABLE, "") if words is None else words
+    return tuple(name.strip() for name in words.split(",") if name.strip())
+
+
+def check(arguments: Sequence[str], allow: Collection[str] = ()) -> None:
     """
     Check the zoo file that some arguments name, and that the algorithm can do what they want.
 
     :param arguments: of one of rl-zoo3's scripts; only ``.yml`` files are checked
+    :param allow: modules whose classes the file may name, besides the allowed packages
     :raises ValueError: with one sentence that says what is wrong
     """
     import rl_zoo3
@@ -79,7 +100,7 @@ def check(arguments: Sequence[str]) -> None:
     if name == "human_dqn" and _given(arguments, "-optimize", "--optimize-hyperparameters"):
         raise ValueError("human_dqn learns what humans do, for which no environment pays: there is no return to optimise")
     if name in rl_zoo3.ALGOS and path is not None and path.endswith((".yml", ".yaml")):
-        check_file(path, rl_zoo3.ALGOS[name], environments())
+        check_file(path, rl_zoo3.ALGOS[name], environments(), allow)
 
 
 def config_directory() -> Path:
@@ -107,13 +128,18 @@ def with_defaults(script: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _given(arguments: Sequence[str], *options: str) -> bool:
-    return any(word == option or word.startswith(option + "=") for word in arguments for option in options)
+    return any(_means(word.partition("=")[0], options) for word in arguments)
+
+
+def _means(word: str, options: Sequence[str]) -> bool:
+    """Whether a word is one of these options, or the beginning of a long one, which argparse takes too."""
+    return word in options or (len(word) > SHORTEST and word.startswith("--") and any(o.startswith(word) for o in options))
 
 
 def _value(arguments: Sequence[str], *options: str) -> str | None:
     for i, word in enumerate(arguments):
         name, equals, value = word.partition("=")
-        if name in options and (equals or i + 1 < len(arguments)):
+        if _means(name, options) and (equals or i + 1 < len(arguments)):
             return value if equals else arguments[i + 1]
     return None
 
@@ -127,12 +153,19 @@ def picture_of(script: str, arguments: Sequence[str]) -> tuple[Path | None, list
     rest = list(arguments)
     if SCRIPTS[script] != SCRIPTS["plot"] or not _given(rest, *PICTURE):
         return None, rest
-    name = _value(rest, *PICTURE)
+    name, rest = _option(rest, *PICTURE)
     if not name:
         raise ValueError(f"{PICTURE[0]} needs the name of a picture, such as curves.png")
-    at = next(i for i, word in enumerate(rest) if word.partition("=")[0] in PICTURE)
-    del rest[at : at + (1 if "=" in rest[at] else 2)]
     return Path(name), rest
+
+
+def _option(arguments: Sequence[str], *names: str) -> tuple[str | None, list[str]]:
+    """The value of an option that is ours, None without, and the other arguments."""
+    value, rest = _value(arguments, *names), list(arguments)
+    if value is not None:
+        at = next(i for i, word in enumerate(rest) if _means(word.partition("=")[0], names))
+        del rest[at : at + (1 if "=" in rest[at] else 2)]
+    return value, rest
 
 
 def _write_instead_of_show(path: Path) -> None:
@@ -143,10 +176,8 @@ def _write_instead_of_show(path: Path) -> None:
     from matplotlib import pyplot
 
     def write(*_: Any, **__: Any) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.part")
-        pyplot.gcf().savefig(unfinished, dpi=120, format=path.suffix[1:] or "png")
-        os.replace(unfinished, path)
+        figure, kind = pyplot.gcf(), path.suffix[1:] or "png"
+        write_whole(path, lambda unfinished: figure.savefig(unfinished, dpi=120, format=kind))
         print(f"wrote {path}")
 
     pyplot.show = write  # type: ignore[assignment]
@@ -165,10 +196,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     if script not in SCRIPTS:
         print(f"python -m empo_sb3.zoo: there is no script {script!r}\n{USAGE}", file=sys.stderr)
         return 2
-    register()
-    arguments = with_defaults(script, arguments)
     try:
-        check(arguments)
+        register()
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "rl_zoo3":
+            raise
+        print(NEEDS_ZOO, file=sys.stderr)
+        return 1
+    try:
+        return _run(script, arguments)
+    except (ZooRefused, YamlError) as error:
+        print(f"python -m empo_sb3.zoo {script}: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(script: str, arguments: list[str]) -> int:
+    try:
+        allow, arguments = _option(arguments, ALLOW)
+        allowed = allowed_modules(allow)
+        arguments = with_defaults(script, arguments)
+        check(arguments, allowed)
         picture, arguments = picture_of(script, arguments)
         if script != "train" and _value(arguments, "--algo") == "human_dqn" and not script.startswith(("plot", "all")):
             raise ValueError(NO_ROBOT)
@@ -180,7 +227,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.argv = [script, *arguments]
     # `rl_zoo3` has imported its scripts already, and runpy remarks on that.
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="runpy")
-    runpy.run_module(SCRIPTS[script], run_name="__main__", alter_sys=True)
+    with guarded(allowed):
+        runpy.run_module(SCRIPTS[script], run_name="__main__", alter_sys=True)
     return 0
 
 

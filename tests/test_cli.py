@@ -228,6 +228,45 @@ def test_compare_prints_one_table_with_exact_learned_and_uniform(capsys, trained
     )
 
 
+@pytest.mark.parametrize("algo", ["empo_table", "human_dqn", "ppo", "ppo_gru", "ppo_lstm"])
+def test_train_takes_every_registered_algorithm_and_says_what_can_be_done_with_its_run(algo, capsys, tmp_path):
+    import yaml
+
+    from empo_gym.env import RobotEnv
+    from empo_sb3.play import trained_robots
+
+    words = ["train", SMALL, "--algo", algo, "-n", "64", "--seed", "1", "--zeta", "3", "--no-progress", "-o", str(tmp_path)]
+    status, out, err = run(capsys, *words)
+    assert status == cli.DONE, err
+    arguments, config = (yaml.safe_load((tmp_path / name).read_text()) for name in ("args.yml", "config.yml"))
+    assert arguments["algo"] == algo and arguments["steps_done"] >= 64 and config["theory"]["zeta"] == 3.0
+    status, out, err = run(capsys, "compare", str(tmp_path))
+    if algo == "empo_table":
+        assert status == cli.DONE and "pi_r" in out
+        return
+    assert status == cli.FAILED and err.count("\n") == 1 and f"is a run of {algo}" in err
+    env = RobotEnv(world=SMALL)
+    if algo == "human_dqn":
+        with pytest.raises(ValueError, match="nobody to watch"):
+            trained_robots(tmp_path, env, None)
+        return
+    act, solution = trained_robots(tmp_path, env, None)
+    observation, _ = env.reset(seed=0)
+    over = False
+    while not over:
+        action = act(env, observation)
+        assert env.action_space.contains(action) and isinstance(action, int)
+        observation, _, *ended, _ = env.step(action)
+        over = any(ended)
+    assert solution is None
+
+
+def test_train_says_that_there_is_no_such_policy(capsys, tmp_path):
+    for algo, policy in (("ppo_gru", "MlpGruPolcy"), ("ppo", "Nothing"), ("empo", "Nothing"), ("empo_table", "Nothing")):
+        status, _, err = run(capsys, "train", SMALL, "--algo", algo, "--policy", policy, "-o", str(tmp_path))
+        assert status == cli.FAILED and policy in err and err.count("\n") == 1, err
+
+
 def test_compare_knows_the_runs_own_world_and_theory(capsys, trained):
     with_world, without = run(capsys, "compare", str(trained), SMALL), run(capsys, "compare", str(trained))
     assert without[:2] == with_world[:2]

@@ -13,7 +13,6 @@ from finetune_worlds import OPTIONS, Dots, Silent
 from empo_sb3.diffusion import Horizons, RecedingHorizon
 from empo_sb3.finetune import Settings, demonstrations, evaluate, pretrain, warm_up_critic, wilson
 from empo_sb3.finetune.eyes import KeypointExtractor, spatial_softmax
-from empo_sb3.finetune.files import write_whole
 from empo_sb3.finetune.models import build, training_env
 from empo_sb3.finetune.optimizers import rates
 from empo_sb3.finetune.run import EVALUATION_STARTS, TEST_STARTS, starts, targets
@@ -125,29 +124,6 @@ def test_a_damaged_file_in_the_cache_is_named(built, tmp_path):
     shown.write_bytes(shown.read_bytes()[:1000])
     with pytest.raises(ValueError, match="holds no demonstrations"):
         pretrain(settings, model, tmp_path, quiet)
-
-
-def test_two_runs_write_the_same_file_at_once_and_who_is_stopped_leaves_none(tmp_path, monkeypatch):
-    path = tmp_path / "made" / "file.txt"
-
-    def slowly(beside):
-        beside.write_text("half")
-        with monkeypatch.context() as other:
-            other.setattr("os.getpid", lambda: -1)
-            write_whole(path, lambda its: its.write_text("whole"))
-        assert path.read_text() == "whole"
-        beside.write_text("whole as well")
-
-    write_whole(path, slowly)
-    assert path.read_text() == "whole as well"
-
-    def stopped(beside):
-        beside.write_text("half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(path, stopped)
-    assert [one.name for one in path.parent.iterdir()] == ["file.txt"] and path.read_text() == "whole as well"
 
 
 @pytest.mark.parametrize(("n_successes", "n"), [(0, 10), (3, 10), (60, 100), (100, 100)])

@@ -19,7 +19,11 @@ MEMORY = "EMPO-MemorySwitch-v0"
 def test_training_takes_our_hyper_parameters_unless_told_otherwise():
     ours = zoo.with_defaults("train", ["--algo", "empo", "--env", ENV])
     assert Path(ours[ours.index("--conf-file") + 1]).is_file()
-    for given in (["--algo", "empo", "-conf", "mine.yml"], ["--algo", "empo", "--conf-file=mine.yml"]):
+    for given in (
+        ["--algo", "empo", "-conf", "mine.yml"],
+        ["--algo", "empo", "--conf-file=mine.yml"],
+        ["--algo=empo", "--conf", "a.yml"],
+    ):
         assert zoo.with_defaults("train", given) == given
 
 
@@ -85,18 +89,44 @@ WRONG = {
     "default: {callback: [{empo_sb3.callbacks.LearningRateSchedule: {schedul: linear}}]}": "did you mean 'schedule'?",
     "default: {callback: {empo_sb3.callbacks.KLMonitor: {treshold: 0.1}}}": "no keyword 'treshold'; did you mean 'threshold'?",
     "default: {callback: {empo_sb3.callbacks.KLMonitor: {threshold: -1}}}": "need threshold > 0",
-    "default: {callback: empo_sb3.callbacks.KLMonitr}": "no 'KLMonitr' in empo_sb3.callbacks; did you mean 'KLMonitor'?",
-    "default: {env_wrapper: [gymnasium.wrapers.ClipReward]}": "'gymnasium.wrapers.ClipReward' cannot be imported",
+    "default: {callback: empo_sb3.callbacks.KLMonitr}": "has no 'KLMonitr'; did you mean 'KLMonitor'?",
+    "default: {env_wrapper: [gymnasium.wrapers.ClipReward]}": "There is no 'gymnasium.wrapers.ClipReward'",
     "default: {env_wrapper: {gymnasium.wrappers.ClipReward: {min_rewrd: 0}}}": "did you mean 'min_reward'?",
     "default: {callback: [{a.B: {}, b: 1}]}": "look at the indents",
     "EMPO-Gird-v0: {n_timesteps: 5}": "there is no environment 'EMPO-Gird-v0'; did you mean 'EMPO-Grid-v0'?",
     "EMPO-Grid-v0: 5": "EMPO-Grid-v0: an entry maps names to values, not 5",
     "- 5": "maps environment ids to hyper-parameters",
-    "a: [": "cannot be read",
+    "a: [": "is the file cut off?",
+    "default: {n_envs: 1, n_envs: 2}": "the key 'n_envs' occurs twice",
+    "default: {n_timesteps: abc}": "n_timesteps must be a number, not 'abc'",
+    "default: {n_envs: 1.5}": "n_envs must be an integer, not 1.5",
+    "default: {batch_size: many}": "batch_size must be an integer, not 'many'",
+    "default: {policy: 5}": "policy must be text, not 5",
+    "default: {policy: MplPolicy}": "no policy 'MplPolicy' of EMPO; did you mean 'MlpPolicy'?",
+    "default: {gamma_h: 7}": "gamma_h",
+    "default: {gamma_h: high}": "gamma_h must be a number, not 'high'",
+    "default: {lr_q_r: -1}": "lr_q_r",
+    "default: {learning_rate: warm}": "learning_rate must be a number, or text such as lin_1.0e-3, not 'warm'",
+    "default: {policy: MlpPolicy, policy_kwargs: {net_arhc: [8]}}": "MlpPolicy has no 'net_arhc'; did you mean 'net_arch'?",
+    "default: {policy: MlpPolicy, policy_kwargs: {share_encoder: 3}}": "share_encoder must be true or false, not 3",
+    'default: {policy: MlpPolicy, policy_kwargs: "dict(net_arhc=[8])"}': "did you mean 'net_arch'?",
+    "EMPO-Grid-v0: {env_kwargs: {wrold: x}}": "EMPO-Grid-v0 has no keyword 'wrold'; did you mean 'world'?",
+    "default: {callback: [{empo_sb3.callbacks.Checkpoints: 5}]}": "takes keywords by name",
+    "default: {callback: [{empo_sb3.callbacks.KLMonitor: {5: 1}}]}": "takes keywords by name",
+    "default: {callback: [[empo_sb3.callbacks.KLMonitor]]}": "a class is named by its path",
+    "default: {callback: torch.nn.ReLU}": "'torch.nn.ReLU' is not a callback",
+    "default: {env_wrapper: empo_sb3.callbacks.KLMonitor}": "is not a wrapper",
+    "default: {callback: mymodule.Mine}": "--allow-imports mymodule",
+    "default: {batch_size: '5'}": "YAML reads batch_size: 5 as text; write 5 without quotes",
+    "default: {lr_q_r: 1.5e3}": "YAML reads lr_q_r: 1.5e3 as text; write 1.5e+3",
+    "default: " + "[" * 3000 + "]" * 3000: "nested more than",
+    "default: &a {n_envs: *a}": "contains itself",
+    "a: &a [1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n"
+    "d: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e]": "more than",
 }
 
 
-@pytest.mark.parametrize("text", WRONG)
+@pytest.mark.parametrize("text", WRONG, ids=lambda text: text[:60])
 def test_what_is_wrong_with_a_hyper_parameter_file_is_said(tmp_path, capsys, text):
     (tmp_path / "mine.yml").write_text(text)
     assert zoo.main(["train", "--algo", "empo", "--env", "EMPO-Grid-v0", "--conf-file", str(tmp_path / "mine.yml")]) == 1

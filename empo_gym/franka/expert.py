@@ -7,7 +7,6 @@ expert's path, while the **label** stays what the expert wants there, which show
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from empo_gym.files import write_whole
 from empo_gym.franka.env import MAX_DELTA, FR3VisualEnv, whole_number
 from empo_gym.franka.tasks import FR3VisualPush, FR3VisualReach
 
@@ -107,11 +107,13 @@ class Demonstrations:
 
     def save(self, path: str | Path) -> None:
         """Write a compressed ``.npz`` file, whole or not at all."""
-        path = Path(path)
-        beside = path.with_name(path.name + ".part")
-        with beside.open("wb") as file:
-            np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
-        os.replace(beside, path)
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+
+        def write(unfinished: Path) -> None:
+            with unfinished.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+
+        write_whole(path, write)
 
     @classmethod
     def load(cls, path: str | Path) -> Demonstrations:

@@ -14,18 +14,33 @@ from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from gymnasium import spaces
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 
+from empo_gym.files import write_whole
+from empo_gym.fingerprint import fingerprint
 from empo_gym.growing import GrowingModel
 from empo_gym.theory import Theory
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
-from empo_sb3.empo.checkpoint import read_checkpoint, restore_env, restore_random, write_checkpoint
-from empo_sb3.empo.checks import number_names, of_the_same_world, require_kept, require_one_world, require_own_view
-from empo_sb3.empo.storage import reading, replacing
+from empo_sb3.empo.checkpoint import (
+    read_checkpoint,
+    remembered,
+    require_as_many,
+    restore_env,
+    restore_random,
+    write_checkpoint,
+)
+from empo_sb3.empo.checks import (
+    number_names,
+    observation_kind,
+    of_the_same_world,
+    require_kept,
+    require_one_world,
+    require_own_view,
+)
+from empo_sb3.empo.storage import MODEL_MEMBERS, reading, require_complete
 from empo_sb3.growing import CAPACITY, MetPairs, Seen
 from empo_sb3.networks import WorldSizes
 from empo_sb3.sampled_targets import draw
@@ -54,6 +69,8 @@ class WorldLearner(OffPolicyAlgorithm):
     """What :attr:`config` is an instance of."""
     replay_buffer: PairReplayBuffer
     sizes: WorldSizes
+    world_fingerprint: str | None
+    """Of the model's content; None for older files, which may be given any world of the same sizes."""
     visits: VisitCounts | MetPairs
     theory: Theory
     config: Any
@@ -81,6 +98,7 @@ class WorldLearner(OffPolicyAlgorithm):
     )
 
     def _begin(self) -> None:
+        self.world_fingerprint: str | None = None
         self.grown: GrowingModel | None = None
         self._start_pairs = np.zeros(0, dtype=np.int64)
         self._start_weights: np.ndarray | None = None
@@ -117,7 +135,13 @@ class WorldLearner(OffPolicyAlgorithm):
                 f"this {name} was made for a world with {self.sizes}; the environment's has {sizes};"
                 f" give the environment it was made for, or make a new {name} for this one"
             )
-        self.sizes = sizes
+        found = fingerprint(model)
+        if self.world_fingerprint not in (None, found):
+            raise ValueError(
+                f"this {name} was made for a world of the same sizes but with other dynamics or goals;"
+                f" give the environment it was made for, or make a new {name} for this one"
+            )
+        self.sizes, self.world_fingerprint = sizes, found
         self._observation_kind = observation_kind(model.world, self.observation_space)
         return model, theory
 
@@ -155,7 +179,7 @@ class WorldLearner(OffPolicyAlgorithm):
     @target_state.setter
     def target_state(self, state: Any) -> None:
         if self.grown is not None:
-            self.targets.kept, self.targets.beta_r = state
+            self.targets.kept.memory, self.targets.beta_r = state
 
     def _show_world(self, model: Any) -> Any:
         """Show the policy all live pairs, none of them visited yet; returns what is seen of them."""
@@ -381,20 +405,24 @@ class WorldLearner(OffPolicyAlgorithm):
         if not isinstance(path, str | os.PathLike):
             super().save(path, exclude, include)
             return
-        with replacing(path) as file:
-            super().save(file, exclude, include)
+        target, save = pathlib.Path(path), super().save
+        target = target if target.suffix else target.with_suffix(".zip")
+        write_whole(target, lambda unfinished: save(unfinished, exclude, include))
 
     @classmethod
     def load(cls: type[Self], path: Any, env: GymEnv | None = None, *args: Any, **kwargs: Any) -> Self:
         """
         Load as in SB3. With ``env`` the model can learn on and give its solution, without it can only act.
 
+        A saved model is partly a pickle, as all of SB3's: loading one can run code, so load none that you do not trust.
+
         :raises FileNotFoundError: if there is no such file
         :raises ValueError: if the file is cut off, belongs to another world or algorithm, or if a keyword asks for another
             number of the theory or the training than the saved one
         """
         asked = {name: kwargs.pop(name) for name in number_names(cls.config_class) & kwargs.keys()}
-        with reading(path, f"{cls.__name__} model"), of_the_same_world(cls.__name__):
+        with reading(getattr(path, "name", path), f"{cls.__name__} model"), of_the_same_world(cls.__name__):
+            require_complete(path, MODEL_MEMBERS)
             model = super().load(path, env, *args, **kwargs)
         require_kept(model, asked)
         model._refresh_after_load()
@@ -419,47 +447,39 @@ class WorldLearner(OffPolicyAlgorithm):
             write_checkpoint(folder, self)
 
     @classmethod
-    def resume(cls: type[Self], folder: str | os.PathLike, env: GymEnv, **kwargs: Any) -> Self:
+    def resume(cls: type[Self], folder: str | os.PathLike, env: GymEnv, allow_pickle: bool = False, **kwargs: Any) -> Self:
         """
         Carry on with a run from its last checkpoint; on the CPU it takes the very steps it would have taken.
 
+        A checkpoint is JSON and arrays, so reading one runs no code. Where the run has something that JSON cannot say, such as
+        a function as its learning rate, that part is a pickle, as a whole checkpoint of an older version is.
+
         :param folder: where :meth:`save_checkpoint` wrote
         :param env: as many environments, made in the same way
+        :param allow_pickle: whether to read such pickles, which can run code: only if you trust the file
         :param kwargs: further arguments of :meth:`load`
         :raises FileNotFoundError: if there is no checkpoint
-        :raises ValueError: if it is damaged, or of other environments
+        :raises ValueError: if it is damaged, of other environments, or holds a pickle
         """
-        learned, run = read_checkpoint(folder)
-        model = cls.load(learned, env, force_reset=False, **kwargs)
-        model.restore_run(run)
-        restore_env(model.env, run["env"])
+        learned, attributes, run = read_checkpoint(folder, env, allow_pickle)
+        model = cls.load(learned, env, force_reset=False, custom_objects=attributes, **kwargs)
+        with reading(learned.name, "checkpoint"):
+            require_as_many(model.env, run["env"])
+            model.restore_run(run)
+            restore_env(model.env, run["env"])
         # set when training goes on, as whatever happens until then may draw random numbers too
         model._resumed = run["random"]
         return model
 
     def run_state(self) -> dict[str, Any]:
-        """What a run is beside the saved model and the environments."""
-        return {name: getattr(self, name) for name in self.run_parts}
+        """What a run is beside the saved model and the environments, as plain values."""
+        return {name: remembered(getattr(self, name)) for name in self.run_parts}
 
     def restore_run(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`run_state` gave."""
         for name in self.run_parts:
-            setattr(self, name, state[name])
-
-
-def observation_kind(world: Any, space: spaces.Space) -> Any:
-    """
-    Which of the world's observation kinds an environment shows; for a ``Dict`` of several, by key.
-
-    :raises ValueError: if the space holds more than the world's state and the time
-    """
-    if isinstance(space, spaces.Dict):
-        return {key: observation_kind(world, part) for key, part in space.items()}
-    kind = {1: "features", 3: "planes"}.get(len(space.shape or ()), "features")
-    seen = np.shape(world.observe([world.initial_state()], t=0, kind=kind))[1:]
-    if seen != space.shape:
-        raise ValueError(
-            f"EMPO reads the world's {kind} of shape {seen}, but the environment shows {space.shape};"
-            ' make it with observation="features" or "planes", without observe_goals and without wrappers of observations'
-        )
-    return kind
+            part = getattr(self, name)
+            if hasattr(part, "memory"):
+                part.memory = state[name]
+            else:
+                setattr(self, name, state[name])

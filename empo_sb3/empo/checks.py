@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from empo_gym.theory import Theory
@@ -120,3 +121,21 @@ def of_the_same_world(name: str) -> Iterator[None]:
             f"this {name} was made for another world, or another view of it ({e});"
             f" give the environment it was made for, or make a new {name} for this one"
         ) from e
+
+
+def observation_kind(world: Any, space: spaces.Space) -> Any:
+    """
+    Which of the world's observation kinds an environment shows; for a ``Dict`` of several, by key.
+
+    :raises ValueError: if the space holds more than the world's state and the time
+    """
+    if isinstance(space, spaces.Dict):
+        return {key: observation_kind(world, part) for key, part in space.items()}
+    kind = {1: "features", 3: "planes"}.get(len(space.shape or ()), "features")
+    seen = np.shape(world.observe([world.initial_state()], t=0, kind=kind))[1:]
+    if seen != space.shape:
+        raise ValueError(
+            f"EMPO reads the world's {kind} of shape {seen}, but the environment shows {space.shape};"
+            ' make it with observation="features" or "planes", without observe_goals and without wrappers of observations'
+        )
+    return kind

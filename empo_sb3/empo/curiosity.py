@@ -31,6 +31,17 @@ class Curiosity:
         self.bonus, self.rnd = bonus, rnd
         self.novelty = np.zeros(0)
 
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What was judged and learned, as plain values."""
+        return {"novelty": self.novelty, "rnd": None if self.rnd is None else self.rnd.memory}
+
+    @memory.setter
+    def memory(self, memory: dict[str, Any]) -> None:
+        self.novelty = memory["novelty"]
+        if self.rnd is not None:
+            self.rnd.memory = memory["rnd"]
+
     def refresh(self, targets: Any, visits: Any, seen: Any) -> None:
         """
         Judge all pairs anew.

@@ -73,20 +73,21 @@ class Emphasis:
     @property
     def memory(self) -> dict[str, Any]:
         """What it has learned, without the policy."""
-        source = self.weighing.source
+        source: Any = self.weighing.source
         if isinstance(source, MCDropout):
             kept: Any = {"rng": source.rng, "n_calls": source.n_calls, "last": source.last}
         else:
-            kept = source
+            kept = source.memory
         return {"source": kept, "typical": self.weighing.typical}
 
     @memory.setter
     def memory(self, memory: dict[str, Any]) -> None:
-        source, kept = self.weighing.source, memory["source"]
+        source: Any = self.weighing.source
+        kept = memory["source"]
         if isinstance(source, MCDropout):
             source.rng, source.n_calls, source.last = kept["rng"], kept["n_calls"], kept["last"]
         else:
-            self.weighing.source = kept
+            source.memory = kept
         self.weighing.typical = memory["typical"]
 
 

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
 from empo_sb3.diffusion import DPPO
+from empo_sb3.empo.storage import MODEL_MEMBERS, reading, require_complete
 from empo_sb3.finetune.eyes import KeypointExtractor
 from empo_sb3.finetune.optimizers import learning_rate, policy_options, split
 from empo_sb3.finetune.pretrain import plain_env, wrapped
@@ -37,8 +38,14 @@ def build(settings: Settings, env: DummyVecEnv) -> BaseAlgorithm:
 
 
 def load(settings: Settings, path: Path, env: DummyVecEnv) -> BaseAlgorithm:
-    """A saved model; its optimizer's tuners are as they were."""
-    return ALGORITHMS[settings.policy].load(path, env=env, device="cpu" if settings.size != "gpu" else "auto")
+    """
+    A saved model; its optimizer's tuners are as they were.
+
+    :raises ValueError: if the file is damaged or something else
+    """
+    with reading(path, "saved model"):
+        require_complete(path, MODEL_MEMBERS)
+        return ALGORITHMS[settings.policy].load(path, env=env, device="cpu" if settings.size != "gpu" else "auto")
 
 
 def _policy(settings: Settings) -> str:

@@ -21,10 +21,10 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.preprocessing import is_image_space
 
+from empo_gym.files import write_whole
 from empo_sb3.diffusion import RecedingHorizon, fit_chunks
 from empo_sb3.diffusion.base import ChunkPolicy
 from empo_sb3.finetune.evaluation import success_of
-from empo_sb3.finetune.files import write_whole
 from empo_sb3.finetune.settings import Settings, file_name, of_clone, of_demonstrations
 from empo_sb3.imitation import Demonstrations, Fit, clone, prefit_critic, record
 

@@ -6,7 +6,6 @@ nobody could tell what an episode that was cut off was still worth.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any, Protocol
 from zipfile import BadZipFile
 
 import numpy as np
+
+from empo_gym.files import write_whole
 
 Observations = Any  # an array, or a dictionary of arrays, with one row per step
 COLUMNS = ("actions", "rewards", "starts", "terminated")
@@ -95,14 +96,14 @@ class Demonstrations:
 
     def save(self, path: str | Path) -> None:
         """Write a compressed ``.npz`` file, whole or not at all."""
-        path = Path(path)
         arrays = {name: vars(self)[name] for name in COLUMNS}
         arrays |= named("observations", self.observations) | named("last", self.last)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(path.name + ".part")
-        with beside.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        os.replace(beside, path)
+
+        def write(unfinished: Path) -> None:
+            with unfinished.open("wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+        write_whole(path, write)
 
     @classmethod
     def load(cls, path: str | Path) -> Demonstrations:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch as th
-from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+from empo_sb3.empo.storage import saved_tensors
 from empo_sb3.imitation.cloning import policy_of
 from empo_sb3.rates.layers import Factor, PerLayerLR
 from empo_sb3.schedules import Schedule
@@ -72,12 +72,12 @@ def transfer_features(source: Any, target: Any, *, name: str = "source", verbose
     A target whose actor and critic have extractors of their own gets the copy in both. Before training, that is: an optimizer
     that has already stepped keeps what it remembers of the old parameters.
 
-    :param source: a model, its policy, an extractor, or the path of a saved model
+    :param source: a model, its policy, an extractor, or the path of a saved model, of which only the tensors are read
     :param target: a model or a policy
     :param name: what the table calls the source, such as ``"BC"``
     :param verbose: 1 prints the table
     :return: the table
-    :raises ValueError: if the extractors do not fit, naming the first parameter that differs
+    :raises ValueError: if the extractors do not fit, naming the first parameter that differs, or the file is no saved model
     """
     copied, policy = _features_of(source), policy_of(target)
     extractors = _extractors(policy)
@@ -104,10 +104,7 @@ def _features_of(source: Any) -> Mapping[str, th.Tensor]:
 
 
 def _saved_policy(path: str | Path) -> Mapping[str, th.Tensor]:
-    _, parameters, _ = load_from_zip_file(path, device="cpu")
-    if "policy" not in parameters:
-        raise ValueError(f"transfer_features: {path} holds no policy")
-    return parameters["policy"]  # type: ignore[return-value]
+    return saved_tensors(path, "policy")
 
 
 def _within(state: Mapping[str, th.Tensor], called: str) -> dict[str, th.Tensor]:

@@ -28,6 +28,17 @@ class VisitCounts:
         """Uncertainty in (0, 1] of each pair."""
         return 1.0 / (1.0 + self.counts[pairs])
 
+    @property
+    def memory(self) -> dict[str, np.ndarray]:
+        """What was counted, as plain values."""
+        return {"counts": self.counts, "ever": self._ever}
+
+    @memory.setter
+    def memory(self, memory: dict[str, np.ndarray]) -> None:
+        if memory["counts"].shape != self.counts.shape or memory["ever"].shape != self._ever.shape:
+            raise ValueError(f"visits of {len(memory['counts'])} pairs do not fit {len(self.counts)}")
+        self.counts, self._ever = memory["counts"], memory["ever"]
+
     def reset(self) -> None:
         """Forget the numbers of visits, but not which pairs there were."""
         self.counts[:] = 0

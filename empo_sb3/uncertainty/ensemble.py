@@ -71,7 +71,7 @@ class Ensemble:
         self.members: nn.ModuleList | None = None
 
     def _build(self, states: th.Tensor) -> None:
-        n_inputs = states[0].numel()
+        n_inputs, self._shape = states[0].numel(), tuple(states[0].shape)
         make = self.make_network or (lambda: random_mlp(n_inputs, (64, 64, self.n_outputs)))
         with private_stream(self.seed):
             self.members = nn.ModuleList(make() for _ in range(self.ensemble_size))
@@ -79,6 +79,32 @@ class Ensemble:
         if self.forward == "batched" and any(isinstance(module, nn.RNNBase) for module in self.members.modules()):
             raise ValueError("Ensemble: torch.func cannot batch recurrent layers; use forward='loop'")
         self.optimizer = th.optim.Adam(self.members.parameters(), lr=self.lr)
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What was learned, as plain values."""
+        networks = None
+        if self.members is not None:
+            parts: dict[str, Any] = {
+                "members": self.members,
+                "random_function": self.random_function,
+                "optimizer": self.optimizer,
+            }
+            networks = {"shape": list(self._shape), **{name: dict(part.state_dict()) for name, part in parts.items()}}
+        moments = {"moments": dict(vars(self.moments)), "target_moments": dict(vars(self.target_moments))}
+        return {**moments, "networks": networks}
+
+    @memory.setter
+    def memory(self, memory: dict[str, Any]) -> None:
+        vars(self.moments).update(memory["moments"])
+        vars(self.target_moments).update(memory["target_moments"])
+        networks = memory["networks"]
+        if networks is not None:
+            self._build(th.zeros(1, *networks["shape"]))
+            assert self.members is not None
+            self.members.load_state_dict(networks["members"])
+            self.random_function.load_state_dict(networks["random_function"])
+            self.optimizer.load_state_dict(networks["optimizer"])
 
     def _seen(self, states: Any) -> th.Tensor:
         """States as the members take them."""

@@ -64,6 +64,28 @@ class RND:
             self.predictor = random_mlp(n_inputs, (*self.net_arch, *wide, self.n_features))
         self.optimizer = th.optim.Adam(self.predictor.parameters(), lr=self.lr)
 
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What was learned, as plain values."""
+        networks = None
+        if self.target is not None:
+            n_inputs = next(self.target.parameters()).shape[1]
+            parts: dict[str, Any] = {"target": self.target, "predictor": self.predictor, "optimizer": self.optimizer}
+            networks = {"n_inputs": n_inputs, **{name: dict(part.state_dict()) for name, part in parts.items()}}
+        return {"rng": self.rng, "moments": dict(vars(self.moments)), "networks": networks}
+
+    @memory.setter
+    def memory(self, memory: dict[str, Any]) -> None:
+        self.rng = memory["rng"]
+        vars(self.moments).update(memory["moments"])
+        networks = memory["networks"]
+        if networks is not None:
+            self._build(networks["n_inputs"])
+            assert self.target is not None
+            self.target.load_state_dict(networks["target"])
+            self.predictor.load_state_dict(networks["predictor"])
+            self.optimizer.load_state_dict(networks["optimizer"])
+
     def _errors(self, rows: th.Tensor) -> th.Tensor:
         if self.target is None:
             self._build(rows.shape[1])
