@@ -20,11 +20,12 @@ export NUMBA_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help install demo test test-all check format bench finetune-study clean
+.PHONY: help install demo test test-all fuzz check format bench finetune-study clean
 
 help:
 	@echo "make demo      solve, learn, compare and draw the default world (writes demo/)"
 	@echo "make test      the fast tests        make test-all  the slow ones too"
+	@echo "make fuzz      ten minutes of random files, values and call orders"
 	@echo "make check     format, lint, types and the fast tests"
 	@echo "make bench     the benchmarks        make clean     remove what was built"
 	@echo "make finetune-study   the robot arm's study, four CPU hours; ARGS=\"gaussian --limit 3\" for a part of it, goes on where it stopped"
@@ -49,6 +50,10 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "" $(ARGS)
+
+# Ten minutes of hostile files, values and call orders; ARGS="--hypothesis-seed=1" for other ones.
+fuzz: $(STAMP)
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n $(WORKERS) -m "" $(wildcard tests/test_fuzz_*.py) $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
