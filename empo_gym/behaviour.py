@@ -184,7 +184,7 @@ class CallableHumans:
         """
         many = getattr(self.function, "policies", None)
         if many is not None:
-            return self._distributions(np.asarray(many(states, t, human)), human)
+            return many(states, t, human)  # rows that cannot be reached may be 0
         goals, rng = range(len(self._world.goal_sets[human])), np.random.default_rng(0)
         every = list(zip(as_states(states), t.tolist(), strict=True))
         answers = [[np.asarray(self.function(state, time, human, goal, rng)) for goal in goals] for state, time in every]
