@@ -172,14 +172,14 @@ class GridWorld(World):
         :raises WorldError: for arrays of other shapes, or a state, action or number out of range
         """
         vectors = self._shaped(states)
-        given = np.asarray(actions)
+        given = np.ascontiguousarray(actions)
         if given.shape != (len(vectors), len(self.agents)) or given.dtype.kind not in "iu" or len(u) != len(vectors):
             shape = (len(vectors), len(self.agents))
             raise WorldError(
                 f"{len(vectors)} states need as many numbers u, and integer actions of the shape {shape}, "
                 f"not {given.dtype} of {given.shape}."
             )
-        successors, done = self._sampler(vectors, np.ascontiguousarray(given, dtype=np.int32), u)
+        successors, done = self._sampler(vectors, given.astype(np.int32, copy=False), u)
         if done < len(vectors):
             self._vectors(vectors[done : done + 1])
             raise WorldError(
