@@ -10,7 +10,7 @@ the robot expects each goal with its weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from empo_gym.arguments import check_choice, check_probability, whole
 from empo_gym.behaviour import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw
 from empo_gym.cache import Recent, packed, shared_world, solved
 from empo_gym.masks import joint, masks_of
@@ -69,14 +70,15 @@ class RobotEnv(gym.Env):
         solution: EmpoSolution | None = None,
         render_mode: str | None = None,
     ) -> None:
-        _check_choice("observation", observation, OBSERVATIONS)
-        _check_choice("reward", reward, REWARDS)
-        _check_choice("action_space", action_space, ("joint", "multi"))
-        _check_choice("render_mode", render_mode, (*self.metadata["render_modes"], None))
+        check_choice("observation", observation, OBSERVATIONS)
+        check_choice("reward", reward, REWARDS)
+        check_choice("action_space", action_space, ("joint", "multi"))
+        if render_mode == "human":
+            raise ValueError('render_mode="human" needs a window: gym.make(..., render_mode="human") opens one around it.')
+        check_choice("render_mode", render_mode, (*self.metadata["render_modes"], None))
         if not (human_policy is None or isinstance(human_policy, HumanPrior) or callable(human_policy)):
-            _check_choice("human_policy", human_policy, _POLICIES)
-        if not isinstance(goal_resample_prob, int | float) or not 0.0 <= goal_resample_prob <= 1.0:
-            raise ValueError(f"goal_resample_prob must be a probability, not {goal_resample_prob!r}.")
+            check_choice("human_policy", human_policy, _POLICIES)
+        check_probability("goal_resample_prob", goal_resample_prob)
         if reward == "power" and solution is None:
             raise ValueError('reward="power" needs solution=, the EmpoSolution whose U_r is paid.')
         if not isinstance(solution, EmpoSolution | None):
@@ -291,19 +293,22 @@ class RobotEnv(gym.Env):
         """
         super().reset(seed=seed)
         options = options or {}
-        self.t, state = self.beginning(options)
+        t, state = self.beginning(options)
+        given = self.given_goals(options.get("goals", {}))
         if self.starts is not None and not options and self.np_random.random() < self.starts[2]:
             states, times, _, weights = self.starts
             k = draw(weights, self.np_random)
-            self.t, state = int(times[k]), self._start(states[k])
-        self._stage = self._stage_for(state, self.t)
-        self._stage.enter(state)
+            t, state = int(times[k]), self.start_state(states[k])
+        stage = self._stage_for(state, t)
+        stage.enter(state)
+        self.t, self._stage = t, stage
         drawn = dict(enumerate(self._draw_goal(human) for human in range(len(self._human_shape))))
-        self.goals = tuple((drawn | self.given_goals(options.get("goals", {}))).values())
+        self.goals = tuple((drawn | given).values())
         self._succeeded = (False,) * len(self.goals)
         return self._observation(), self._info({})
 
-    def _start(self, given: Any) -> Any:
+    def start_state(self, given: Any) -> Any:
+        """Return a state that was given to :meth:`set_starts` as the world writes it."""
         if isinstance(given, np.integer):
             return self.model.state(int(given))
         return tuple(given.tolist()) if isinstance(given, np.ndarray) else given
@@ -316,8 +321,8 @@ class RobotEnv(gym.Env):
         if not isinstance(options, Mapping):
             raise ValueError(f"options must be a mapping with some of 'state', 't' and 'goals', not {options!r}.")
         for name in options:
-            _check_choice("options", name, ("state", "t", "goals"))
-        t, state = _whole("t", options.get("t", 0)), options.get("state")
+            check_choice("options", name, ("state", "t", "goals"))
+        t, state = whole("t", options.get("t", 0)), options.get("state")
         if t < 0 or (self.world.horizon is not None and t >= self.world.horizon):
             raise ValueError(f"There is no step at t = {t}; the horizon is {self.world.horizon}.")
         if isinstance(state, Mapping):
@@ -349,7 +354,7 @@ class RobotEnv(gym.Env):
             raise ValueError(f"options['goals'] must be {{human: number of its goal}}, not {given!r}.")
         goals = {}
         for key, value in (given if isinstance(given, Mapping) else dict(enumerate(given))).items():
-            human, goal = _whole("the number of a human", key), _whole("the number of a goal", value)
+            human, goal = whole("the number of a human", key), whole("the number of a goal", value)
             if not 0 <= human < len(self._human_shape) or not 0 <= goal < len(self.world.goal_sets[human]):
                 raise ValueError(f"There is no goal {goal} of human {human}; both are numbered from 0.")
             goals[human] = goal
@@ -366,15 +371,30 @@ class RobotEnv(gym.Env):
         :raises ValueError: for an action that does not exist
         :raises gymnasium.error.ResetNeeded: before the first reset and after the horizon
         """
-        told, self._told = self._told, {}
-        return self.step_with(action, told)
+        result = self.step_with(action, self._told)
+        self._told = {}
+        return result
 
     def tell_humans(self, told: Mapping[int, int]) -> None:
         """Let some humans do what they are told in the next step, as learners who explore want it.
 
         :param told: {human: action number}
+        :raises ValueError: for a human or an action that does not exist
         """
-        self._told = dict(told)
+        self._told = self.given_actions(told)
+
+    def given_actions(self, told: Mapping[int, int]) -> dict[int, int]:
+        """Return what humans are told as {human: action number}.
+
+        :raises ValueError: for a human or an action that does not exist
+        """
+        if not isinstance(told, Mapping):
+            raise ValueError(f"The humans are told {{human: number of its action}}, not {told!r}.")
+        actions = {whole("the number of a human", h): whole("the number of an action", a) for h, a in told.items()}
+        shape = self._human_shape
+        if any(not 0 <= human < len(shape) or not 0 <= action < shape[human] for human, action in actions.items()):
+            raise ValueError(f"The humans have {shape} actions, each numbered from 0; {dict(told)} is not among them.")
+        return actions
 
     def step_with(self, action: Any, told: Mapping[int, int]) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """As :meth:`step`, but with some humans doing what they are told.
@@ -385,17 +405,13 @@ class RobotEnv(gym.Env):
         stage = self._stage
         if stage is None or self.t == self.world.horizon:
             raise gym.error.ResetNeeded("Call reset before step: there is no episode, or it has reached its horizon.")
-        robots = self._robot_actions(action)
+        robots, told = self._robot_actions(action), self.given_actions(told) if told else told
         humans = tuple(
             told[human]
             if human in told
             else stage.humans.act(stage.s, lambda: stage.state, self.t, human, goal, self.np_random)
             for human, goal in enumerate(self.goals)
         )
-        if told and any(not 0 <= a < n for a, n in zip(humans, self._human_shape, strict=True)):
-            raise ValueError(
-                f"The humans have {self._human_shape} actions, each numbered from 0; {dict(told)} is not among them."
-            )
         stage.advance((*robots, *humans), self.np_random)
         self.t += 1
         attained = stage.attained(self.goals)
@@ -470,14 +486,3 @@ def environment_theory(world: Any, theory: Theory | Mapping[str, float] | None) 
     if not isinstance(theory, Mapping | None):
         raise ValueError(f"theory must be a Theory or a mapping of its parameters, not {theory!r}.")
     return Theory.from_mapping({**getattr(world, "theory", {}), **(theory or {})})
-
-
-def _check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
-    if value not in tuple(choices):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}.")
-
-
-def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, int | np.integer):
-        raise ValueError(f"{name} must be a whole number, not {value!r}.")
-    return int(value)

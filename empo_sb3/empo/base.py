@@ -24,7 +24,14 @@ from empo_gym.theory import Theory
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.empo.checkpoint import read_checkpoint, restore_env, restore_random, write_checkpoint
-from empo_sb3.empo.checks import number_names, of_the_same_world, require_kept, require_one_world, require_own_view
+from empo_sb3.empo.checks import (
+    number_names,
+    of_the_same_world,
+    require_kept,
+    require_one_world,
+    require_own_view,
+    require_places,
+)
 from empo_sb3.empo.storage import reading, replacing
 from empo_sb3.growing import CAPACITY, MetPairs, Seen
 from empo_sb3.networks import WorldSizes
@@ -220,6 +227,8 @@ class WorldLearner(OffPolicyAlgorithm):
         given = self.training_overrides.get("total_steps") or 0
         self.config = replace(self.config, total_steps=max(given, self._n_updates + self._coming_updates()))
         self._pairs = self._present_pairs()
+        if begins and self.grown is None:
+            require_places(type(self).__name__, self._envs.unwrapped.reset_infos)
         if begins:
             require_own_view(type(self).__name__, self._last_obs, self._world_shows(self.targets.model, self._pairs))
         if random_numbers:

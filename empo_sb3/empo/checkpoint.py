@@ -11,12 +11,13 @@ import os
 import pickle
 import random
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch as th
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from empo_sb3.empo.storage import reading, replacing
 
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from empo_sb3.empo.base import WorldLearner
 
 FILE, MODEL, RUN = "checkpoint.zip", "model.zip", "run.pkl"
-MONITORED = ("rewards",)
-"""What SB3's Monitor knows of the present episode."""
+MONITORED = ("rewards", "_elapsed_steps")
+"""What SB3's Monitor and Gymnasium's TimeLimit know of the present episode."""
+COUNTED = ("episode_returns", "episode_lengths")
+"""What VecMonitor and VecEnvAdapter know of the present episodes."""
 
 
 def write_checkpoint(folder: str | os.PathLike, model: "WorldLearner") -> None:
@@ -61,7 +64,17 @@ def env_state(env: VecEnv | None) -> list[dict[str, Any]]:
         if env.has_attr(name):
             for row, value in zip(rows, env.get_attr(name), strict=True):
                 row[name] = value
+    for i, row in enumerate(rows):
+        row["counted"] = [counts[i] for counts in _counts(env)]
     return rows
+
+
+def _counts(env: VecEnv) -> Iterator[np.ndarray]:
+    """The (n_envs,) arrays of all layers of an environment that count its episodes."""
+    layer: VecEnv | None = env
+    while layer is not None:
+        yield from (vars(layer)[name] for name in COUNTED if name in vars(layer))
+        layer = layer.venv if isinstance(layer, VecEnvWrapper) else None
 
 
 def restore_env(env: VecEnv | None, rows: list[dict[str, Any]]) -> None:
@@ -80,6 +93,8 @@ def restore_env(env: VecEnv | None, rows: list[dict[str, Any]]) -> None:
         for name in MONITORED:
             if name in row:
                 env.env_method("set_wrapper_attr", name, row[name], indices=i)
+        for counts, count in zip(_counts(env), row["counted"], strict=True):
+            counts[i] = count
 
 
 def random_state() -> dict[str, Any]:
