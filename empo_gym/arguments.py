@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
@@ -44,6 +45,14 @@ def check_sizes(num_envs: Any, max_episode_steps: Any) -> None:
     check_count("num_envs", num_envs)
     if max_episode_steps is not None:
         check_count("max_episode_steps", max_episode_steps, ", or None for no limit")
+
+
+def as_numbers(given: Any) -> NDArray[Any]:
+    """Return what was given as an array; of objects where its parts are no numbers, or not equally many."""
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError):
+        return np.asarray(None)
 
 
 def whole(name: str, value: Any) -> int:

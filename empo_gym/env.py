@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from empo_gym.arguments import check_choice, check_probability, whole
+from empo_gym.arguments import as_numbers, check_choice, check_probability, whole
 from empo_gym.behaviour import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw
 from empo_gym.cache import Recent, packed, shared_world, solved
 from empo_gym.masks import joint, masks_of
@@ -425,7 +425,7 @@ class RobotEnv(gym.Env):
         return Entered(self.world, self.solution, np.array([self.t]), lambda: [self.state])
 
     def _robot_actions(self, action: Any) -> tuple[int, ...]:
-        numbers = np.asarray(action)
+        numbers = as_numbers(action)
         joint = isinstance(self.action_space, spaces.Discrete)
         bounds = (self._n_robot_joint,) if joint else self._robot_shape
         given = numbers.ravel().tolist()

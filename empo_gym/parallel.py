@@ -14,6 +14,7 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
+from empo_gym.arguments import as_numbers, check_probability, whole
 from empo_gym.behaviour import draw
 from empo_gym.cache import shared_world
 from empo_gym.stage import OpenStage
@@ -42,8 +43,7 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
             raise ImportError("parallel_env needs PettingZoo; run pip install 'empo[pettingzoo]'.")
         if render_mode not in ("rgb_array", "ansi", None):
             raise ValueError(f"render_mode must be 'rgb_array', 'ansi' or None, not {render_mode!r}.")
-        if not 0.0 <= goal_resample_prob <= 1.0:
-            raise ValueError(f"goal_resample_prob must be a probability, not {goal_resample_prob!r}.")
+        check_probability("goal_resample_prob", goal_resample_prob)
         self.world: Any = shared_world(world)
         self.goal_resample_prob = goal_resample_prob
         self.render_mode = render_mode
@@ -79,14 +79,25 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         """Begin an episode.
 
         :param options: ``goals`` ({human: goal number}); anything else is ignored, as PettingZoo expects
+        :raises ValueError: for a human or a goal that does not exist
         """
+        given = self._given_goals((options or {}).get("goals", {}))
         if seed is not None:
             self._rng, _ = seeding.np_random(seed)
         self.t, self.agents = 0, list(self.possible_agents)
         self._stage.enter(self.world.initial_state())
-        given = (options or {}).get("goals", {})
-        self.goals = tuple(int(given.get(h, self._drawn(h))) for h in range(len(self.world.goal_sets)))
+        self.goals = tuple(given.get(h, self._drawn(h)) for h in range(len(self.world.goal_sets)))
         return self._observations(), self._infos((0,) * len(self.goals))
+
+    def _given_goals(self, given: Any) -> dict[int, int]:
+        if not isinstance(given, Mapping):
+            raise ValueError(f"options['goals'] must be {{human: number of its goal}}, not {given!r}.")
+        goals = {whole("the number of a human", h): whole("the number of a goal", goal) for h, goal in given.items()}
+        sets = self.world.goal_sets
+        for human, goal in goals.items():
+            if not 0 <= human < len(sets) or not 0 <= goal < len(sets[human]):
+                raise ValueError(f"There is no goal {goal} of human {human}; both are numbered from 0.")
+        return goals
 
     def step(self, actions: Mapping[str, int]) -> tuple[dict[str, Any], ...]:
         """Let everybody act at once.
@@ -100,7 +111,8 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         if not isinstance(actions, Mapping):
             raise ValueError(f"actions must be {{agent: action}} for {', '.join(self.agents)}, not {actions!r}.")
         for name in self.agents:
-            if name not in actions or not self.action_spaces[name].contains(np.int64(actions[name])):
+            action = as_numbers(actions.get(name))
+            if action.shape != () or action.dtype.kind not in "iu" or not 0 <= action < self.action_spaces[name].n:
                 raise ValueError(f"{name} needs an action in {self.action_spaces[name]}, not {actions.get(name)!r}.")
         self._stage.advance([int(actions[name]) for name in self.possible_agents], self._rng)
         self.t += 1

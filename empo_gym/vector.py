@@ -20,7 +20,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from empo_gym.arguments import check_probability, check_sizes
+from empo_gym.arguments import as_numbers, check_probability, check_sizes
 from empo_gym.behaviour import as_states
 from empo_gym.env import RobotEnv
 from empo_gym.masks import joint, masks_of
@@ -248,7 +248,7 @@ class VectorRobotEnv(VectorEnv):
 
     def _put_robot_actions(self, actions: Any, joint: Numbers) -> None:
         """Write the robots' actions into the first columns of ``joint``."""
-        given, space = np.asarray(actions), self.action_space
+        given, space = as_numbers(actions), self.action_space
         sizes = np.array(self._robot_shape) if given.ndim == 2 else math.prod(self._robot_shape)
         if given.shape != space.shape or given.dtype.kind not in "iu" or (given < 0).any() or (given >= sizes).any():
             raise ValueError(f"The robots' actions must be in {space}, not {given.dtype} of shape {given.shape} or beyond it.")
