@@ -28,6 +28,7 @@ NAMES = st.sampled_from(sorted(WORLDS))
 ANY_NUMBER = st.integers(-3, 1 << 70) | st.floats(allow_nan=True) | st.booleans() | st.none() | st.text(max_size=2)
 JUNK = st.recursive(ANY_NUMBER, lambda parts: st.lists(parts, max_size=4), max_leaves=6)
 DTYPES = [np.float32, np.float64, np.bool_, np.int8, np.uint64, object, np.complex64, "U3"]
+STEP = ("human_actions", "attained", "is_success")
 SEEDS = st.none() | st.integers(0, 3)
 PICKS = st.integers(0, 1 << 30)
 
@@ -126,6 +127,8 @@ class SingleEnvironment(RuleBasedStateMachine):
         world = self.oracle.world
         kind = "multi" if multi else "joint"
         self.env = RobotEnv(world, who, action_space=kind, goal_resample_prob=p, observe_goals=see, render_mode="ansi")
+        self.env.np_random = np.random.default_rng(0)
+        self.env.action_space.seed(0)
         self.now, self.starts, self.told, self.succeeded = None, [], {}, ()
         self.saved = []
 
@@ -263,6 +266,8 @@ class Vector(RuleBasedStateMachine):
         self.envs = VectorRobotEnv(
             self.n, limit, world=self.oracle.world, action_space=kind, goal_resample_prob=p, render_mode="ansi"
         )
+        self.envs.np_random = np.random.default_rng(0)
+        self.envs.action_space.seed(0)
         self.begun, self.starts, self.told = np.zeros(self.n, dtype=bool), [], {}
         self.steps, self.succeeded = [0] * self.n, [()] * self.n
         self.saved = None
@@ -324,7 +329,7 @@ class Vector(RuleBasedStateMachine):
             last = info["final_info"] if over else info
             assert last["_attained"][i] and ("final_info" not in info or info["_final_info"][i] == over)
             now = oracle.model.state(int(last["state_id"][i])), int(last["t"][i]), tuple(last["goals"][i].tolist())
-            self.require_step(i, before[i], actions[i], now, {key: last[key][i] for key in last}, told.get(i, {}))
+            self.require_step(i, before[i], actions[i], now, {key: last[key][i] for key in STEP}, told.get(i, {}))
             late = now[1] == oracle.horizon or self.steps[i] == self.limit
             assert (terminated[i], truncated[i]) == (oracle.is_over(now[0]), late)
             assert rewards[i] == last["attained"][i].sum()
@@ -427,6 +432,7 @@ class ParallelEnvironment(RuleBasedStateMachine):
 
         self.oracle, self.p, self.state = Oracle(name), p, None
         self.env = parallel_env(self.oracle.world, p, "ansi")
+        self.env._rng = np.random.default_rng(0)
 
     @rule(seed=SEEDS, pick=PICKS, with_goals=st.booleans())
     def reset(self, seed, pick, with_goals):

@@ -388,3 +388,11 @@ def test_an_attribute_may_be_set_as_one_equal_value_for_each_environment():
         with pytest.raises(ValueError, match="goal_resample_prob"):
             envs.set_attr("goal_resample_prob", wrong)
     envs.step(np.zeros(3, dtype=int))
+
+
+def test_successes_are_those_of_the_present_episode():
+    envs = make(300, world="two_humans")
+    envs.reset(seed=0)
+    won = [envs.step(np.zeros(300, dtype=int))[4] for _ in range(envs.world.horizon)][-1]["final_info"]["is_success"]
+    info = envs.step(np.zeros(300, dtype=int))[4]
+    assert won.any() and (info["is_success"] == info["attained"].all(axis=1)).all()
