@@ -34,10 +34,10 @@ Numbers = NDArray[np.int64]
 
 
 class VectorRobotEnv(VectorEnv):
-    """Many copies of a :class:`~empo_gym.env.RobotEnv`.
+    """Many copies of a :class:`~empo_gym.env.RobotEnv`; ``envs[i]`` is one of them.
 
     :param num_envs: how many
-    :param max_episode_steps: truncate after so many steps even where the world goes on, None for never
+    :param max_episode_steps: truncate after so many steps (from 1 on) even where the world goes on, None for never
     :param keywords: those of :class:`~empo_gym.env.RobotEnv`
     :raises ValueError: as :class:`~empo_gym.env.RobotEnv`
     """
