@@ -63,6 +63,7 @@ class VectorRobotEnv(VectorEnv):
         self._steps = np.zeros(self.num_envs, dtype=np.int64)
         self._succeeded = np.zeros((self.num_envs, self._n_humans), dtype=np.bool_)
         self._begun = np.zeros(self.num_envs, dtype=np.bool_)
+        self._all_begun = False
         self._told: Numbers | None = None  # (num_envs, n_humans), -1 for who was told nothing
 
     # What the environments share, and what each has of its own
@@ -158,6 +159,7 @@ class VectorRobotEnv(VectorEnv):
             raise ValueError(f"options['reset_mask'] must be {self.num_envs} truth values, not {mask.dtype} {mask.shape}.")
         self._begin(np.flatnonzero(mask), options)
         self._begun |= mask
+        self._all_begun = bool(self._begun.all())
         return self._observation(slice(None)), self._standing_info()
 
     def _seed(self, seed: Any) -> None:
@@ -212,7 +214,7 @@ class VectorRobotEnv(VectorEnv):
         :raises gymnasium.error.ResetNeeded: before the first reset
         """
         self._check_closed()
-        if not self._begun.all():
+        if not self._all_begun:
             raise error.ResetNeeded("Call reset before step: there are no episodes yet.")
         stages, rng = self.stages, self.np_random
         joint = np.empty((self.num_envs, len(self.world.agents)), dtype=np.int64)
@@ -241,7 +243,7 @@ class VectorRobotEnv(VectorEnv):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which robot actions may make a difference in each environment: (num_envs, as in a single one) bool."""
-        if not self._begun.all():
+        if not self._all_begun:
             return np.tile(self.one.action_masks(), (self.num_envs, 1))
         masks = masks_of(self.world, self.stages)
         return joint(masks) if len(self.single_action_space.shape or ()) == 0 else np.concatenate(masks, axis=1)
@@ -303,7 +305,7 @@ class VectorRobotEnv(VectorEnv):
     def render(self) -> tuple[Any, ...] | None:
         """Return the picture of every environment, as :meth:`empo_gym.env.RobotEnv.render` does."""
         self._check_closed()
-        if self.render_mode is None or not self._begun.all():
+        if self.render_mode is None or not self._all_begun:
             return None
         return tuple(env.render() for env in self.envs)
 
@@ -343,6 +345,7 @@ class VectorRobotEnv(VectorEnv):
             self.t[where], self.goals[where] = times, saved["goals"]
             self._succeeded[where], self._steps[where] = saved["succeeded"], saved["steps"]
         self._begun[number] = saved["state"] is not None
+        self._all_begun = bool(self._begun.all())
         self.np_random.bit_generator.state = saved["rng"]
 
     def tell_humans(self, number: int, told: Mapping[int, int]) -> None:

@@ -74,19 +74,20 @@ class VecEnvAdapter(VecEnv):
         self.episode_lengths += 1
         if dones.any():
             over = np.flatnonzero(dones)
-            ended = self._rows(info.get("final_info", {}))
-            for i in over.tolist():
+            ended, late = self._rows(info.get("final_info", {})), (truncated & ~terminated)[over].tolist()
+            for i, is_late, episode in zip(over.tolist(), late, self._episodes(over), strict=True):
                 self.reset_infos[i], rows[i] = rows[i], ended[i]
                 rows[i]["terminal_observation"] = info["final_obs"][i]
-                rows[i]["TimeLimit.truncated"] = bool(truncated[i] and not terminated[i])
-                rows[i].setdefault("episode", self._episode(i))
+                rows[i]["TimeLimit.truncated"] = is_late
+                rows[i].setdefault("episode", episode)
             self.episode_returns[over], self.episode_lengths[over] = 0.0, 0
         return observation, rewards.astype(np.float32), dones, rows
 
-    def _episode(self, i: int) -> dict[str, Any]:
-        """Return what SB3's Monitor says of an episode that ended: its return, its length, and the seconds until then."""
+    def _episodes(self, over: np.ndarray) -> list[dict[str, Any]]:
+        """Return what SB3's Monitor says of episodes that ended: their returns, their lengths, and the seconds until then."""
         seconds = round(time.time() - self._begin, 6)
-        return {"r": round(float(self.episode_returns[i]), 6), "l": int(self.episode_lengths[i]), "t": seconds}
+        numbers = zip(self.episode_returns[over].tolist(), self.episode_lengths[over].tolist(), strict=True)
+        return [{"r": round(total, 6), "l": length, "t": seconds} for total, length in numbers]
 
     def _rows(self, info: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the infos as one dictionary per environment, of what each told."""
@@ -163,9 +164,10 @@ def _rows(info: dict[str, Any], keys: Sequence[str], n: int) -> list[dict[str, A
         return [{} for _ in range(n)]
     rows = [dict(zip(keys, row, strict=True)) for row in zip(*(_column(info[key], n) for key in keys), strict=True)]
     for key in keys:
-        told = info.get(f"_{key}")
-        for i in [] if told is None else np.flatnonzero(~told).tolist():
-            del rows[i][key]
+        told = info.get("_" + key)
+        if told is not None and 0 in told.tobytes():  # a tenth of what told.all() takes for few environments
+            for i in np.flatnonzero(~told).tolist():
+                del rows[i][key]
     return rows
 
 
