@@ -10,7 +10,7 @@ the robot expects each goal with its weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from empo_gym.arguments import as_numbers, check_choice, check_probability, whole
 from empo_gym.behaviour import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw, told_actions
 from empo_gym.cache import Results, require_own, shared, shared_world
 from empo_gym.imports import Allow
@@ -79,14 +80,15 @@ class RobotEnv(gym.Env):
         render_mode: str | None = None,
         allow_imports: Allow | None = None,
     ) -> None:
-        _check_choice("observation", observation, OBSERVATIONS)
-        _check_choice("reward", reward, REWARDS)
-        _check_choice("action_space", action_space, ("joint", "multi"))
-        _check_choice("render_mode", render_mode, (*self.metadata["render_modes"], None))
+        check_choice("observation", observation, OBSERVATIONS)
+        check_choice("reward", reward, REWARDS)
+        check_choice("action_space", action_space, ("joint", "multi"))
+        if render_mode == "human":
+            raise ValueError('render_mode="human" needs a window: gym.make(..., render_mode="human") opens one around it.')
+        check_choice("render_mode", render_mode, (*self.metadata["render_modes"], None))
         if not (human_policy is None or isinstance(human_policy, HumanPrior) or callable(human_policy)):
-            _check_choice("human_policy", human_policy, _POLICIES)
-        if not isinstance(goal_resample_prob, int | float) or not 0.0 <= goal_resample_prob <= 1.0:
-            raise ValueError(f"goal_resample_prob must be a probability, not {goal_resample_prob!r}.")
+            check_choice("human_policy", human_policy, _POLICIES)
+        check_probability("goal_resample_prob", goal_resample_prob)
         if reward == "power" and solution is None:
             raise ValueError('reward="power" needs solution=, the EmpoSolution whose U_r is paid.')
         if not isinstance(solution, EmpoSolution | None):
@@ -307,19 +309,22 @@ class RobotEnv(gym.Env):
         """
         super().reset(seed=seed)
         options = options or {}
-        self.t, state = self.beginning(options)
+        t, state = self.beginning(options)
+        given = self.given_goals(options.get("goals", {}))
         if self.starts is not None and not options and self.np_random.random() < self.starts[2]:
             states, times, _, weights = self.starts
             k = draw(weights, self.np_random)
-            self.t, state = int(times[k]), self._start(states[k])
-        self._stage = self._stage_for(state, self.t)
-        self._stage.enter(state)
+            t, state = int(times[k]), self.start_state(states[k])
+        stage = self._stage_for(state, t)
+        stage.enter(state)
+        self.t, self._stage = t, stage
         drawn = dict(enumerate(self._draw_goal(human) for human in range(len(self._human_shape))))
-        self.goals = tuple((drawn | self.given_goals(options.get("goals", {}))).values())
+        self.goals = tuple((drawn | given).values())
         self._succeeded = (False,) * len(self.goals)
         return self._observation(), self._info({})
 
-    def _start(self, given: Any) -> Any:
+    def start_state(self, given: Any) -> Any:
+        """Return a state that was given to :meth:`set_starts` as the world writes it."""
         if isinstance(given, np.integer):
             return self.model.state(int(given))
         return tuple(given.tolist()) if isinstance(given, np.ndarray) else given
@@ -332,10 +337,10 @@ class RobotEnv(gym.Env):
         if not isinstance(options, Mapping):
             raise ValueError(f"options must be a mapping with some of 'state', 't' and 'goals', not {options!r}.")
         for name in options:
-            _check_choice("options", name, ("state", "t", "goals"))
+            check_choice("options", name, ("state", "t", "goals"))
         given = options.get("state")
         state = self.world.initial_state() if given is None else self._given_state(given)
-        t = _whole("t", options["t"]) if "t" in options else 0 if given is None else self._depth(state)
+        t = whole("t", options["t"]) if "t" in options else 0 if given is None else self._depth(state)
         if t < 0 or (self.world.horizon is not None and t >= self.world.horizon):
             raise ValueError(f"There is no step at t = {t}; the horizon is {self.world.horizon}.")
         return t, state
@@ -389,15 +394,26 @@ class RobotEnv(gym.Env):
         :raises ValueError: for an action that does not exist
         :raises gymnasium.error.ResetNeeded: before the first reset and after the horizon
         """
-        told, self._told = self._told, {}
-        return self.step_with(action, told)
+        result = self.step_with(action, self._told)
+        self._told = {}
+        return result
 
     def tell_humans(self, told: Mapping[int, int]) -> None:
         """Let some humans do what they are told in the next step, as learners who explore want it.
 
         :param told: {human: action number}
+        :raises ValueError: for a human or an action that does not exist
         """
-        self._told = dict(told)
+        self._told = self.given_actions(told)
+
+    def given_actions(self, told: Mapping[int, int]) -> dict[int, int]:
+        """Return what humans are told as {human: action number}.
+
+        :raises ValueError: for a human or an action that does not exist
+        """
+        if not isinstance(told, Mapping):
+            raise ValueError(f"The humans are told {{human: number of its action}}, not {told!r}.")
+        return told_actions(told, self._human_shape)
 
     def step_with(self, action: Any, told: Mapping[int, int]) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """As :meth:`step`, but with some humans doing what they are told.
@@ -408,8 +424,7 @@ class RobotEnv(gym.Env):
         stage = self._stage
         if stage is None or self.t == self.world.horizon:
             raise gym.error.ResetNeeded("Call reset before step: there is no episode, or it has reached its horizon.")
-        robots = self._robot_actions(action)
-        told = told_actions(told, self._human_shape) if told else told
+        robots, told = self._robot_actions(action), self.given_actions(told) if told else told
         humans = tuple(
             told[human]
             if human in told
@@ -429,7 +444,7 @@ class RobotEnv(gym.Env):
         return Entered(self.world, self.solution, np.array([self.t]), lambda: [self.state])
 
     def _robot_actions(self, action: Any) -> tuple[int, ...]:
-        numbers = np.asarray(action)
+        numbers = as_numbers(action)
         joint = isinstance(self.action_space, spaces.Discrete)
         bounds = (self._n_robot_joint,) if joint else self._robot_shape
         given = numbers.ravel().tolist()
@@ -490,14 +505,3 @@ def environment_theory(world: Any, theory: Theory | Mapping[str, float] | None) 
     if not isinstance(theory, Mapping | None):
         raise ValueError(f"theory must be a Theory or a mapping of its parameters, not {theory!r}.")
     return Theory.from_mapping({**getattr(world, "theory", {}), **(theory or {})})
-
-
-def _check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
-    if value not in tuple(choices):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}.")
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ValueError(f"{name} must be a whole number, not {value!r}.")
-    return int(value)

@@ -14,6 +14,7 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
+from empo_gym.arguments import check_probability
 from empo_gym.behaviour import draw
 from empo_gym.cache import shared_world
 from empo_gym.imports import Allow
@@ -50,8 +51,7 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
             raise ImportError("parallel_env needs PettingZoo; run pip install 'empo[pettingzoo]'.")
         if render_mode not in ("rgb_array", "ansi", None):
             raise ValueError(f"render_mode must be 'rgb_array', 'ansi' or None, not {render_mode!r}.")
-        if not 0.0 <= goal_resample_prob <= 1.0:
-            raise ValueError(f"goal_resample_prob must be a probability, not {goal_resample_prob!r}.")
+        check_probability("goal_resample_prob", goal_resample_prob)
         self.world: Any = shared_world(world, allow_imports)
         self.goal_resample_prob = goal_resample_prob
         self.render_mode = render_mode

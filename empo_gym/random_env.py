@@ -16,6 +16,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from empo_gym.arguments import check_sizes
 from empo_gym.cache import RESULT_BYTES, Results
 from empo_gym.env import RobotEnv
 from empo_gym.generator import generate
@@ -173,8 +174,7 @@ class VectorRandomEnv(SyncVectorEnv):
     """
 
     def __init__(self, num_envs: int = 1, world_seed: int = 0, max_episode_steps: int | None = None, **keywords: Any) -> None:
-        if not isinstance(num_envs, int | np.integer) or num_envs < 1:
-            raise ValueError(f"num_envs must be a positive whole number, not {num_envs!r}.")
+        check_sizes(num_envs, max_episode_steps)
 
         def make(number: int) -> gym.Env:
             env = RandomEnv(world_seed=world_seed + number, **keywords)

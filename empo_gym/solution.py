@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym import kernels
+from empo_gym.arguments import whole
 from empo_gym.convergence import Convergence
 from empo_gym.model import TabularModel
 from empo_gym.theory import Theory
@@ -130,7 +131,7 @@ class EmpoSolution:
         :param t: steps since the start
         :raises ValueError: if the state cannot be visited at that time
         """
-        layer, number = self.layer(t), self.model.index(state)
+        layer, number = self.layer(whole("t", t)), self.model.index(state)
         if not 0 <= layer < len(self.pi_r):
             raise ValueError(f"There is no decision at t = {t}; times run from 0 to {len(self.pi_r) - 1}.")
         if self.mode == "finite" and self.model.depth[number] > t:

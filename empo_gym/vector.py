@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,22 +20,24 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from empo_gym.arguments import as_numbers, check_probability, check_sizes
 from empo_gym.behaviour import as_states
 from empo_gym.env import RobotEnv
 from empo_gym.masks import joint, masks_of, side_by_side
 from empo_gym.model import TabularModel
 from empo_gym.stage import PackedStage
 from empo_gym.stages import OpenStages, PackedStages, Stages
-from empo_gym.views import Entered, picture
+from empo_gym.sub_env import SHARED, SubEnv
+from empo_gym.views import Entered
 
 Numbers = NDArray[np.int64]
 
 
 class VectorRobotEnv(VectorEnv):
-    """Many copies of a :class:`~empo_gym.env.RobotEnv`.
+    """Many copies of a :class:`~empo_gym.env.RobotEnv`; ``envs[i]`` is one of them.
 
     :param num_envs: how many
-    :param max_episode_steps: truncate after so many steps even where the world goes on, None for never
+    :param max_episode_steps: truncate after so many steps (from 1 on) even where the world goes on, None for never
     :param keywords: those of :class:`~empo_gym.env.RobotEnv`
     :raises ValueError: as :class:`~empo_gym.env.RobotEnv`
     """
@@ -42,8 +45,7 @@ class VectorRobotEnv(VectorEnv):
     metadata = {**RobotEnv.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 (Gymnasium's convention)
 
     def __init__(self, num_envs: int = 1, max_episode_steps: int | None = None, **keywords: Any) -> None:
-        if not isinstance(num_envs, int | np.integer) or num_envs < 1:
-            raise ValueError(f"num_envs must be a positive whole number, not {num_envs!r}.")
+        check_sizes(num_envs, max_episode_steps)
         self.one = RobotEnv(**keywords)
         self.num_envs = int(num_envs)
         self.max_episode_steps = max_episode_steps
@@ -60,6 +62,9 @@ class VectorRobotEnv(VectorEnv):
         self.goals: Numbers = np.zeros((self.num_envs, self._n_humans), dtype=np.int64)
         self._steps = np.zeros(self.num_envs, dtype=np.int64)
         self._succeeded = np.zeros((self.num_envs, self._n_humans), dtype=np.bool_)
+        self._begun = np.zeros(self.num_envs, dtype=np.bool_)
+        self._all_begun = False
+        self._told: Numbers | None = None  # (num_envs, n_humans), -1 for who was told nothing
 
     # What the environments share, and what each has of its own
     @property
@@ -72,31 +77,53 @@ class VectorRobotEnv(VectorEnv):
         """The packed world, see :attr:`empo_gym.env.RobotEnv.model`."""
         return self.one.model
 
+    @cached_property
+    def envs(self) -> tuple[SubEnv, ...]:
+        """The environments one by one."""
+        return tuple(SubEnv(self, i) for i in range(self.num_envs))
+
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Return what a method of the environments returns in each: called once where they share it; or an attribute.
 
         :raises AttributeError: if there is none of that name
         """
-        if name in _OF_EACH:
-            return tuple(_OF_EACH[name](self))
-        value = getattr(self.one, name)
-        return (value(*args, **kwargs) if callable(value) else value,) * self.num_envs
+        if name == "set_wrapper_attr":
+            attribute, value, *_ = args
+            self.set_attr(attribute, [value] * self.num_envs)
+            return (True,) * self.num_envs
+        if name == "action_masks":
+            return tuple(self.action_masks())
+        values = (getattr(self.one, name),) * self.num_envs if name in SHARED else self.get_attr(name)
+        if not callable(values[0]):
+            return values
+        return (values[0](*args, **kwargs),) * self.num_envs if name in SHARED else tuple(f(*args, **kwargs) for f in values)
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """Return an attribute of each environment.
 
         :raises AttributeError: if there is none of that name
         """
-        return tuple(_OF_EACH[name](self)) if name in _OF_EACH else (getattr(self.one, name),) * self.num_envs
+        if name in _OF_EACH:
+            return tuple(_OF_EACH[name](self))
+        return (getattr(self.one, name),) * self.num_envs if name in SHARED else tuple(getattr(env, name) for env in self.envs)
 
     def set_attr(self, name: str, values: Any) -> None:
-        """Set an attribute that all environments share, such as ``goal_resample_prob``.
+        """Set ``goal_resample_prob``, which all environments share.
 
-        :raises ValueError: for an attribute that each has of its own; those change by :meth:`reset` and :meth:`step`
+        :param values: a value, or a list or tuple of the same value for each environment
+        :raises ValueError: for other attributes, which change by :meth:`reset`, :meth:`step` and methods of their own, and for
+            values that differ
         """
-        if name in _OF_EACH:
-            raise ValueError(f"{name} cannot be set; give options to reset.")
-        setattr(self.one, name, values)
+        if name != "goal_resample_prob":
+            raise ValueError(f"{name} cannot be set, goal_resample_prob can; give options to reset.")
+        if isinstance(values, list | tuple):
+            if len(values) != self.num_envs or any(value != values[0] for value in values):
+                raise ValueError(
+                    f"{name} is one number, or {self.num_envs} equal ones, as environments share it; not {values}."
+                )
+            values = values[0]
+        check_probability(name, values)
+        self.one.goal_resample_prob = float(values)
 
     @property
     def stages(self) -> Stages:
@@ -120,12 +147,8 @@ class VectorRobotEnv(VectorEnv):
             to begin anew only in some of them
         :raises ValueError: for an unknown option, or a state, time or goal that does not exist
         """
-        if isinstance(seed, Sequence):
-            if len(seed) != self.num_envs:
-                raise ValueError(f"seed must be a whole number or one for each of {self.num_envs} environments, not {seed!r}.")
-            self.np_random = np.random.default_rng(list(seed))
-        elif seed is not None:
-            self._np_random, self._np_random_seed = seeding.np_random(seed)
+        self._check_closed()
+        self._seed(seed)
         if not isinstance(options, Mapping | None):
             raise ValueError(
                 f"options must be a mapping with some of 'state', 't', 'goals' and 'reset_mask', not {options!r}."
@@ -135,7 +158,26 @@ class VectorRobotEnv(VectorEnv):
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
             raise ValueError(f"options['reset_mask'] must be {self.num_envs} truth values, not {mask.dtype} {mask.shape}.")
         self._begin(np.flatnonzero(mask), options)
+        self._begun |= mask
+        self._all_begun = bool(self._begun.all())
         return self._observation(slice(None)), self._standing_info()
+
+    def _seed(self, seed: Any) -> None:
+        """Begin the random numbers anew.
+
+        :raises ValueError: for neither a whole number nor one for each environment
+        """
+        if isinstance(seed, Sequence | np.ndarray):
+            seeds = list(seed)
+            if all(number is None for number in seeds) and len(seeds) == self.num_envs:
+                return
+            if len(seeds) != self.num_envs or not all(isinstance(n, int | np.integer) and n >= 0 for n in seeds):
+                raise ValueError(
+                    f"seed must be a whole number or one for each of {self.num_envs} environments, none below 0, not {seed!r}."
+                )
+            self._np_random, self._np_random_seed = np.random.default_rng(list(map(int, seeds))), -1
+        elif seed is not None:
+            self._np_random, self._np_random_seed = seeding.np_random(seed)
 
     def _begin(self, where: Numbers, options: Mapping[str, Any] | None = None) -> None:
         """Begin an episode in some environments."""
@@ -147,13 +189,14 @@ class VectorRobotEnv(VectorEnv):
             from_starts = np.flatnonzero(self.np_random.random(len(where)) < starts[2])
             drawn = self.np_random.choice(len(starts[0]), size=len(from_starts), p=starts[3])
             times[from_starts] = starts[1][drawn]
-            for k, number in zip(from_starts.tolist(), starts[0][drawn].tolist(), strict=True):
-                states[k] = self.one.model.state(number)
+            for k, which in zip(from_starts.tolist(), drawn.tolist(), strict=True):
+                states[k] = self.one.start_state(starts[0][which])
+        goals = self.one.given_goals(given.get("goals", {}))
         self.stages.enter(where, states, times)
         self.t[where], self._steps[where], self._succeeded[where] = times, 0, False
         for human in range(self._n_humans):
             self.goals[where, human] = self._drawn_goals(human, len(where))
-        for human, goal in self.one.given_goals(given.get("goals", {})).items():
+        for human, goal in goals.items():
             self.goals[where, human] = goal
 
     def _drawn_goals(self, human: int, n: int) -> Numbers:
@@ -170,15 +213,19 @@ class VectorRobotEnv(VectorEnv):
         :raises ValueError: for an action that does not exist
         :raises gymnasium.error.ResetNeeded: before the first reset
         """
-        if self._stages is None:
+        self._check_closed()
+        if not self._all_begun:
             raise error.ResetNeeded("Call reset before step: there are no episodes yet.")
-        stages, rng = self._stages, self.np_random
+        stages, rng = self.stages, self.np_random
         joint = np.empty((self.num_envs, len(self.world.agents)), dtype=np.int64)
         n_robots = len(self._robot_shape)
         self._put_robot_actions(actions, joint)
         for human in range(self._n_humans):
             goals = self.goals[:, human]
             joint[:, n_robots + human] = stages.humans.act_all(stages.s, stages.states, self.t, human, goals, rng)
+        if self._told is not None:
+            np.copyto(joint[:, n_robots:], self._told, where=self._told >= 0)
+            self._told = None
         stages.advance(joint, rng)
         self.t += 1
         self._steps += 1
@@ -196,15 +243,15 @@ class VectorRobotEnv(VectorEnv):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which robot actions may make a difference in each environment: (num_envs, as in a single one) bool."""
-        if self._stages is None:
+        if not self._all_begun:
             return np.tile(self.one.action_masks(), (self.num_envs, 1))
-        masks = masks_of(self.world, self._stages)
+        masks = masks_of(self.world, self.stages)
         is_joint = len(self.single_action_space.shape or ()) == 0
         return (joint if is_joint else side_by_side)(masks, self.num_envs)
 
     def _put_robot_actions(self, actions: Any, joint: Numbers) -> None:
         """Write the robots' actions into the first columns of ``joint``."""
-        given, space = np.asarray(actions), self.action_space
+        given, space = as_numbers(actions), self.action_space
         sizes = np.array(self._robot_shape) if given.ndim == 2 else math.prod(self._robot_shape)
         if given.shape != space.shape or given.dtype.kind not in "iu" or (given < 0).any() or (given >= sizes).any():
             raise ValueError(f"The robots' actions must be in {space}, not {given.dtype} of shape {given.shape} or beyond it.")
@@ -258,23 +305,68 @@ class VectorRobotEnv(VectorEnv):
 
     def render(self) -> tuple[Any, ...] | None:
         """Return the picture of every environment, as :meth:`empo_gym.env.RobotEnv.render` does."""
-        if self.render_mode is None or self._stages is None:
+        self._check_closed()
+        if self.render_mode is None or not self._all_begun:
             return None
-        every = zip(as_states(self.states), self.goals.tolist(), strict=True)
-        return tuple(picture(self.world, state, goals, self.render_mode) for state, goals in every)
+        return tuple(env.render() for env in self.envs)
 
+    def _check_closed(self) -> None:
+        if self.closed:
+            raise error.ClosedEnvironmentError("The vector is closed; make a new one.")
+
+    # What one environment asks, or tells
     @property
     def states(self) -> Any:
         """The current states: an (num_envs, n_components) array, or a list."""
         return self.stages.states()
 
+    def states_as_written(self, where: Any = slice(None)) -> list[Any]:
+        """Return the states of some environments as the world writes them (hashable), None before an environment's reset."""
+        if not self._begun.any():
+            return [None] * len(self._begun[where])
+        every = zip(as_states(self.stages.states(where)), self._begun[where].tolist(), strict=True)
+        return [state if begun else None for state, begun in every]
+
+    def state_ids(self) -> list[int]:
+        """Return the numbers of the states in the packed model; -1 before an environment's reset, or if it is not packed."""
+        return np.where(self._begun, self.stages.s, -1).tolist() if self._begun.any() else [-1] * self.num_envs
+
+    def progress(self, number: int) -> tuple[int, tuple[bool, ...]]:
+        """Return the steps of an environment's episode, and which of its humans have attained a goal."""
+        return int(self._steps[number]), tuple(self._succeeded[number].tolist())
+
+    def restore(self, number: int, saved: Mapping[str, Any]) -> None:
+        """Put an environment where :meth:`empo_gym.sub_env.SubEnv.get_state` was called.
+
+        :raises ValueError: for a state that is not reached at its time
+        """
+        if saved["state"] is not None:
+            where, times = np.array([number]), np.array([saved["t"]])
+            self.stages.enter(where, [saved["state"]], times)
+            self.t[where], self.goals[where] = times, saved["goals"]
+            self._succeeded[where], self._steps[where] = saved["succeeded"], saved["steps"]
+        self._begun[number] = saved["state"] is not None
+        self._all_begun = bool(self._begun.all())
+        self.np_random.bit_generator.state = saved["rng"]
+
+    def tell_humans(self, number: int, told: Mapping[int, int]) -> None:
+        """Let some humans of an environment do what they are told in the next step.
+
+        :raises ValueError: for a human or an action that does not exist
+        """
+        given = self.one.given_actions(told)
+        if self._told is None:
+            self._told = np.full((self.num_envs, self._n_humans), -1, dtype=np.int64)
+        self._told[number] = -1
+        for human, action in given.items():
+            self._told[number, human] = action
+
 
 _OF_EACH: dict[str, Callable[[VectorRobotEnv], Any]] = {
-    "state": lambda envs: as_states(envs.states),
-    "state_id": lambda envs: envs.stages.s.tolist(),
+    "state": lambda envs: envs.states_as_written(),
+    "state_id": lambda envs: envs.state_ids(),
     "t": lambda envs: envs.t.tolist(),
     "goals": lambda envs: map(tuple, envs.goals.tolist()),
-    "action_masks": lambda envs: envs.action_masks(),
 }
 
 

@@ -96,18 +96,22 @@ def play(
 
     :param model: with SB3's ``predict``
     :param env: of ``EMPO-*`` environments
-    :param n_episodes: how many to finish
+    :param n_episodes: how many to finish; each environment plays an equal share of them, decided beforehand, since counting
+        whichever end first would prefer short ones
     :param solution: whose U_r is the power
     :return: share of the humans who attained a goal in an episode; mean U_r of the visited states (NaN without a solution)
     """
     shares: list[float] = []
     powers: list[float] = []
     attained: list[Any] = [None] * env.num_envs
+    left = [(n_episodes + i) // env.num_envs for i in range(env.num_envs)]
     obs, memory, starts = env.reset(), None, np.ones(env.num_envs, dtype=bool)
-    while len(shares) < n_episodes:
+    while any(left):
         actions, memory = model.predict(obs, state=memory, episode_start=starts, deterministic=deterministic)
         obs, _, starts, infos = env.step(actions)
         for i, info in enumerate(infos):
+            if not left[i]:
+                continue
             now = np.array(info["attained"], dtype=bool)
             before = attained[i]
             attained[i] = now if before is None else before | now
@@ -116,4 +120,5 @@ def play(
             if starts[i]:
                 shares.append(float(np.mean(attained[i])))
                 attained[i] = None
-    return float(np.mean(shares[:n_episodes])), float(np.mean(powers)) if powers else float("nan")
+                left[i] -= 1
+    return float(np.mean(shares)), float(np.mean(powers)) if powers else float("nan")

@@ -122,3 +122,9 @@ def batched(change):
 def test_batched_verbs_must_agree_with_the_scalar_ones(change, sentence):
     with pytest.raises(WorldCheckError, match=sentence):
         check_world(batched(change))
+
+
+def test_a_horizon_may_be_an_integer_of_numpy():
+    world = ChainWorld(length=3, horizon=3)
+    world.horizon = np.int64(3)
+    assert "declarations" in check_world(world).passed

@@ -440,3 +440,42 @@ def test_a_world_without_a_map_has_a_text_but_no_picture():
 def test_stepping_before_the_first_reset_is_an_error():
     with pytest.raises(gym.error.ResetNeeded):
         RobotEnv("chain").step(0)
+
+
+def test_a_state_looks_different_at_another_time_though_it_was_seen_before():
+    env = RobotEnv("default")
+    first, _ = env.reset(seed=0)
+    later, _ = env.reset(options={"t": 3})
+    assert later.tolist() == env.world.observe([env.state], t=3)[0].tolist() != first.tolist()
+    assert env.reset()[0].tolist() == first.tolist()
+
+
+def test_a_window_is_opened_by_gymnasium_around_an_environment():
+    with pytest.raises(ValueError, match=r"gym\.make"):
+        RobotEnv("default", render_mode="human")
+    env = gym.make("EMPO-Grid-v0", render_mode="human")
+    assert env.render_mode == "human" and env.unwrapped.render_mode == "rgb_array"
+    env.close()
+
+
+def test_what_humans_are_told_waits_for_a_step_that_is_taken():
+    env = RobotEnv("two_humans", human_policy=lambda *_: 0)
+    env.reset(seed=0)
+    env.tell_humans({1: 3})
+    with pytest.raises(ValueError, match="must be in"):
+        env.step(99)
+    assert env.step(0)[4]["human_actions"] == (0, 3) and env.step(0)[4]["human_actions"] == (0, 0)
+    for wrong in ({2: 0}, {0: 1.5}, {0: 9}, 5):
+        with pytest.raises(ValueError, match=r"human|action"):
+            env.tell_humans(wrong)
+
+
+def test_a_refused_reset_changes_nothing():
+    env = RobotEnv("default")
+    env.reset(seed=0)
+    env.step(0)
+    before = env.get_state()
+    for wrong in ({"t": 2, "goals": {0: 99}}, {"state": (99,) * 3}, {"t": -1}):
+        with pytest.raises(ValueError):
+            env.reset(options=wrong)
+        assert env.get_state() == before

@@ -104,3 +104,19 @@ def test_mistakes_are_errors_that_say_what_to_do(monkeypatch):
     monkeypatch.setattr(parallel_module, "ParallelEnv", None)
     with pytest.raises(ImportError, match=r"pip install 'empo\[pettingzoo\]'"):
         parallel_env("empty")
+
+
+@pytest.mark.parametrize("wrong", [1.5, True, "1", None, [1], -1, 5, float("nan")])
+def test_an_action_that_does_not_exist_is_refused_and_changes_nothing(wrong):
+    env = parallel_env("two_humans")
+    env.reset(seed=0)
+    before = env.t, env.goals, env.state().tolist()
+    with pytest.raises(ValueError, match="human_0 needs an action"):
+        env.step({"robot_0": 0, "human_0": wrong, "human_1": 0})
+    assert (env.t, env.goals, env.state().tolist()) == before
+
+
+@pytest.mark.parametrize("wrong", [{0: 99}, {0: -1}, {2: 0}, {0: 0.5}, [1, 1]])
+def test_goals_that_do_not_exist_are_refused_at_a_reset(wrong):
+    with pytest.raises(ValueError, match="goal"):
+        parallel_env("two_humans").reset(seed=0, options={"goals": wrong})

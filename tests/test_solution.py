@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tables import BatchedTableWorld, TableWorld, random_world
 
-from empo_gym import ChainWorld, EmpoSolution, TabularModel, Theory, archive, load_world, solve_humans, solve_robot
+from empo_gym import ChainWorld, EmpoSolution, RobotEnv, TabularModel, Theory, archive, load_world, solve_humans, solve_robot
 
 THEORY = Theory(beta_r=3.0)
 CHAIN = ChainWorld(length=5, horizon=4, slip=0.2, gates=(2, 3), starts=(0, 4))
@@ -213,3 +213,12 @@ def test_stored_goals_have_names_but_no_rule(tmp_path, solution):
     goal = EmpoSolution.load(tmp_path / "s.npz").model.goal_sets[0].goals[0]
     with pytest.raises(ValueError, match=r"its states are in model\.achieved"):
         goal.holds(None, [], 0)
+
+
+@pytest.mark.parametrize("t", [1.5, "1", None, np.float64(1.0)])
+def test_a_time_that_is_no_integer_is_refused_in_one_sentence(t):
+    env = RobotEnv("default")
+    solution = solve_robot(env.model, env.prior, env.theory)
+    with pytest.raises(ValueError, match="t must be a whole number"):
+        solution.policy(env.world.initial_state(), t=t)
+    assert solution.policy(env.world.initial_state(), t=np.int64(1)).sum() == pytest.approx(1.0)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from empo_sb3.growing import MetPairs
 from empo_sb3.lr_rules import MODES, KLRule, lr, one_over_n, proportional, sample_weight
 from empo_sb3.uncertainty import RND, CountedTable, Ensemble, MCDropout, VisitCounts, Weighing, require_plain_sgd
 
@@ -363,3 +364,12 @@ def test_any_other_optimizer_is_refused_with_the_reason(make):
 
 def test_plain_sgd_is_accepted():
     require_plain_sgd(torch.optim.SGD(table().parameters(), lr=1.0))
+
+
+@pytest.mark.parametrize("visits", [VisitCounts(10), MetPairs()])
+def test_pairs_that_were_met_stay_known_when_their_visits_are_forgotten(visits):
+    visits.update(np.array([3, 7, 3]))
+    visits.reset()
+    assert visits.pairs.tolist() == [3, 7] and visits(np.array([3, 7, 5])).tolist() == [1.0, 1.0, 1.0]
+    visits.update(np.array([7, 5]))
+    assert sorted(visits.pairs.tolist()) == [3, 5, 7] and visits(np.array([3, 5, 7])).tolist() == [1.0, 0.5, 0.5]

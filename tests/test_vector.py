@@ -329,3 +329,70 @@ def test_other_mistakes_are_errors_that_say_what_to_do():
     far = envs.model.state(envs.model.n_states - 1)
     with pytest.raises(ValueError, match="use a single environment"):
         make(2, world=late).reset(options={"state": far, "t": 0})
+
+
+# ------------------------------------------------------------------------------------------- goals and steps of later episodes
+@pytest.mark.parametrize("p", [0.0, 0.25, 1.0])
+def test_goals_that_were_not_attained_are_drawn_anew_with_the_given_probability(p):
+    envs = make(8000, world="two_humans", goal_resample_prob=p)
+    shares = envs.world.goal_sets[0].pibar_weights
+    envs.reset(seed=0)
+    wanted = envs.goals.copy()
+    _, _, _, _, info = envs.step(np.zeros(8000, dtype=int))
+    kept = (info["goals"] == wanted)[~info["attained"]].mean()
+    again = (shares / shares.sum()) @ (shares / shares.sum())
+    assert kept == pytest.approx(1.0 - p + p * again, abs=0.03)
+
+
+def test_steps_are_counted_from_the_beginning_of_each_episode():
+    envs = make(2, world=DEADLY, human_policy=lambda *_: 2, max_episode_steps=3)
+    envs.reset(seed=0)
+    dies, waits = np.array([2, 0]), np.array([0, 0])
+    ends = [envs.step(actions)[2:4] for actions in (dies, waits, waits, waits, waits)]
+    assert [terminated.tolist() for terminated, _ in ends] == [[True, False]] + [[False, False]] * 4
+    assert [truncated.tolist() for _, truncated in ends] == [
+        [False] * 2,
+        [False] * 2,
+        [False, True],
+        [True, False],
+        [False] * 2,
+    ]
+
+
+@pytest.mark.parametrize("limit", [0, -1, 2.5, "2", True])
+def test_a_vector_refuses_a_limit_of_steps_that_is_none(limit):
+    for identifier in ("EMPO-Grid-v0", "EMPO-Random-v0"):
+        with pytest.raises(ValueError, match="max_episode_steps must be a positive whole number, or None"):
+            gym.make_vec(identifier, num_envs=2, max_episode_steps=limit)
+
+
+def test_seeds_that_are_none_leave_the_random_numbers_as_they_are_and_others_must_be_whole_numbers():
+    envs = make(2)
+    envs.reset(seed=3)
+    before = envs.np_random.bit_generator.state["state"]["inc"]
+    envs.reset(seed=[None, None])
+    assert envs.np_random.bit_generator.state["state"]["inc"] == before
+    for wrong in ([None, 1], [-1, 2], [1.0, 2.0], ["a", "b"]):
+        with pytest.raises(ValueError, match="one for each of 2 environments"):
+            envs.reset(seed=wrong)
+    assert envs.reset(seed=np.array([1, 2]))[1]["goals"].tolist() == envs.reset(seed=[1, 2])[1]["goals"].tolist()
+
+
+def test_an_attribute_may_be_set_as_one_equal_value_for_each_environment():
+    envs = make(3)
+    envs.reset(seed=0)
+    envs.set_attr("goal_resample_prob", [0.5, 0.5, 0.5])
+    envs.step(np.zeros(3, dtype=int))
+    assert envs.get_attr("goal_resample_prob") == (0.5,) * 3
+    for wrong in ([0.1, 0.5, 0.5], [0.5, 0.5], 2.0, "often"):
+        with pytest.raises(ValueError, match="goal_resample_prob"):
+            envs.set_attr("goal_resample_prob", wrong)
+    envs.step(np.zeros(3, dtype=int))
+
+
+def test_successes_are_those_of_the_present_episode():
+    envs = make(300, world="two_humans")
+    envs.reset(seed=0)
+    won = [envs.step(np.zeros(300, dtype=int))[4] for _ in range(envs.world.horizon)][-1]["final_info"]["is_success"]
+    info = envs.step(np.zeros(300, dtype=int))[4]
+    assert won.any() and (info["is_success"] == info["attained"].all(axis=1)).all()

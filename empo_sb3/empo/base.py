@@ -39,6 +39,7 @@ from empo_sb3.empo.checks import (
     require_kept,
     require_one_world,
     require_own_view,
+    require_places,
 )
 from empo_sb3.empo.storage import MODEL_MEMBERS, reading, require_complete
 from empo_sb3.growing import CAPACITY, MetPairs, Seen
@@ -244,6 +245,8 @@ class WorldLearner(OffPolicyAlgorithm):
         given = self.training_overrides.get("total_steps") or 0
         self.config = replace(self.config, total_steps=max(given, self._n_updates + self._coming_updates()))
         self._pairs = self._present_pairs()
+        if begins and self.grown is None:
+            require_places(type(self).__name__, self._envs.unwrapped.reset_infos)
         if begins:
             require_own_view(type(self).__name__, self._last_obs, self._world_shows(self.targets.model, self._pairs))
         if random_numbers:

@@ -13,6 +13,7 @@ import os
 import pickle
 import random
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import torch as th
 from numpy.lib import format as npy
 from stable_baselines3.common.type_aliases import GymEnv
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from empo_gym.files import write_whole
 from empo_sb3.empo.plain import Reader, Writer, classes_in
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 FILE, CONTENT, PICKLED = "checkpoint.zip", "checkpoint.json", "pickled.pkl"
 OLD_MODEL, OLD_RUN = "model.zip", "run.pkl"
 """What an older checkpoint holds: a saved model, and the rest of the run, pickled."""
-MONITORED = ("rewards",)
-"""What SB3's Monitor knows of the present episode."""
+MONITORED = ("rewards", "_elapsed_steps")
+"""What SB3's Monitor and Gymnasium's TimeLimit know of the present episode."""
+COUNTED = ("episode_returns", "episode_lengths")
+"""What VecMonitor and VecEnvAdapter know of the present episodes."""
 RECOMPUTED = ("lr_schedule",)
 """What follows from other attributes when a model is set up."""
 
@@ -183,6 +186,8 @@ def env_state(env: VecEnv | None) -> list[dict[str, Any]]:
         if env.has_attr(name):
             for row, value in zip(rows, env.get_attr(name), strict=True):
                 row[name] = value
+    for i, row in enumerate(rows):
+        row["counted"] = [counts[i] for counts in _counts(env)]
     return rows
 
 
@@ -191,6 +196,14 @@ def require_as_many(env: VecEnv | None, rows: list[dict[str, Any]]) -> None:
     assert env is not None
     if env.num_envs != len(rows):
         raise ValueError(f"the checkpoint is of {len(rows)} environments, not {env.num_envs}")
+
+
+def _counts(env: VecEnv) -> Iterator[np.ndarray]:
+    """The (n_envs,) arrays of all layers of an environment that count its episodes."""
+    layer: VecEnv | None = env
+    while layer is not None:
+        yield from (vars(layer)[name] for name in COUNTED if name in vars(layer))
+        layer = layer.venv if isinstance(layer, VecEnvWrapper) else None
 
 
 def restore_env(env: VecEnv | None, rows: list[dict[str, Any]]) -> None:
@@ -206,6 +219,8 @@ def restore_env(env: VecEnv | None, rows: list[dict[str, Any]]) -> None:
         for name in MONITORED:
             if name in row:
                 env.env_method("set_wrapper_attr", name, row[name], indices=i)
+        for counts, count in zip(_counts(env), row.get("counted", ()), strict=False):  # an older checkpoint has none
+            counts[i] = count
 
 
 def random_state() -> dict[str, Any]:

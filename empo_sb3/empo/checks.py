@@ -37,6 +37,17 @@ def require_one_world(name: str, env: VecEnv) -> None:
                 )
 
 
+def require_places(name: str, infos: list[dict[str, Any]]) -> None:
+    """
+    Require that environments say in which state and at which time they are.
+
+    :param infos: one per environment
+    :raises ValueError: if they do not
+    """
+    if not all({"t", "state_id"} <= info.keys() for info in infos):
+        raise ValueError(f"{name} reads t and state_id in the environment's infos; let wrappers and info_keys= keep both")
+
+
 def _signature(thing: Any) -> Any:
     """What equal worlds have in common though they were made one by one; a theory is its own."""
     if isinstance(thing, Theory):

@@ -1,0 +1,63 @@
+"""Are evaluations free of the bias that counting whichever episodes end first would have?"""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from sb3_worlds import gate_env
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from empo_gym.planning import solve_robot
+from empo_sb3.evaluation import play
+
+
+class ShortOrLong(gym.Env):
+    """Half of the episodes last one step, in which nobody attains anything, the others nine, and then the human has."""
+
+    observation_space, action_space = gym.spaces.Box(0.0, 1.0, (1,)), gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.length = 0, int(self.np_random.choice([1, 9]))
+        return np.zeros(1, dtype=np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        over = self.t == self.length
+        info = {"attained": (self.t == 9,), "t": self.t, "state_id": 0}
+        return np.zeros(1, dtype=np.float32), 0.0, over, False, info
+
+
+class Still:
+    """A model that does nothing, and counts how often it was asked."""
+
+    n_asked = 0
+
+    def predict(self, obs, state=None, episode_start=None, deterministic=False):
+        self.n_asked += 1
+        return np.zeros(len(obs), dtype=int), state
+
+
+@pytest.mark.parametrize("n_envs", [1, 7, 40])
+def test_short_episodes_count_no_more_than_long_ones(n_envs):
+    shares = []
+    for seed in range(40 // min(n_envs, 4)):
+        env = DummyVecEnv([ShortOrLong] * n_envs)
+        env.seed(1000 * seed)
+        shares.append(play(Still(), env, 40)[0])
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.08)
+
+
+def test_each_environment_plays_its_share_and_no_more():
+    env, model = DummyVecEnv([gate_env] * 4), Still()
+    play(model, env, 6)
+    assert model.n_asked == 2 * 6, "two episodes of six steps in two of them, one in the others"
+    few = Still()
+    play(few, env, 3)
+    assert few.n_asked == 6
+
+
+def test_power_is_that_of_the_counted_episodes_only():
+    env = gate_env(human_policy=lambda *_: 0)
+    solution = solve_robot(env.model, gate_env().prior, env.theory)
+    one, many = (play(Still(), DummyVecEnv([lambda: gate_env(human_policy=lambda *_: 0)] * n), 6, solution) for n in (1, 4))
+    assert one[0] == many[0] and np.isfinite(many[1])
