@@ -69,8 +69,8 @@ def transfer_features(source: Any, target: Any, *, name: str = "source", verbose
     """
     Copy a feature extractor into a model; its policy, value and memory stay as they are.
 
-    A target whose actor and critic have extractors of their own gets the copy in both. Before training, that is: an optimizer
-    that has already stepped keeps what it remembers of the old parameters.
+    A target whose actor and critic have extractors of their own gets the copy in both. An optimizer that has already stepped
+    keeps the moments that it has of the old parameters; Mechanic and TRAC notice the copy and go on from it.
 
     :param source: a model, its policy, an extractor, or the path of a saved model
     :param target: a model or a policy
