@@ -128,8 +128,6 @@ class KLMonitor(BaseCallback):
     def _on_rollout_end(self) -> None:
         # The next rollout begins with new arrays in the same buffer, so a shallow copy keeps this one.
         self._rollout = copy.copy(self.model.rollout_buffer)  # type: ignore[attr-defined]
-        # A rate callback may listen to the first one's batches.
-        vars(self._rollout).pop("get", None)
         if isinstance(self._rollout.observations, dict):
             self._rollout.observations = dict(self._rollout.observations)
         self._ep_return = safe_mean([episode["r"] for episode in self.model.ep_info_buffer or ()])

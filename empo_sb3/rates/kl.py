@@ -57,6 +57,10 @@ class KLAdaptiveLR(RateCallback):
         self.history: list[tuple[float, float]] = []
         """Every divergence that was measured, and the rate after it."""
 
+    @property
+    def kind(self) -> str:
+        return "kl, relative" if self.relative else "kl"
+
     def check(self) -> None:
         if type(self.model).__name__ in LINE_SEARCHERS:
             raise ValueError(f"{self.name}: {self.learner} finds its policy's step by a line search on the KL, without a rate")

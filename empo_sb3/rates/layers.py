@@ -73,7 +73,7 @@ class PerLayerLR(RateCallback):
         labels = {id(p): label for n, p in self.model.policy.named_parameters() if (label := self.label(n)) is not None}
         total = self.total or self.model._total_timesteps
         rates = {
-            label: factor.as_learning_rate(total if self.total or factor.reach > 1.0 else None)
+            label: factor.as_learning_rate(total if self.total or factor.reach > 1.0 else None).bind(self.model)
             for label, factor in self.factors.items()
             if isinstance(factor, Schedule)
         }

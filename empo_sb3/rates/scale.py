@@ -36,6 +36,10 @@ class KLBoundedScale(RateCallback):
             raise ValueError(f"KLBoundedScale: bound must be positive, not {bound}")
         self.bound = bound
 
+    @property
+    def kind(self) -> str:
+        return "kl bound"
+
     def check(self) -> None:
         require_rollouts(self.model, self.name)
         if not isinstance(self.model.policy.optimizer, ScaledOptimizer):

@@ -54,20 +54,21 @@ class SourceAdaptiveLR(RateCallback):
         self.rule, self.every, self.decay, self.source = proportional(scale, min, max), every, decay, source
         Weighing(None, self.rule, decay)  # type: ignore[arg-type]  # refuses a decay out of range
 
+    @property
+    def kind(self) -> str:
+        return "uncertainty"
+
     def make_source(self) -> Source:
         """A new source, where neither the user nor the model has one."""
         raise NotImplementedError
 
     def start(self) -> None:
         self.weighing = self._remembered()
-        self.slots.scales[self.slot] = 1.0
+        self.hooks.factors[self.slot] = 1.0
         self.tap = self.hooks.listen()
         self.hooks.deciders[self.slot] = self._before_step
         self._seen: Any = None
         self._n_batches = 0
-
-    def stop(self) -> None:
-        self.slots.scales[self.slot] = 1.0
 
     def _remembered(self) -> Weighing:
         """The saved source and running mean under the present rule; the model goes on saving them."""
@@ -86,8 +87,8 @@ class SourceAdaptiveLR(RateCallback):
         self._seen = batch
         self._n_batches += 1
         if (self._n_batches - 1) % self.every == 0:
-            self.slots.scales[self.slot] = lr(self.weighing(self.states(batch)))
-            self.logger.record(f"train/learning_rate_scale_{self.slot}", self.slots.scales[self.slot])
+            self.hooks.factors[self.slot] = lr(self.weighing(self.states(batch)))
+            self.logger.record(f"train/learning_rate_scale_{self.slot}", self.hooks.factors[self.slot])
 
     def states(self, batch: Any) -> Any:
         """What the source is asked of a batch."""
