@@ -1,8 +1,8 @@
 """Everything that changes over time, as a value: ``schedule(step) -> number``.
 
 A schedule is a frozen dataclass, so it prints, compares and pickles. Steps are training steps (the project's one clock).
-SB3 knows only the share of the run that remains: ``as_learning_rate`` adapts a schedule to it, and a schedule in shares that is
-given as it is (``PPO(..., learning_rate=Linear(3e-4, 0.0, 1.0))``, a clip range) adapts itself. Values are not negative.
+SB3 knows only the share of the run that remains: ``as_learning_rate`` adapts a schedule to it, and a schedule in shares that
+is given as it is (``PPO(..., learning_rate=Linear(3e-4, 0.0, 1.0))``, a clip range) adapts itself. Values are not negative.
 The words are the same in all of them: ``init_value``, ``end_value``, ``transition_steps``, ``transition_begin``.
 
 A schedule whose places all lie in [0, 1] is in shares of a run, any other in steps; :attr:`Schedule.reach` is the last place.
@@ -58,8 +58,8 @@ class Schedule(FloatSchedule):
     """
     What all schedules share: a value at every step.
 
-    SB3 puts whatever it is given for a learning rate or a clip range into a ``FloatSchedule``, which takes from another one its
-    ``value_schedule``. That is where a schedule hands out the function of SB3's progress.
+    SB3 puts whatever it is given for a learning rate or a clip range into a ``FloatSchedule``, which takes from another one
+    its ``value_schedule``. That is where a schedule hands out the function of SB3's progress.
     """
 
     @property
@@ -95,7 +95,7 @@ class Schedule(FloatSchedule):
 
         :param total: environment steps of the whole run. With it the rate follows the algorithm's ``num_timesteps`` and is
             the same whether the run is one ``learn()`` or many; without it, the share of the present ``learn()``
-        :raises ValueError: if the schedule is in steps and no total is given, the total is not positive, or a value is infinite
+        :raises ValueError: if the schedule is in steps and no total is given, the total is not positive, or a value infinite
         """
         if math.inf in itertools.chain(vars(self).values(), *vars(self).get("points", ())):
             raise ValueError(f"{self} cannot be a learning rate, which must be finite")
@@ -132,9 +132,9 @@ class LearningRate:
     """
     A schedule as a function of SB3's ``progress_remaining``, clamped because SB3 overshoots the end of a run.
 
-    With a ``total`` it follows ``num_timesteps`` of the algorithm that it is bound to (:meth:`bind`, ``LearningRateSchedule``), or
-    of the one that has it as its ``learning_rate`` or ``clip_range``. Inside a function of yours it cannot tell whose it is, and
-    follows the algorithm that asks; bind it then.
+    With a ``total`` it follows ``num_timesteps`` of the algorithm that it is bound to (:meth:`bind`, ``LearningRateSchedule``)
+    or of the one that has it as its ``learning_rate`` or ``clip_range``. Inside a function of yours it cannot tell whose it
+    is, and follows the algorithm that asks; bind it then.
 
     :param schedule: in shares of the run or in steps
     :param total: environment steps of the whole run, or None
@@ -170,7 +170,7 @@ class LearningRate:
         return self.schedule(share if self.total is None or self.schedule.reach <= 1.0 else self.total * share)
 
     def _timesteps(self) -> int | None:
-        model = self._bound and self._bound()
+        model = None if self._bound is None else self._bound()
         return timesteps_of_owner(self, self._owners) if model is None else model.num_timesteps
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A tuner that plays ``x = x_ref + S Delta`` must keep what others write into the weights, whoever they are and however they do it."""
+"""Does a tuner, which plays ``x = x_ref + S Delta``, keep what others write into the weights, whoever they are?"""
 
 import copy
 
@@ -158,7 +158,9 @@ def test_a_projection_after_every_step_does_not_stop_the_tuner(optimizer_class):
 
 
 @BOTH
-@pytest.mark.parametrize("event", ["write", "write, save, load", "write, shrink", "write without gradient", "write, bad gradient"])
+@pytest.mark.parametrize(
+    "event", ["write", "write, save, load", "write, shrink", "write without gradient", "write, bad gradient"]
+)
 def test_after_a_write_x_is_the_reference_plus_scaled_moves(optimizer_class, event):
     net, loss_of = regression()
     optimizer = optimizer_class(net.parameters())
@@ -178,7 +180,9 @@ def test_after_a_write_x_is_the_reference_plus_scaled_moves(optimizer_class, eve
         bad = "bad" in event
         before = weights(net)
         for i, parameter in enumerate(net.parameters()):
-            parameter.grad = torch.full_like(parameter, np.nan) if bad and i == 0 else torch.zeros_like(parameter) if bad else None
+            parameter.grad = (
+                torch.full_like(parameter, np.nan) if bad and i == 0 else torch.zeros_like(parameter) if bad else None
+            )
         optimizer.step()
         assert all(torch.equal(a, b) for a, b in zip(before, weights(net), strict=True))
     before = weights(net)

@@ -11,9 +11,10 @@ from rates_matrix import CALLBACKS, RATE, build, learn
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
+from test_rates_matrix import PAGE
+from test_rates_slots import Steps
 
 from empo_sb3.optim import Mechanic
-from empo_sb3.rates.base import RateCallback
 from empo_sb3.rates.kl import KLAdaptiveLR
 from empo_sb3.rates.layers import PerLayerLR, TwoTimescale
 from empo_sb3.rates.pairs import CONFLICTS, KINDS
@@ -21,8 +22,6 @@ from empo_sb3.rates.scale import KLBoundedScale
 from empo_sb3.rates.schedule import LearningRateSchedule
 from empo_sb3.rates.uncertain import EnsembleAdaptiveLR, RNDAdaptiveLR
 from empo_sb3.schedules import Constant, Linear, WarmupRampDecay
-from test_rates_matrix import PAGE
-from test_rates_slots import Steps
 
 ENDING = ("rnd", "ensemble", "dropout", "timescale", "layers")
 
@@ -211,7 +210,7 @@ def test_the_page_has_the_table_of_pairs():
 
 
 def test_callbacks_that_once_undid_a_warm_up_are_refused():
-    with pytest.raises(ValueError, match="KLAdaptiveLR beside LearningRateSchedule: .*relative"):
+    with pytest.raises(ValueError, match=r"KLAdaptiveLR beside LearningRateSchedule: .*relative"):
         learn(build("PPO"), "PPO", [LearningRateSchedule(WarmupRampDecay(3e-4)), KLAdaptiveLR(), RNDAdaptiveLR()])
 
 
@@ -267,7 +266,7 @@ def test_a_rate_asked_from_the_callback_of_another_algorithm_is_its_own_algorith
 
 
 def test_a_rate_asked_where_its_algorithm_is_not_running_is_still_its_own():
-    one = A2C("MlpPolicy", "CartPole-v1", Linear(1.0, 0.0, 1.0).as_learning_rate(total=100), n_steps=8, device="cpu").learn(32)
+    one = build("A2C", learning_rate=Linear(1.0, 0.0, 1.0).as_learning_rate(total=100)).learn(32)
     watch = Inner(build("DQN"), 100)
     found = []
 
@@ -281,7 +280,9 @@ def test_a_rate_asked_where_its_algorithm_is_not_running_is_still_its_own():
 
 
 def test_a_rate_finds_its_algorithm_again_when_it_is_loaded(tmp_path):
-    model = A2C("MlpPolicy", "CartPole-v1", Linear(1.0, 0.0, 1.0).as_learning_rate(total=100), n_steps=8, device="cpu").learn(32)
+    model = A2C("MlpPolicy", "CartPole-v1", Linear(1.0, 0.0, 1.0).as_learning_rate(total=100), n_steps=8, device="cpu").learn(
+        32
+    )
     model.save(tmp_path / "model")
     assert A2C.load(tmp_path / "model").lr_schedule(1.0) == 1.0 - 32 / 100
 
@@ -289,7 +290,9 @@ def test_a_rate_finds_its_algorithm_again_when_it_is_loaded(tmp_path):
 # ---------------------------------------------------------------- schedules as they are
 
 
-@pytest.mark.parametrize("schedule", [WarmupRampDecay(3e-4), Linear(3e-4, 0.0, transition_steps=1.0), Constant(3e-4)], ids=repr)
+@pytest.mark.parametrize(
+    "schedule", [WarmupRampDecay(3e-4), Linear(3e-4, 0.0, transition_steps=1.0), Constant(3e-4)], ids=repr
+)
 @pytest.mark.parametrize("algorithm", ["PPO", "DQN", "SAC", "RecurrentPPO"])
 def test_a_schedule_given_to_sb3_as_it_is_starts_at_its_start(algorithm, schedule, tmp_path):
     model = build(algorithm, learning_rate=schedule)

@@ -322,7 +322,10 @@ def test_a_configuration_file_can_name_the_schedule():
         ({"schedule": "exponential"}, "no schedule 'exponential'; there are constant, linear"),
         ({"schedule": "constant", "rate": 1.0}, "^LearningRateSchedule: constant has no 'rate'; it takes value$"),
         ({"schedule": "warmup_ramp_decay"}, "^LearningRateSchedule: warmup_ramp_decay needs base$"),
-        ({"schedule": "linear", "init_valu": 1.0}, "^LearningRateSchedule: linear has no 'init_valu'; did you mean 'init_value'"),
+        (
+            {"schedule": "linear", "init_valu": 1.0},
+            "linear has no 'init_valu'; did you mean 'init_value'",
+        ),
         ({"schedule": "linear", "init_value": 1.0}, "^LearningRateSchedule: linear needs end_value, transition_steps$"),
         ({"schedule": Constant(1.0), "total": -5}, "total must be a positive number of steps, not -5"),
         ({"schedule": Constant(1.0), "total": "many"}, "total must be a positive number of steps, not 'many'"),

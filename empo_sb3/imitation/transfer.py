@@ -18,6 +18,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from empo_sb3.imitation.cloning import policy_of
+from empo_sb3.rates.keywords import check_numbers
 from empo_sb3.rates.layers import Factor, PerLayerLR
 from empo_sb3.schedules import Schedule
 
@@ -184,6 +185,7 @@ class UnfreezeFeatures(PerLayerLR):
     default_slot = "features"
 
     def __init__(self, steps: int, factor: Factor = 1.0, total: float | None = None, verbose: int = 0) -> None:
+        check_numbers("UnfreezeFeatures", steps=steps, **({} if isinstance(factor, Schedule) else {"factor": factor}))
         if steps < 0 or (not isinstance(factor, Schedule) and not factor >= 0):
             raise ValueError(f"UnfreezeFeatures: steps and factor must not be negative, not {steps} and {factor}")
         super().__init__({f"*{FEATURES}.*": _Late(steps, factor)}, total, None, verbose)

@@ -14,9 +14,9 @@ What holds for a parameter, whatever happens to it between two steps:
   shifted so that it goes on from where it is.
 - A step with a gradient or a move that is not finite changes no weight and no tuner; ``n_skipped`` counts it.
 - A write from outside between two steps (``load_state_dict``, ``clamp_``, an assignment to ``.data``, another optimizer) is
-  kept: the weights are compared with those that the last step wrote, and where they differ, x_ref is shifted by the difference.
-  Delta and S stay, so a projection after every step does not stop the tuner; it goes on to scale its own moves, and only those.
-  After weights were replaced by others altogether, :meth:`ScaledOptimizer.rebase` makes the moves so far final as well.
+  kept: the weights are compared with those that the last step wrote, and where they differ, x_ref is shifted accordingly.
+  Delta and S stay, so a projection after every step does not stop the tuner; it goes on to scale its own moves, and only
+  those. After weights were replaced altogether, :meth:`ScaledOptimizer.rebase` makes the moves so far final as well.
 """
 
 import copy
@@ -24,6 +24,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ import torch
 from empo_sb3.optim.bases import Base, find_base
 from empo_sb3.optim.parts import Part, Tensors, actor_critic, dots, norms, totals
 from empo_sb3.optim.tuners import MechanicTuner, State, TRACTuner, Tuner, scale
+from empo_sb3.rates.keywords import check_keywords
 
 OURS = ("labels", "tuners", "base", "n_skipped")
 
@@ -74,10 +76,14 @@ class ScaledOptimizer(torch.optim.Optimizer):
         self.n_skipped = 0
         self._written: dict[torch.Tensor, torch.Tensor] = {}
         make = find_base(base)
+        misfit = f"base_kwargs do not fit {getattr(make, '__name__', make)}:"
+        if "lr" in (base_kwargs or {}):
+            raise ValueError(f"{misfit} lr is not among them; give it to {type(self).__name__} itself")
+        check_keywords(f"{misfit} it", partial(make, [], lr=lr), base_kwargs or {})
         try:
             self.base = make(self.param_groups, lr=lr, **(base_kwargs or {}))
         except TypeError as error:
-            raise ValueError(f"base_kwargs do not fit {getattr(make, '__name__', make)}: {error}") from error
+            raise ValueError(f"{misfit} {error}") from error
         # One list of groups for both: what SB3, a scheduler or a callback writes, the base optimiser sees.
         self.param_groups = self.base.param_groups
         for number in range(len(self.param_groups)):

@@ -15,10 +15,10 @@ class RateCallback(BaseCallback):
     """
     Base of the callbacks that multiply an algorithm's learning rate; several of them multiply each other.
 
-    Factors of schedules and of the KL divergence are part of the model's ``learning_rate`` and so of its zip: a loaded model goes
-    on with them, with the callback or without. :meth:`remove` takes them back. All others act on optimizer steps only, and end
-    with the run, however it ends. The rate of every step is logged as ``train/learning_rate_effective``; with Mechanic and TRAC
-    it is the base rate times the scale that they found. Which callbacks go together is in :mod:`empo_sb3.rates.pairs`.
+    Factors of schedules and of the KL divergence are part of the model's ``learning_rate`` and so of its zip: a loaded model
+    goes on with them, with the callback or without. :meth:`remove` takes them back. All others act on optimizer steps only and
+    end with the run, however it ends. The rate of every step is logged as ``train/learning_rate_effective``; with Mechanic and
+    TRAC it is the base rate times the scale that they found. Which callbacks go together is in :mod:`empo_sb3.rates.pairs`.
 
     :param slot: name of the factor; two callbacks of one kind need different ones
     """

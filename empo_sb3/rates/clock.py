@@ -21,8 +21,8 @@ def timesteps_of_owner(rate: Any, owners: "WeakSet[BaseAlgorithm]") -> int | Non
 
     :param rate: callable that an algorithm may have as its learning rate, clip range and so on
     :param owners: algorithms that were found to have it before; a new one is added
-    :return: of the nearest caller that has it, else of its only owner, else of the nearest algorithm among the callers (which may
-        have a function around it); None if there is none
+    :return: of the nearest caller that has it, else of its only owner, else of the nearest algorithm among the callers (which
+        may have a function around it); None if there is none
     """
     callers = list(algorithms_among_callers())
     for algorithm in callers:

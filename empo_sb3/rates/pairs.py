@@ -23,7 +23,9 @@ KINDS = {
 }
 
 _UNDONE = "moves the rate between bounds of its own and so takes back what a schedule does; give it relative=(0.5, 2.0)"
-_OPPOSED = "answers every change of the rate, also those by uncertainty, until the divergence is as before; take one of the two"
+_OPPOSED = (
+    "answers every change of the rate, also those by uncertainty, until the divergence is as before; take one of the two"
+)
 _TUNED = "and Mechanic or TRAC both look for the rate; take KLBoundedScale with these optimizers"
 
 CONFLICTS: dict[frozenset[str], str] = {
@@ -38,8 +40,8 @@ CONFLICTS: dict[frozenset[str], str] = {
     frozenset({"kl", "tuner"}): f"KLAdaptiveLR {_TUNED}",
     frozenset({"kl, relative", "tuner"}): f"KLAdaptiveLR {_TUNED}",
     frozenset({"rising schedule", "tuner"}): (
-        "Mechanic and TRAC begin with tiny steps by themselves, and a schedule that rises holds them there; take one that falls, "
-        "such as Linear(0.01, 0.0, 1.0)"
+        "Mechanic and TRAC begin with tiny steps by themselves, and a schedule that rises holds them there; "
+        "take one that falls, such as Linear(0.01, 0.0, 1.0)"
     ),
 }
 """Why two kinds do not go together, and what to do instead; a kind alone stands for two callbacks of it."""

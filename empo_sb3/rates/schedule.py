@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any, ClassVar, Literal
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import FloatSchedule
 
 from empo_sb3.rates.base import RateCallback
-from empo_sb3.rates.keywords import check_keywords, number_of
+from empo_sb3.rates.keywords import check_keywords, check_total
 from empo_sb3.rates.slots import ScaledSchedule
 from empo_sb3.schedules import Constant, InverseDecay, LearningRate, Linear, Piecewise, Schedule, SigmoidRamp, WarmupRampDecay
 
@@ -55,9 +54,8 @@ class LearningRateSchedule(RateCallback):
         if mode not in ("rate", "factor"):
             raise ValueError(f"LearningRateSchedule: mode must be 'rate' or 'factor', not {mode!r}")
         super().__init__(slot or ("base" if mode == "rate" else self.default_slot), verbose)
-        self.schedule, self.total, self.mode = named(schedule, keywords), number_of(total), mode
-        if self.total is not None and not (isinstance(self.total, Real) and self.total > 0):
-            raise ValueError(f"LearningRateSchedule: total must be a positive number of steps, not {total!r}")
+        check_total(self.name, total)
+        self.schedule, self.total, self.mode = named(schedule, keywords), total, mode
 
     @property
     def kind(self) -> str:
@@ -98,4 +96,4 @@ def named(schedule: Schedule | str, keywords: dict[str, Any]) -> Schedule:
         raise ValueError(f"LearningRateSchedule: there is no schedule {schedule!r}; there are {', '.join(SCHEDULES)}")
     kind = SCHEDULES[schedule]
     check_keywords(f"LearningRateSchedule: {schedule}", kind, keywords)
-    return kind(**{name: number_of(value) for name, value in keywords.items()})
+    return kind(**keywords)

@@ -2,8 +2,8 @@
 
 SB3 writes one rate into all parameter groups at the start of every ``train()``, so a rate set anywhere else is lost. The rate
 itself is therefore replaced by a :class:`ScaledSchedule`, which is saved with the model. What changes within a ``train()`` is
-made good at every optimizer step by :class:`~empo_sb3.rates.hooks.StepHooks`, which also hold the factors that end with the run:
-what is saved in the middle of it does not have them. Each callback writes its own slot only.
+made good at every optimizer step by :class:`~empo_sb3.rates.hooks.StepHooks`, which also hold the factors that end with the
+run: what is saved in the middle of it does not have them. Each callback writes its own slot only.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def slots_of(model: BaseAlgorithm, known: ScaledSchedule | None = None) -> Scale
     """
     The model's slots; at the first call its learning rate becomes a :class:`ScaledSchedule`, which changes no value.
 
-    What was set by hand since, as ``model.lr_schedule`` or ``model.learning_rate``, becomes the rate that the factors multiply.
+    What was set by hand since, as ``model.lr_schedule`` or ``model.learning_rate``, becomes what the factors multiply.
 
     :param known: the slots that the model had
     """

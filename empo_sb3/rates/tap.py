@@ -32,7 +32,7 @@ class Tap:
         self.buffer, self.own_class = buffer, type(buffer)
         self.latest: Any = None
         vars(buffer)[TAP] = self
-        buffer.__class__ = _tapped(type(buffer), method)
+        buffer.__class__ = _tapped(self.own_class, method)  # type: ignore[arg-type]
 
     @classmethod
     def on(cls, model: BaseAlgorithm) -> Tap:
