@@ -23,6 +23,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import FloatSchedule
 
 from empo_sb3.rates.clock import timesteps_of_owner
+from empo_sb3.rates.keywords import check_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,8 +41,7 @@ def _check(schedule: "Schedule", optional: Sequence[str] = ()) -> None:
     for name, value in vars(schedule).items():
         if value is None and name in optional:
             continue
-        if not isinstance(value, Real) or math.isnan(value):
-            raise ValueError(f"{type(schedule).__name__}: {name} must be a number, not {value!r}")
+        check_numbers(type(schedule).__name__, **{name: value})
         if value < 0:
             raise ValueError(f"{type(schedule).__name__}: {name} must not be negative, but it is {value}")
 

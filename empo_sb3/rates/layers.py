@@ -46,7 +46,7 @@ class PerLayerLR(RateCallback):
         for label, factor in factors.items():
             if isinstance(factor, Schedule):
                 continue
-            check_numbers(self.name, **{f"the factor of {label!r}": factor})
+            check_numbers(self.name, **{f"the factor of {label!r}, unless a schedule,": factor})
             if not factor >= 0.0:
                 raise ValueError(f"{self.name}: the factor of {label!r} is {factor}; it must not be negative")
         check_total(self.name, total)
