@@ -27,6 +27,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import safe_mean
 
+from empo_sb3.rates.keywords import check_counts, check_numbers
 from empo_sb3.rates.slots import scale_slot
 from empo_sb3.recurrent.buffers import SequenceSamples
 
@@ -99,9 +100,8 @@ class KLMonitor(BaseCallback):
             raise ValueError(
                 f"KLMonitor: on_collapse must be of {', '.join(REMEDIES)}, not {unknown[0] if unknown else 'empty'!r}"
             )
-        numbers = threshold, patience, return_drop, shrink_factor
-        if not all(isinstance(number, float | int) for number in numbers):  # YAML reads 2e-2 as text
-            raise ValueError(f"KLMonitor: threshold, patience, return_drop and shrink_factor must be numbers, not {numbers}")
+        check_numbers("KLMonitor", threshold=threshold, return_drop=return_drop, shrink_factor=shrink_factor)
+        check_counts("KLMonitor", patience=patience)
         if threshold <= 0 or patience < 1 or return_drop < 0 or not 0 < shrink_factor < 1:
             raise ValueError("KLMonitor: need threshold > 0, patience >= 1, return_drop >= 0 and 0 < shrink_factor < 1")
         self.threshold, self.patience, self.return_drop = threshold, patience, return_drop
@@ -119,6 +119,12 @@ class KLMonitor(BaseCallback):
             raise ValueError(f"KLMonitor inside {type(self.parent).__name__} would miss rollouts; pass it to learn() itself")
         if not isinstance(self.model, OnPolicyAlgorithm):
             raise ValueError(f"KLMonitor: {type(self.model).__name__} collects no rollouts; it watches PPO, A2C and their kin")
+        if not hasattr(self.model.policy, "evaluate_actions"):
+            kind = type(self.model.policy).__name__
+            raise ValueError(
+                f"KLMonitor: {type(self.model).__name__}'s {kind} does not tell how probable an action was; watch "
+                "train/approx_kl, or give target_kl"
+            )
         self._rollout, self._go_on, self._since = None, True, len(self.history)
         self._keep()
 
@@ -128,8 +134,6 @@ class KLMonitor(BaseCallback):
     def _on_rollout_end(self) -> None:
         # The next rollout begins with new arrays in the same buffer, so a shallow copy keeps this one.
         self._rollout = copy.copy(self.model.rollout_buffer)  # type: ignore[attr-defined]
-        # A rate callback may listen to the first one's batches.
-        vars(self._rollout).pop("get", None)
         if isinstance(self._rollout.observations, dict):
             self._rollout.observations = dict(self._rollout.observations)
         self._ep_return = safe_mean([episode["r"] for episode in self.model.ep_info_buffer or ()])

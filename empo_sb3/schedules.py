@@ -1,7 +1,8 @@
 """Everything that changes over time, as a value: ``schedule(step) -> number``.
 
-A schedule is a frozen dataclass, so it prints, compares and pickles. Steps are training steps (the project's one clock);
-``as_learning_rate`` adapts a schedule to SB3, which knows only the share of the run that remains.
+A schedule is a frozen dataclass, so it prints, compares and pickles. Steps are training steps (the project's one clock).
+SB3 knows only the share of the run that remains: ``as_learning_rate`` adapts a schedule to it, and a schedule in shares that
+is given as it is (``PPO(..., learning_rate=Linear(3e-4, 0.0, 1.0))``, a clip range) adapts itself. Values are not negative.
 The words are the same in all of them: ``init_value``, ``end_value``, ``transition_steps``, ``transition_begin``.
 
 A schedule whose places all lie in [0, 1] is in shares of a run, any other in steps; :attr:`Schedule.reach` is the last place.
@@ -13,11 +14,16 @@ not (the noise dies out): the Robbins-Monro conditions. Which schedule meets the
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet, ref
 
-from empo_sb3.rates.clock import timesteps_of_caller
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.utils import FloatSchedule
+
+from empo_sb3.rates.clock import timesteps_of_owner
+from empo_sb3.rates.keywords import check_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,14 +36,13 @@ def _progress(step: float, begin: float, steps: float) -> float:
     return min((step - begin) / steps, 1.0) if steps > 0 else 1.0
 
 
-def _check(schedule: "Schedule", not_negative: Sequence[str] = (), optional: Sequence[str] = ()) -> None:
-    """Refuse fields that are no numbers, and places before the start of a run."""
+def _check(schedule: "Schedule", optional: Sequence[str] = ()) -> None:
+    """Refuse fields that are no numbers, negative values, and places before the start of a run."""
     for name, value in vars(schedule).items():
         if value is None and name in optional:
             continue
-        if not isinstance(value, Real) or math.isnan(value):
-            raise ValueError(f"{type(schedule).__name__}: {name} must be a number, not {value!r}")
-        if name in not_negative and value < 0:
+        check_numbers(type(schedule).__name__, **{name: value})
+        if value < 0:
             raise ValueError(f"{type(schedule).__name__}: {name} must not be negative, but it is {value}")
 
 
@@ -49,8 +54,18 @@ def _between(init_value: float, end_value: float, share: float) -> float:
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """What all schedules share: a value at every step."""
+class Schedule(FloatSchedule):
+    """
+    What all schedules share: a value at every step.
+
+    SB3 puts whatever it is given for a learning rate or a clip range into a ``FloatSchedule``, which takes from another one
+    its ``value_schedule``. That is where a schedule hands out the function of SB3's progress.
+    """
+
+    @property
+    def value_schedule(self) -> "LearningRate":  # type: ignore[override]
+        """What SB3 is to call; ``ValueError`` for a schedule in steps, whose run has a length that SB3 does not tell."""
+        return self.as_learning_rate()
 
     def __call__(self, step: float) -> float:
         """
@@ -80,8 +95,10 @@ class Schedule:
 
         :param total: environment steps of the whole run. With it the rate follows the algorithm's ``num_timesteps`` and is
             the same whether the run is one ``learn()`` or many; without it, the share of the present ``learn()``
-        :raises ValueError: if the schedule is in steps and no total is given, or the total is not positive
+        :raises ValueError: if the schedule is in steps and no total is given, the total is not positive, or a value infinite
         """
+        if math.inf in itertools.chain(vars(self).values(), *vars(self).get("points", ())):
+            raise ValueError(f"{self} cannot be a learning rate, which must be finite")
         if total is None:
             if self.reach > 1.0:
                 raise ValueError(f"{self} is in steps; say as_learning_rate(total=...) with the steps of the whole run")
@@ -112,17 +129,55 @@ class Schedule:
 
 @dataclass(frozen=True)
 class LearningRate:
-    """A schedule as a function of SB3's ``progress_remaining``, clamped because SB3 overshoots the end of a run."""
+    """
+    A schedule as a function of SB3's ``progress_remaining``, clamped because SB3 overshoots the end of a run.
+
+    With a ``total`` it follows ``num_timesteps`` of the algorithm that it is bound to (:meth:`bind`, ``LearningRateSchedule``)
+    or of the one that has it as its ``learning_rate`` or ``clip_range``. Inside a function of yours it cannot tell whose it
+    is, and follows the algorithm that asks; bind it then.
+
+    :param schedule: in shares of the run or in steps
+    :param total: environment steps of the whole run, or None
+    """
 
     schedule: Schedule
     total: float | None
+    _owners: "WeakSet[BaseAlgorithm]" = field(default_factory=WeakSet, init=False, repr=False, compare=False)
+    _bound: "ref[BaseAlgorithm] | None" = field(default=None, init=False, repr=False, compare=False)
+
+    def bind(self, model: BaseAlgorithm) -> "LearningRate":
+        """
+        The same rate, following one algorithm whoever asks. A copy that is loaded from a zip is bound no more.
+
+        :param model: whose ``num_timesteps`` count
+        """
+        bound = LearningRate(self.schedule, self.total)
+        object.__setattr__(bound, "_bound", ref(model))
+        return bound
 
     def __call__(self, progress_remaining: float) -> float:
         """:param progress_remaining: 1 at the start of the run, 0 at its end, negative beyond"""
-        steps = None if self.total is None else timesteps_of_caller()
+        steps = None if self.total is None else self._timesteps()
         share = 1.0 - progress_remaining if steps is None else steps / self.total  # type: ignore[operator]
-        share = min(max(share, 0.0), 1.0)
+        return self.at(min(max(share, 0.0), 1.0))
+
+    def at(self, share: float) -> float:
+        """
+        The rate at a place in the run.
+
+        :param share: of the run that is done, in [0, 1]
+        """
         return self.schedule(share if self.total is None or self.schedule.reach <= 1.0 else self.total * share)
+
+    def _timesteps(self) -> int | None:
+        model = None if self._bound is None else self._bound()
+        return timesteps_of_owner(self, self._owners) if model is None else model.num_timesteps
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"schedule": self.schedule, "total": self.total}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _owners=WeakSet(), _bound=None)
 
 
 @dataclass(frozen=True)
@@ -161,7 +216,7 @@ class Linear(Schedule):
     transition_begin: float = 0
 
     def __post_init__(self) -> None:
-        _check(self, ("transition_steps", "transition_begin"))
+        _check(self)
 
     def __call__(self, step: float) -> float:
         return _between(self.init_value, self.end_value, _progress(step, self.transition_begin, self.transition_steps))
@@ -189,7 +244,7 @@ class SigmoidRamp(Schedule):
     transition_begin: float = 0
 
     def __post_init__(self) -> None:
-        _check(self, ("transition_steps", "transition_begin"))
+        _check(self)
 
     def __call__(self, step: float) -> float:
         u = _progress(step, self.transition_begin, self.transition_steps)
@@ -220,7 +275,7 @@ class InverseDecay(Schedule):
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        _check(self, ("transition_begin",))
+        _check(self)
         if not self.power > 0.0:
             raise ValueError(f"InverseDecay: power must be positive, not {self.power}; Constant does not decay")
 
@@ -264,6 +319,8 @@ class Piecewise(Schedule):
         points = tuple(map(tuple, self.points)) if _are_pairs(self.points) else ()
         if not points or any(b[0] < a[0] for a, b in itertools.pairwise(points)):
             raise ValueError(f"Piecewise: points must be (step, value) in the order of their steps, not {self.points}")
+        if not all(number >= 0.0 for point in points for number in point):
+            raise ValueError(f"Piecewise: steps and values must not be negative, but points are {self.points}")
         object.__setattr__(self, "points", points)  # lists, as YAML gives them, become comparable
 
     def __call__(self, step: float) -> float:
@@ -293,7 +350,8 @@ class WarmupRampDecay(Schedule):
     >>> rate(0), rate(0.025), rate(0.25), round(rate(0.625), 12), rate(1)
     (0.01, 0.1, 1.0, 0.55, 0.1)
 
-    :raises ValueError: if the places are not in order, or the end of a schedule in steps is not known when it is asked
+    :raises ValueError: unless base > 0, if the places are not in order, or the end of a schedule in steps is not known when it
+        is asked
     """
 
     base: float
@@ -306,6 +364,8 @@ class WarmupRampDecay(Schedule):
 
     def __post_init__(self) -> None:
         _check(self, optional=("total",))
+        if not self.base > 0.0:
+            raise ValueError(f"WarmupRampDecay: base must be positive, not {self.base}")
         mixed = 0.0 < self.warmup_end < 1.0 < self.ramp_end
         if mixed or not 0.0 <= self.warmup_end <= self.ramp_end <= max(self.total or math.inf, 1.0):
             raise ValueError(

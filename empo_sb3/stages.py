@@ -8,7 +8,9 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 
 from empo_sb3.empo import EMPO
+from empo_sb3.rates.clock import frame_of_run, is_caller
 from empo_sb3.rates.hooks import optimizers_of
+from empo_sb3.rates.keywords import check_counts
 from empo_sb3.timeline import Stage
 
 
@@ -77,10 +79,9 @@ class WarmupStages(BaseCallback):
 
     def __init__(self, stages: Sequence[tuple[int, Sequence[str]]], verbose: int = 0) -> None:
         super().__init__(verbose)
-        self.stages = tuple((int(n_steps), tuple(patterns)) for n_steps, patterns in stages)
-        short = [n_steps for n_steps, _ in self.stages if n_steps < 1]
-        if short:
-            raise ValueError(f"WarmupStages: a stage of {short[0]} steps; every stage needs at least 1")
+        self.stages = tuple((n_steps, tuple(patterns)) for n_steps, patterns in stages)
+        for n_steps, _ in self.stages:
+            check_counts("WarmupStages", **{"steps of a stage": n_steps})
 
     @property
     def stage(self) -> int:
@@ -99,6 +100,7 @@ class WarmupStages(BaseCallback):
                 if not any(fnmatchcase(name, pattern) for name in names):
                     heads = ", ".join(dict.fromkeys(name.split(".")[0] for name in names))
                     raise ValueError(f"WarmupStages: no parameter is {pattern!r}; their names begin with {heads}")
+        self._frame = frame_of_run(self.model)
         optimizers = optimizers_of(self.model).values()
         self._handles = [optimizer.register_step_pre_hook(lambda o, *_: self._drop_gradients(o)) for optimizer in optimizers]
         self._frozen_of: int | None = None
@@ -110,8 +112,11 @@ class WarmupStages(BaseCallback):
     def _on_training_end(self) -> None:
         for handle in self._handles:
             handle.remove()
+        self._frame = None
 
     def _drop_gradients(self, optimizer: th.optim.Optimizer) -> None:
+        if self._frame is not None and not is_caller(self._frame):
+            return  # left over from a run that broke off
         if self._frozen_of != self.stage:
             self._frozen_of = self.stage
             self._frozen = self._frozen_in(self.stage)

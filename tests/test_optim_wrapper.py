@@ -306,7 +306,7 @@ def test_parameters_may_be_added_after_the_first_step(tuner_of, labels):
     assert len(optimizer.base.param_groups) == 2
 
 
-def test_outside_writes_hold_after_rebase_and_snap_back_without():
+def test_outside_writes_hold_and_after_a_restart_the_tuner_begins_with_small_steps():
     distances = []
     for mend in (lambda o: None, lambda o: o.rebase(), lambda o: o.restart()):
         net, loss_of = regression()
@@ -319,7 +319,7 @@ def test_outside_writes_hold_after_rebase_and_snap_back_without():
         mend(optimizer)
         train(optimizer, loss_of, 1)
         distances.append(max((a - b).abs().max().item() for a, b in zip(written, weights(net), strict=True)))
-    assert distances[0] > 0.9 and distances[1] < 0.2 and distances[2] < 1e-4
+    assert distances[0] < 0.3 and distances[1] < 0.2 and distances[2] < 1e-4
 
 
 def test_rebase_keeps_the_scale_and_restart_forgets_it():
@@ -473,8 +473,8 @@ def test_clipped_gradients_are_what_the_tuner_sees():
         ({"s_init": "small"}, "s_init must be positive, but it is small"),
         ({"beta": 0.9}, "beta must hold numbers"),
         ({"beta": ["high"]}, "beta must hold numbers"),
-        ({"base_kwargs": {"epsilon": 1e-5}}, "base_kwargs do not fit Adam: .*epsilon"),
-        ({"base_kwargs": {"lr": 1e-5}}, "base_kwargs do not fit Adam: .*lr"),
+        ({"base_kwargs": {"epsilon": 1e-5}}, "^base_kwargs do not fit Adam: it has no 'epsilon'; did you mean 'eps'"),
+        ({"base_kwargs": {"lr": 1e-5}}, "^base_kwargs do not fit Adam: lr is not among them; give it to Mechanic itself$"),
     ],
 )
 def test_wrong_options_are_answered_with_one_sentence(options, sentence):

@@ -18,6 +18,7 @@ from torch import nn
 
 from empo_sb3.empo.storage import saved_tensors
 from empo_sb3.imitation.cloning import policy_of
+from empo_sb3.rates.keywords import check_numbers
 from empo_sb3.rates.layers import Factor, PerLayerLR
 from empo_sb3.schedules import Schedule
 
@@ -69,8 +70,8 @@ def transfer_features(source: Any, target: Any, *, name: str = "source", verbose
     """
     Copy a feature extractor into a model; its policy, value and memory stay as they are.
 
-    A target whose actor and critic have extractors of their own gets the copy in both. Before training, that is: an optimizer
-    that has already stepped keeps what it remembers of the old parameters.
+    A target whose actor and critic have extractors of their own gets the copy in both. An optimizer that has already stepped
+    keeps the moments that it has of the old parameters; Mechanic and TRAC notice the copy and go on from it.
 
     :param source: a model, its policy, an extractor, or the path of a saved model, of which only the tensors are read
     :param target: a model or a policy
@@ -181,6 +182,7 @@ class UnfreezeFeatures(PerLayerLR):
     default_slot = "features"
 
     def __init__(self, steps: int, factor: Factor = 1.0, total: float | None = None, verbose: int = 0) -> None:
+        check_numbers("UnfreezeFeatures", steps=steps, **({} if isinstance(factor, Schedule) else {"factor": factor}))
         if steps < 0 or (not isinstance(factor, Schedule) and not factor >= 0):
             raise ValueError(f"UnfreezeFeatures: steps and factor must not be negative, not {steps} and {factor}")
         super().__init__({f"*{FEATURES}.*": _Late(steps, factor)}, total, None, verbose)

@@ -13,7 +13,10 @@ What holds for a parameter, whatever happens to it between two steps:
   base optimiser's memory changes, and it takes no part in h. Its tuner may move on meanwhile; when it returns, x_ref is
   shifted so that it goes on from where it is.
 - A step with a gradient or a move that is not finite changes no weight and no tuner; ``n_skipped`` counts it.
-- Whoever writes to the weights from outside calls :meth:`ScaledOptimizer.rebase` afterwards.
+- A write from outside between two steps (``load_state_dict``, ``clamp_``, an assignment to ``.data``, another optimizer) is
+  kept: the weights are compared with those that the last step wrote, and where they differ, x_ref is shifted accordingly.
+  Delta and S stay, so a projection after every step does not stop the tuner; it goes on to scale its own moves, and only
+  those. After weights were replaced altogether, :meth:`ScaledOptimizer.rebase` makes the moves so far final as well.
 """
 
 import copy
@@ -21,6 +24,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +32,7 @@ import torch
 from empo_sb3.optim.bases import Base, find_base
 from empo_sb3.optim.parts import Part, Tensors, actor_critic, dots, norms, totals
 from empo_sb3.optim.tuners import MechanicTuner, State, TRACTuner, Tuner, scale
+from empo_sb3.rates.keywords import check_keywords
 
 OURS = ("labels", "tuners", "base", "n_skipped")
 
@@ -69,11 +74,16 @@ class ScaledOptimizer(torch.optim.Optimizer):
         self.labels: list[str] = []
         self.tuners: list[State] = []
         self.n_skipped = 0
+        self._written: dict[torch.Tensor, torch.Tensor] = {}
         make = find_base(base)
+        misfit = f"base_kwargs do not fit {getattr(make, '__name__', make)}:"
+        if "lr" in (base_kwargs or {}):
+            raise ValueError(f"{misfit} lr is not among them; give it to {type(self).__name__} itself")
+        check_keywords(f"{misfit} it", partial(make, [], lr=lr), base_kwargs or {})
         try:
             self.base = make(self.param_groups, lr=lr, **(base_kwargs or {}))
         except TypeError as error:
-            raise ValueError(f"base_kwargs do not fit {getattr(make, '__name__', make)}: {error}") from error
+            raise ValueError(f"{misfit} {error}") from error
         # One list of groups for both: what SB3, a scheduler or a callback writes, the base optimiser sees.
         self.param_groups = self.base.param_groups
         for number in range(len(self.param_groups)):
@@ -157,11 +167,16 @@ class ScaledOptimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def rebase(self) -> None:
-        """Take the weights as they are for x_ref, and zero for Delta: for after outside writes. Scales are kept."""
+        """
+        Take the weights as they are for x_ref, and zero for Delta; scales are kept.
+
+        For weights that have nothing to do with those before. Smaller changes need no call: they are noticed.
+        """
         for parameter, state in self.state.items():
             if "x_ref" in state:
                 state["x_ref"].copy_(parameter)
                 state["delta"].zero_()
+        self._written.clear()
 
     def restart(self) -> None:
         """Rebase, and forget the scales as well."""
@@ -185,8 +200,6 @@ class ScaledOptimizer(torch.optim.Optimizer):
         if not all(math.isfinite(number) for slope in slopes.values() for number in slope):
             self.n_skipped += 1
         elif parts:
-            for part in parts.values():
-                part.before = [parameter.clone() for parameter in part.params]
             self._base_step()
             self._play(parts, {i: self._with_decay(i, part, *slopes[i]) for i, part in parts.items()})
         return loss
@@ -202,21 +215,34 @@ class ScaledOptimizer(torch.optim.Optimizer):
                 if parameter.grad.is_sparse:
                     raise ValueError(f"{type(self).__name__} needs dense gradients; build the embedding with sparse=False.")
                 state = self.state[parameter]
-                self._anchor(parameter, state, scales[state["tuner"]])
                 part = parts.setdefault(state["tuner"], Part())
+                part.before.append(self._anchor(parameter, state, scales[state["tuner"]]))
                 part.params.append(parameter)
                 part.grads.append(parameter.grad)
                 part.refs.append(state["x_ref"])
                 part.deltas.append(state["delta"])
         return parts
 
-    def _anchor(self, parameter: torch.Tensor, state: dict[str, Any], s: float) -> None:
-        """Make ``x = x_ref + S Delta`` true for a parameter that is new, or was away while S changed."""
+    def _anchor(self, parameter: torch.Tensor, state: dict[str, Any], s: float) -> torch.Tensor:
+        """
+        Make ``x = x_ref + S Delta`` true for a parameter that is new, was written from outside, or was away while S changed.
+
+        :return: a copy of the parameter; the next step compares the parameter with what this step leaves in it
+        """
         if "x_ref" not in state:
             state["x_ref"], state["delta"] = parameter.detach().clone(), torch.zeros_like(parameter)
-        elif state["scale"] != s:
+            state["scale"] = s
+        written = self._written.get(parameter)
+        if written is None:  # a new parameter, or a state that was loaded or copied
+            written = torch.add(state["x_ref"], state["delta"], alpha=state["scale"])
+            self._written[parameter] = written
+        is_outside_write = not torch.equal(written, parameter)
+        if is_outside_write or state["scale"] != s:
             torch.sub(parameter, state["delta"], alpha=s, out=state["x_ref"])
-        state["scale"] = s
+            state["scale"] = s
+        if is_outside_write:
+            written.copy_(parameter)
+        return written
 
     def _slope(self, part: Part) -> list[float]:
         """``<Delta, g>`` and ``|g|``, the latter only if the decay term needs it."""
@@ -258,6 +284,7 @@ class ScaledOptimizer(torch.optim.Optimizer):
             self.tuners[i] = self.tuner.update(self.tuners[i], slopes[i])
             s = scale(self.tuners[i])
             _write(part.params, part, s)
+            torch._foreach_copy_(part.before, part.params)
             for parameter in part.params:
                 self.state[parameter]["scale"] = s
 
@@ -288,10 +315,11 @@ class ScaledOptimizer(torch.optim.Optimizer):
         self.param_groups = self.base.param_groups
         self.labels, self.n_skipped = list(state_dict["labels"]), state_dict["n_skipped"]
         self.tuners = [{name: array.cpu().numpy() for name, array in state.items()} for state in state_dict["tuners"]]
+        self._written.clear()
 
     def __getstate__(self) -> dict[str, Any]:
         names = ("base", "tuner", "tuner_of", "lr_unit", "labels", "tuners", "n_skipped")
-        return {**super().__getstate__(), **{name: self.__dict__[name] for name in names}}
+        return {**super().__getstate__(), **{name: self.__dict__[name] for name in names}, "_written": {}}
 
 
 def _write(params: Tensors, part: Part, s: float) -> None:

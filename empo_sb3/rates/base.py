@@ -15,9 +15,10 @@ class RateCallback(BaseCallback):
     """
     Base of the callbacks that multiply an algorithm's learning rate; several of them multiply each other.
 
-    Factors are part of the model's ``learning_rate`` and so of its zip: a loaded model goes on with them, with the callback or
-    without. :meth:`remove` takes them back. The rate of every step is logged as ``train/learning_rate_effective``;
-    with Mechanic and TRAC it is the base rate times the scale that they found.
+    Factors of schedules and of the KL divergence are part of the model's ``learning_rate`` and so of its zip: a loaded model
+    goes on with them, with the callback or without. :meth:`remove` takes them back. All others act on optimizer steps only and
+    end with the run, however it ends. The rate of every step is logged as ``train/learning_rate_effective``; with Mechanic and
+    TRAC it is the base rate times the scale that they found. Which callbacks go together is in :mod:`empo_sb3.rates.pairs`.
 
     :param slot: name of the factor; two callbacks of one kind need different ones
     """
@@ -66,6 +67,11 @@ class RateCallback(BaseCallback):
     def takes_part(self) -> bool:
         """Whether the slot is still this callback's; not so after it was removed."""
         return self.hooks.owners.get(self.slot) is self
+
+    @property
+    def kind(self) -> str:
+        """Which row of the table of pairs this callback is in; known when a run starts."""
+        return "factor"
 
     def check(self) -> None:
         """Raise ``ValueError`` with one sentence if this algorithm cannot be served."""

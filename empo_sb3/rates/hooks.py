@@ -3,22 +3,31 @@
 Before a step the owners of slots may look at the minibatch and change their factor; the groups then get the rate as it is now,
 parameters with a rate of their own get groups of their own, and after the step everything is put back. So parameter groups
 are split only while a step runs, and what SB3 saves is what it always saves.
+
+A run that an exception ends tells nobody. So a step that is not called from within the run's ``learn()`` is left alone, and
+the first such step ends the run's factors.
 """
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr
 
 from empo_sb3.optim import ScaledOptimizer
+from empo_sb3.rates.clock import frame_of_run, is_caller
+from empo_sb3.rates.pairs import check_pair
 from empo_sb3.rates.slots import ScaledSchedule, slots_of
 from empo_sb3.rates.tap import Tap
+
+if TYPE_CHECKING:
+    from empo_sb3.rates.base import RateCallback
 
 OWN_KEYS = ("params", "param_names", "lr")
 
@@ -47,31 +56,41 @@ class StepHooks:
 
     def __init__(self, model: BaseAlgorithm, run: Any) -> None:
         self.model, self.run = weakref.ref(model), run
-        self.owners: dict[str, object] = {}
+        self.slots = slots_of(model)
+        self.frame = frame_of_run(model)
+        self.owners: dict[str, RateCallback] = {}
         self.deciders: dict[str, Callable[[], None]] = {}
         self.multipliers: dict[str, Multiplier] = {}
+        self.factors: dict[str, float] = {}
+        """Factors on the rate that end with the run."""
         self.tap: Tap | None = None
         self._whole: list[tuple[th.optim.Optimizer, list[dict], list[float]]] = []
         self._handles = []
         self._depth = 0
+        self.is_over = False
         for name, optimizer in optimizers_of(model).items():
             logged = name != "ent_coef_optimizer"
             before = optimizer.register_step_pre_hook(lambda o, *_: self._before(o))
             after = optimizer.register_step_post_hook(lambda o, *_, logged=logged: self._after(o, logged))
             self._handles += [before, after]
 
-    def claim(self, slot: str, owner: object) -> None:
+    def claim(self, slot: str, owner: RateCallback) -> None:
         """
         Give a slot to one callback.
 
-        :raises ValueError: if another callback of this run has it
+        :raises ValueError: if another callback of this run has it, or one of another slot would work against it
         """
         if self.owners.setdefault(slot, owner) is not owner:
             raise ValueError(f"two callbacks want the slot {slot!r} of the learning rate; give one of them another slot=")
+        for other in self.owners.values():
+            if other is not owner:
+                check_pair(owner, other)
+        if any(isinstance(optimizer, ScaledOptimizer) for optimizer in optimizers_of(self._algorithm).values()):
+            check_pair(owner, None)
 
     def release(self, slot: str) -> bool:
         """Forget the owner of a slot; the last one takes the hooks away, and then this is true."""
-        for table in (self.owners, self.deciders, self.multipliers):
+        for table in (self.owners, self.deciders, self.multipliers, self.factors):
             table.pop(slot, None)  # type: ignore[attr-defined]
         if self.owners:
             return False
@@ -86,12 +105,17 @@ class StepHooks:
 
     def close(self) -> None:
         """Take all hooks away."""
-        self._restore()
         for handle in self._handles:
             handle.remove()
+        self._end()
+
+    def _end(self) -> None:
+        """Act no more. Torch's table of hooks cannot change while it calls them, so they stay until the next run."""
+        self._restore()
         if self.tap is not None:
             self.tap.close()
-        self.tap = None
+        self.tap = self.frame = None
+        self.is_over = True
 
     @property
     def _algorithm(self) -> BaseAlgorithm:
@@ -100,17 +124,17 @@ class StepHooks:
         return model
 
     def _before(self, optimizer: th.optim.Optimizer) -> None:
-        if self._algorithm.start_time != self.run:
-            self._restore()
+        if self.is_over or self._algorithm.start_time != self.run or not (self.frame is None or is_caller(self.frame)):
+            self._end()
             return  # left over from a run that broke off
         self._depth += 1
         if self._depth > 1:
             return  # torch calls the hooks for the step of a subclass and for the one that it inherits
+        model, slots = self._algorithm, slots_of(self._algorithm, self.slots)
         for decide in self.deciders.values():
             decide()
-        model, slots = self._algorithm, slots_of(self._algorithm)
         now = slots.factor(model._current_progress_remaining)
-        ratio = now / slots.written if slots.written else 1.0
+        ratio = (now / slots.written if slots.written else 1.0) * math.prod(self.factors.values())
         self._whole.append((optimizer, list(optimizer.param_groups), [group["lr"] for group in optimizer.param_groups]))
         for group in optimizer.param_groups:
             group["lr"] *= ratio

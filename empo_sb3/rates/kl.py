@@ -16,6 +16,7 @@ from stable_baselines3 import A2C
 from empo_sb3.lr_rules import KLRule
 from empo_sb3.rates.base import RateCallback
 from empo_sb3.rates.divergence import frozen, kl_now, require_rollouts
+from empo_sb3.rates.keywords import check_numbers
 from empo_sb3.schedules import LearningRate
 
 LINE_SEARCHERS = ("TRPO",)
@@ -52,10 +53,20 @@ class KLAdaptiveLR(RateCallback):
         super().__init__(slot, verbose)
         if relative is not None and not (isinstance(relative, list | tuple) and len(relative) == 2):
             raise ValueError(f"KLAdaptiveLR: relative must be two numbers, not {relative!r}")
+        bounds = (
+            {"min_lr": min_lr, "max_lr": max_lr}
+            if relative is None
+            else {"relative[0]": relative[0], "relative[1]": relative[1]}
+        )
+        check_numbers(self.name, target=target, factor=factor, **bounds)
         self.rule = KLRule(target, factor, *(relative or (min_lr, max_lr)))
         self.relative = relative is not None
         self.history: list[tuple[float, float]] = []
         """Every divergence that was measured, and the rate after it."""
+
+    @property
+    def kind(self) -> str:
+        return "kl, relative" if self.relative else "kl"
 
     def check(self) -> None:
         if type(self.model).__name__ in LINE_SEARCHERS:

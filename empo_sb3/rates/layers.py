@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from numbers import Real
 from typing import ClassVar
 
 from empo_sb3.optim.parts import actor_critic
 from empo_sb3.rates.base import RateCallback
 from empo_sb3.rates.hooks import Multiplier
+from empo_sb3.rates.keywords import check_numbers, check_total
 from empo_sb3.schedules import LearningRate, Schedule
 from empo_sb3.uncertainty.table_counts import WHY, CountedTable
 
@@ -46,10 +46,10 @@ class PerLayerLR(RateCallback):
         for label, factor in factors.items():
             if isinstance(factor, Schedule):
                 continue
-            if not isinstance(factor, Real):
-                raise ValueError(f"{self.name}: the factor of {label!r} must be a number or a schedule, not {factor!r}")
+            check_numbers(self.name, **{f"the factor of {label!r}, unless a schedule,": factor})
             if not factor >= 0.0:
                 raise ValueError(f"{self.name}: the factor of {label!r} is {factor}; it must not be negative")
+        check_total(self.name, total)
         self.factors, self.total = dict(factors), total
 
     def label(self, name: str) -> str | None:
@@ -73,7 +73,7 @@ class PerLayerLR(RateCallback):
         labels = {id(p): label for n, p in self.model.policy.named_parameters() if (label := self.label(n)) is not None}
         total = self.total or self.model._total_timesteps
         rates = {
-            label: factor.as_learning_rate(total if self.total or factor.reach > 1.0 else None)
+            label: factor.as_learning_rate(total if self.total or factor.reach > 1.0 else None).bind(self.model)
             for label, factor in self.factors.items()
             if isinstance(factor, Schedule)
         }

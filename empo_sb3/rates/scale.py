@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from empo_sb3.optim import ScaledOptimizer
 from empo_sb3.rates.base import RateCallback
 from empo_sb3.rates.divergence import frozen, kl_now, require_rollouts
+from empo_sb3.rates.keywords import check_numbers
 
 
 class KLBoundedScale(RateCallback):
@@ -32,9 +33,14 @@ class KLBoundedScale(RateCallback):
 
     def __init__(self, bound: float = 0.05, slot: str | None = None, verbose: int = 0) -> None:
         super().__init__(slot, verbose)
+        check_numbers(self.name, bound=bound)
         if not bound > 0.0:
             raise ValueError(f"KLBoundedScale: bound must be positive, not {bound}")
         self.bound = bound
+
+    @property
+    def kind(self) -> str:
+        return "kl bound"
 
     def check(self) -> None:
         require_rollouts(self.model, self.name)

@@ -8,8 +8,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import FloatSchedule
 
 from empo_sb3.rates.base import RateCallback
+from empo_sb3.rates.keywords import check_keywords, check_total
 from empo_sb3.rates.slots import ScaledSchedule
-from empo_sb3.schedules import Constant, InverseDecay, Linear, Piecewise, Schedule, SigmoidRamp, WarmupRampDecay
+from empo_sb3.schedules import Constant, InverseDecay, LearningRate, Linear, Piecewise, Schedule, SigmoidRamp, WarmupRampDecay
 
 SCHEDULES: dict[str, type[Schedule]] = {
     "constant": Constant,
@@ -53,12 +54,21 @@ class LearningRateSchedule(RateCallback):
         if mode not in ("rate", "factor"):
             raise ValueError(f"LearningRateSchedule: mode must be 'rate' or 'factor', not {mode!r}")
         super().__init__(slot or ("base" if mode == "rate" else self.default_slot), verbose)
+        check_total(self.name, total)
         self.schedule, self.total, self.mode = named(schedule, keywords), total, mode
 
-    def start(self) -> None:
+    @property
+    def kind(self) -> str:
+        rate = self._rate()
+        values = [rate.at(i / 200) for i in range(201)]
+        return "rising schedule" if max(values) > values[0] else "schedule"
+
+    def _rate(self) -> LearningRate:
         in_steps = self.schedule.reach > 1.0
-        total = self.total or (self.model._total_timesteps if in_steps else None)
-        rate = self.schedule.as_learning_rate(total)
+        return self.schedule.as_learning_rate(self.total or (self.model._total_timesteps if in_steps else None))
+
+    def start(self) -> None:
+        rate = self._rate().bind(self.model)
         if self.mode == "factor":
             self.slots.scales[self.slot] = rate
         else:
@@ -84,7 +94,6 @@ def named(schedule: Schedule | str, keywords: dict[str, Any]) -> Schedule:
         return schedule
     if schedule not in SCHEDULES:
         raise ValueError(f"LearningRateSchedule: there is no schedule {schedule!r}; there are {', '.join(SCHEDULES)}")
-    try:
-        return SCHEDULES[schedule](**keywords)
-    except TypeError as error:
-        raise ValueError(f"LearningRateSchedule: {schedule}: {error}") from error
+    kind = SCHEDULES[schedule]
+    check_keywords(f"LearningRateSchedule: {schedule}", kind, keywords)
+    return kind(**keywords)

@@ -2,7 +2,8 @@
 
 SB3 writes one rate into all parameter groups at the start of every ``train()``, so a rate set anywhere else is lost. The rate
 itself is therefore replaced by a :class:`ScaledSchedule`, which is saved with the model. What changes within a ``train()`` is
-made good at every optimizer step by :class:`~empo_sb3.rates.hooks.StepHooks`. Each callback writes its own slot only.
+made good at every optimizer step by :class:`~empo_sb3.rates.hooks.StepHooks`, which also hold the factors that end with the
+run: what is saved in the middle of it does not have them. Each callback writes its own slot only.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.utils import FloatSchedule
+from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule
 
 from empo_sb3.schedules import LearningRate
 
@@ -27,10 +28,7 @@ class ScaledSchedule:
     """
 
     def __init__(self, learning_rate: Any) -> None:
-        self.original = learning_rate
-        self.own = FloatSchedule(learning_rate)
-        self.base = self.own
-        """The model's own rate, or what a callback has put in its place."""
+        self.take(learning_rate)
         self.scales: dict[str, float | LearningRate] = {}
         """The factor of each slot; what depends on the run's progress is a schedule."""
         self.memory: dict[str, Any] = {}
@@ -38,6 +36,17 @@ class ScaledSchedule:
         self.written = 1.0
         """The product of all factors when SB3 last asked."""
         self.hooks: StepHooks | None = None
+
+    def take(self, learning_rate: Any) -> None:
+        """
+        Make this the model's own rate.
+
+        :param learning_rate: a number or callable, as SB3 takes it
+        """
+        self.original = learning_rate
+        self.own = FloatSchedule(learning_rate)
+        self.base = self.own
+        """The model's own rate, or what a callback has put in its place."""
 
     def __call__(self, progress_remaining: float) -> float:
         """:param progress_remaining: as SB3 passes it"""
@@ -70,12 +79,43 @@ def clamped(progress_remaining: float) -> float:
     return min(max(progress_remaining, 0.0), 1.0)
 
 
-def slots_of(model: BaseAlgorithm) -> ScaledSchedule:
-    """The model's slots; at the first call its learning rate becomes a :class:`ScaledSchedule`, which changes no value."""
-    if not isinstance(model.learning_rate, ScaledSchedule):
-        model.learning_rate = ScaledSchedule(model.learning_rate)
-        model._setup_lr_schedule()
-    return model.learning_rate
+def slots_of(model: BaseAlgorithm, known: ScaledSchedule | None = None) -> ScaledSchedule:
+    """
+    The model's slots; at the first call its learning rate becomes a :class:`ScaledSchedule`, which changes no value.
+
+    What was set by hand since, as ``model.lr_schedule`` or ``model.learning_rate``, becomes what the factors multiply.
+
+    :param known: the slots that the model had
+    """
+    now = unwrapped(model.lr_schedule)
+    slots = known or next((rate for rate in (now, model.learning_rate) if isinstance(rate, ScaledSchedule)), None)
+    if slots is not None and now is slots is model.learning_rate:
+        return slots
+    given = model.learning_rate if isinstance(now, ScaledSchedule) or _is_its_schedule(now, model.learning_rate) else now
+    if slots is None:
+        slots = ScaledSchedule(given)
+    else:
+        slots.take(given)
+        if now is not slots:
+            slots.written = 1.0
+    model.learning_rate = slots
+    model._setup_lr_schedule()
+    return slots
+
+
+def unwrapped(schedule: Any) -> Any:
+    """What SB3 calls in the end."""
+    return schedule.value_schedule if isinstance(schedule, FloatSchedule) else schedule
+
+
+def _is_its_schedule(schedule: Any, learning_rate: Any) -> bool:
+    """Whether SB3 made this schedule from this learning rate."""
+    if isinstance(learning_rate, ScaledSchedule):
+        return False
+    made = unwrapped(FloatSchedule(learning_rate))
+    if isinstance(made, ConstantSchedule) and isinstance(schedule, ConstantSchedule):
+        return made.val == schedule.val
+    return made == schedule
 
 
 def scale_slot(model: BaseAlgorithm, slot: str, factor: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator
 from types import GeneratorType
 from typing import Any
@@ -14,19 +15,24 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from empo_sb3.buffers import PairReplayBuffer
 
+TAP = "_tap"
+
 
 class Tap:
     """
-    Stands for one method of one buffer and remembers what it handed out last.
+    Remembers what one method of one buffer handed out last.
+
+    Meanwhile the buffer is of a subclass; a copy, or what is read from a file that was written meanwhile, is not.
 
     :param buffer: a rollout or replay buffer
     :param method: the name of the method that hands batches out
     """
 
     def __init__(self, buffer: Any, method: str) -> None:
-        self.buffer, self.method = buffer, method
+        self.buffer, self.own_class = buffer, type(buffer)
         self.latest: Any = None
-        vars(buffer)[method] = self
+        vars(buffer)[TAP] = self
+        buffer.__class__ = _tapped(self.own_class, method)  # type: ignore[arg-type]
 
     @classmethod
     def on(cls, model: BaseAlgorithm) -> Tap:
@@ -37,12 +43,17 @@ class Tap:
         return cls(model.replay_buffer, "sample_pairs" if pairs else "sample")
 
     def close(self) -> None:
-        """Give the buffer its own method back."""
-        vars(self.buffer).pop(self.method, None)
+        """Give the buffer its own class back."""
+        if vars(self.buffer).pop(TAP, None) is not None:
+            self.buffer.__class__ = self.own_class
         self.latest = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        result = getattr(type(self.buffer), self.method)(self.buffer, *args, **kwargs)
+    def hear(self, result: Any) -> Any:
+        """
+        Remember a batch, or each batch of a generator, and hand it on.
+
+        :param result: what the buffer handed out
+        """
         if isinstance(result, GeneratorType):
             return self._each(result)
         self.latest = result
@@ -53,8 +64,24 @@ class Tap:
             self.latest = batch
             yield batch
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "latest": None}
+
+@functools.cache
+def _tapped(cls: type, method: str) -> type:
+    """A subclass of a buffer's class whose instances tell their tap what they hand out, and are pickled without it."""
+
+    def heard(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return vars(self)[TAP].hear(getattr(cls, method)(self, *args, **kwargs))
+
+    def __reduce_ex__(self: Any, protocol: Any) -> tuple:
+        own = type(self)
+        self.__class__ = cls
+        try:
+            state = self.__reduce_ex__(protocol)[2]
+        finally:
+            self.__class__ = own
+        return object.__new__, (cls,), {key: value for key, value in state.items() if key != TAP}
+
+    return type(cls.__name__, (cls,), {method: heard, "__reduce_ex__": __reduce_ex__, "__module__": cls.__module__})
 
 
 def states_of(model: BaseAlgorithm, batch: Any) -> Any:

@@ -17,6 +17,7 @@ from torch import nn
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.lr_rules import lr, proportional
 from empo_sb3.rates.base import RateCallback
+from empo_sb3.rates.keywords import check_counts, check_numbers
 from empo_sb3.rates.tap import states_of
 from empo_sb3.uncertainty import RND, Ensemble, MCDropout, Source, Weighing
 
@@ -49,10 +50,14 @@ class SourceAdaptiveLR(RateCallback):
         verbose: int = 0,
     ) -> None:
         super().__init__(slot, verbose)
-        if every < 1:
-            raise ValueError(f"{self.name}: every must be at least 1, not {every}")
+        check_numbers(self.name, scale=scale, min=min, max=max, decay=decay)
+        check_counts(self.name, every=every)
         self.rule, self.every, self.decay, self.source = proportional(scale, min, max), every, decay, source
         Weighing(None, self.rule, decay)  # type: ignore[arg-type]  # refuses a decay out of range
+
+    @property
+    def kind(self) -> str:
+        return "uncertainty"
 
     def make_source(self) -> Source:
         """A new source, where neither the user nor the model has one."""
@@ -60,14 +65,11 @@ class SourceAdaptiveLR(RateCallback):
 
     def start(self) -> None:
         self.weighing = self._remembered()
-        self.slots.scales[self.slot] = 1.0
+        self.hooks.factors[self.slot] = 1.0
         self.tap = self.hooks.listen()
         self.hooks.deciders[self.slot] = self._before_step
         self._seen: Any = None
         self._n_batches = 0
-
-    def stop(self) -> None:
-        self.slots.scales[self.slot] = 1.0
 
     def _remembered(self) -> Weighing:
         """The saved source and running mean under the present rule; the model goes on saving them."""
@@ -86,8 +88,8 @@ class SourceAdaptiveLR(RateCallback):
         self._seen = batch
         self._n_batches += 1
         if (self._n_batches - 1) % self.every == 0:
-            self.slots.scales[self.slot] = lr(self.weighing(self.states(batch)))
-            self.logger.record(f"train/learning_rate_scale_{self.slot}", self.slots.scales[self.slot])
+            self.hooks.factors[self.slot] = lr(self.weighing(self.states(batch)))
+            self.logger.record(f"train/learning_rate_scale_{self.slot}", self.hooks.factors[self.slot])
 
     def states(self, batch: Any) -> Any:
         """What the source is asked of a batch."""
@@ -115,6 +117,7 @@ class EnsembleAdaptiveLR(SourceAdaptiveLR):
 
     def __init__(self, ensemble_size: int = 5, **keywords: Any) -> None:
         super().__init__(**keywords)
+        check_counts(self.name, ensemble_size=ensemble_size)
         self.ensemble_size = ensemble_size
         Ensemble(ensemble_size)  # refuses a size out of range
 
@@ -136,6 +139,7 @@ class MCDropoutAdaptiveLR(SourceAdaptiveLR):
 
     def __init__(self, n_samples: int = 10, max_states: int = 64, every: int = 8, **keywords: Any) -> None:
         super().__init__(every=every, **keywords)
+        check_counts(self.name, n_samples=n_samples, max_states=max_states)
         self.n_samples, self.max_states = n_samples, max_states
 
     def check(self) -> None:

@@ -50,8 +50,33 @@ class RecurrentPPO(sb3_contrib.RecurrentPPO):
     """
     sb3-contrib's RecurrentPPO with GRU, LSTM and attention policies and optional action masks.
 
-    Arguments are sb3-contrib's; ``policy_kwargs`` are those of :class:`~empo_sb3.recurrent.policies.RecurrentPolicy`.
     Zips that sb3-contrib's RecurrentPPO saved can be loaded.
+
+    :param policy: ``MlpGruPolicy``, ``CnnGruPolicy``, ``MultiInputGruPolicy``, or with ``Lstm`` or ``Attention``; or a class
+    :param env: environment, or the id of a registered one
+    :param learning_rate: rate, schedule, or function of the share of the run that remains
+    :param n_steps: steps per environment and rollout
+    :param batch_size: steps per minibatch; None takes the whole rollout as one
+    :param n_epochs: passes over a rollout
+    :param gamma: discount, in [0, 1]
+    :param gae_lambda: lambda of the generalized advantage estimate, in [0, 1]; 1 for returns minus values
+    :param clip_range: bound on how far the ratio of probabilities counts, or a schedule
+    :param clip_range_vf: the same for values, in units of the reward; None for no bound
+    :param normalize_advantage: whether advantages are normalized in each minibatch
+    :param ent_coef: weight of the entropy in the loss
+    :param vf_coef: weight of the value error in the loss
+    :param max_grad_norm: largest norm of the gradient
+    :param use_sde: whether exploration depends on the state (gSDE)
+    :param sde_sample_freq: steps between two draws of its noise; -1 draws at the start of a rollout only
+    :param target_kl: an epoch whose KL divergence exceeds 1.5 times this is the last of its update; None for no limit
+    :param stats_window_size: episodes over which returns and lengths are averaged for the log
+    :param tensorboard_log: folder for TensorBoard; None for none
+    :param policy_kwargs: of :class:`~empo_sb3.recurrent.policies.RecurrentPolicy`, such as ``rnn_hidden_size``
+    :param verbose: 0 prints nothing, 1 progress, 2 more
+    :param seed: of the pseudo-random generators; None for none
+    :param device: ``"cpu"``, ``"cuda"`` or ``"auto"``
+    :param _init_setup_model: whether the networks are built at once
+    :raises ValueError: for an unknown policy, one that is not recurrent, or a number out of range
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
