@@ -11,6 +11,9 @@ from empo_sb3.diffusion.base import ChunkPolicy
 from empo_sb3.diffusion.horizons import Horizons, windows
 from empo_sb3.imitation import Fit
 from empo_sb3.imitation.dataset import Steps, each, named, take
+from empo_sb3.ranges import COUNT, POSITIVE, SEED, check, real
+
+KINDS = {"n_updates": COUNT, "batch_size": COUNT, "learning_rate": POSITIVE, "decay": real("[0, 1)"), "seed": SEED}
 
 
 def fit_chunks(
@@ -37,8 +40,7 @@ def fit_chunks(
     :return: losses by blocks of a twentieth of the updates; no episodes are held back
     :raises ValueError: for numbers out of range, horizons that are not the policy's, or steps that it could not see or do
     """
-    if n_updates < 1 or batch_size < 1 or not learning_rate > 0 or not 0 <= decay < 1:
-        raise ValueError("fit_chunks needs n_updates, batch_size >= 1, learning_rate > 0 and decay in [0, 1)")
+    check("fit_chunks", locals(), KINDS)
     if horizons not in (None, policy.horizons):
         raise ValueError(f"fit_chunks: the policy's horizons are {policy.horizons}, not {horizons}")
     _check_actions(policy, np.asarray(demonstrations.actions))

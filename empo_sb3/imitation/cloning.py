@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch as th
@@ -19,6 +19,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
+from empo_sb3 import ranges
 from empo_sb3.imitation.batches import Batch, batch_of, order_of, with_last
 from empo_sb3.imitation.dataset import Observations, Steps, named, take
 from empo_sb3.imitation.losses import Kind, actor_loss, value_function
@@ -72,26 +73,19 @@ class Recipe:
     :raises ValueError: for a number out of range
     """
 
-    epochs: int = 100
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    validation_share: float = 0.1
-    patience: int | None = 10
-    max_grad_norm: float = 1.0
-    seed: int = 0
-    progress_bar: bool = False
+    epochs: ranges.Count = 100
+    batch_size: ranges.Count = 256
+    learning_rate: ranges.Positive = 1e-3
+    validation_share: Annotated[float, ranges.real("[0, 1)")] = 0.1
+    patience: Annotated[int | None, ranges.optional(ranges.COUNT)] = 10
+    max_grad_norm: Annotated[float, ranges.BOUND] = 1.0
+    seed: Annotated[int, ranges.SEED] = 0
+    progress_bar: ranges.Flag = False
 
     def __post_init__(self) -> None:
-        wanted = (self.epochs, self.batch_size, self.patience)
-        if not all(isinstance(value, int | np.integer) for value in wanted if value is not None):
-            raise ValueError(f"a fit needs whole numbers of at least 1 as epochs, batch_size and patience, not {wanted}")
-        if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0 or not 0 <= self.validation_share < 1:
-            raise ValueError(
-                "a fit needs epochs and batch_size of at least 1, learning_rate > 0 and validation_share in [0, 1),"
-                f" not {self.epochs}, {self.batch_size}, {self.learning_rate} and {self.validation_share}"
-            )
-        if self.patience is not None and (self.patience < 1 or self.validation_share == 0):
-            raise ValueError("patience must be at least 1 and needs a validation_share above 0; None switches it off")
+        ranges.check_fields(self, "a fit")
+        if self.patience is not None and self.validation_share == 0:
+            raise ValueError("a fit: patience needs a validation_share above 0; None switches it off")
 
 
 def clone(learner: Any, demonstrations: Steps, *, loss: Kind = "nll", **recipe: Any) -> Fit:
@@ -133,8 +127,7 @@ def prefit_critic(model: BaseAlgorithm, demonstrations: Steps, *, rounds: int = 
     :return: how the last round went
     :raises ValueError: for a model without state values, or whose critic has no parameters of its own
     """
-    if rounds < 1:
-        raise ValueError(f"prefit_critic: rounds must be at least 1, not {rounds}")
+    ranges.COUNT.check("prefit_critic: rounds", rounds)
     policy = policy_of(model)
     values, actor = value_function(policy), actor_loss(policy, "nll")
     seen = normalizer(model)(demonstrations.observations)

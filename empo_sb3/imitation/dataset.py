@@ -149,6 +149,11 @@ def each(observations: Observations, change: Callable[[np.ndarray], np.ndarray])
     return change(observations)
 
 
+def copied(value: Any) -> Any:
+    """An observation or action that nobody else can write into."""
+    return each(value, lambda array: np.array(array))
+
+
 def stack(observations: Sequence[Any]) -> Observations:
     """Single observations, one above the other."""
     if isinstance(observations[0], dict):

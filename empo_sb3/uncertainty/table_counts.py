@@ -15,6 +15,8 @@ from typing import Any
 import torch as th
 from torch import nn
 
+from empo_sb3.ranges import COUNT, check
+
 WHY = "only then does a step move an entry by 1/n of its error (Adam, momentum and decay rescale that and miss the mean)"
 
 
@@ -27,8 +29,9 @@ class CountedTable(nn.Embedding):
 
     update_counts: th.Tensor
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, num_embeddings: int, embedding_dim: int, *args: Any, **kwargs: Any) -> None:
+        check("CountedTable", locals(), {"num_embeddings": COUNT, "embedding_dim": COUNT})
+        super().__init__(num_embeddings, embedding_dim, *args, **kwargs)
         counts = th.zeros(self.num_embeddings, self.embedding_dim, dtype=th.int64, device=self.weight.device)
         self.register_buffer("update_counts", counts)
 
