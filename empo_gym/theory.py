@@ -62,7 +62,7 @@ class Theory:
             given = getattr(self, name)
             try:
                 value = float(given)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 value = math.nan
             if math.isnan(value) or isinstance(given, (bool, str)) or not inside(value):
                 raise ValueError(f"Theory: {name} must be a number in {interval}, not {given!r}.")

@@ -128,6 +128,8 @@ BOUND = real("(0, inf]")
 SHARE = real("[0, 1]")
 DISCOUNT = real("(0, 1]")
 COUNT = integer(1)
+REPEATS = integer(1, 10**12)
+"""Of what is done at once, so that a slip of the pen does not run for ever."""
 STEPS = integer(0)
 SEED = integer(0, LARGEST_SEED)
 FUNCTION = Kind("a function", callable)

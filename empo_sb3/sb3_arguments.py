@@ -6,6 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from gymnasium import spaces
+
 from empo_sb3.ranges import (
     BOUND,
     CLASS,
@@ -86,6 +89,19 @@ ON_POLICY_KINDS: Mapping[str, Kind] = {
     "sde_sample_freq": integer(-1),
     "target_kl": optional(POSITIVE),
 }
+
+
+def require_actions_from_zero(owner: str, space: spaces.Space) -> None:
+    """
+    Refuse actions that are numbered from elsewhere: policies of Stable-Baselines3 answer with numbers from 0 on.
+
+    :raises ValueError: for a Discrete or MultiDiscrete space with another start
+    """
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) and np.any(space.start):
+        raise ValueError(
+            f"{owner}: Stable-Baselines3's policies number actions from 0, but {space} starts at {space.start};"
+            " let a wrapper of the environment add the start (gymnasium.wrappers.TransformAction)"
+        )
 
 
 def check_timesteps(owner: str, total_timesteps: Any) -> None:

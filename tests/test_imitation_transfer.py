@@ -109,5 +109,5 @@ def test_the_rate_after_thawing_is_the_factor_times_the_rate():
 def test_a_policy_without_features_cannot_thaw_them():
     with pytest.raises(ValueError, match="features_extractor"):
         learner("PPO", Side()).learn(32, UnfreezeFeatures(10))
-    with pytest.raises(ValueError, match="must not be negative"):
+    with pytest.raises(ValueError, match=r"^UnfreezeFeatures: steps must be an integer >= 0, not -1$"):
         UnfreezeFeatures(-1)

@@ -22,6 +22,7 @@ from empo_sb3.diffusion.horizons import Horizons
 from empo_sb3.ranges import CLASS, FLAG, MAPPING, check, instance, optional
 
 KINDS = {
+    "observation_space": instance("a space", spaces.Space),
     "horizons": instance("Horizons", Horizons),
     "features_extractor_class": optional(CLASS),
     "features_extractor_kwargs": optional(MAPPING),

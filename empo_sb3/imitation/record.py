@@ -11,11 +11,11 @@ from gymnasium import spaces
 from tqdm import tqdm
 
 from empo_sb3.imitation.dataset import Demonstrations, copied, stack
-from empo_sb3.ranges import COUNT, FLAG, FUNCTION, check, integer, optional, real
+from empo_sb3.ranges import FLAG, FUNCTION, REPEATS, check, integer, optional, real
 
 Disturb = Callable[[Any, np.random.Generator], Any]
 KINDS = {
-    "n_episodes": COUNT,
+    "n_episodes": REPEATS,
     "seed": optional(integer(0)),
     "deterministic": FLAG,
     "disturb": optional(FUNCTION),
@@ -55,7 +55,8 @@ def record(
     :param disturb: from the wanted action to the executed one. Recorded is the wanted one, so a clone learns to come back
         from where disturbances lead
     :param min_return: episodes that bring less are played but not kept
-    :raises ValueError: for a value outside its range, and if no episode can be kept
+    :raises ValueError: for a value outside its range, an action that is not in the environment's space, and if no episode can
+        be kept
     """
     check("record", locals(), KINDS)
     if not isinstance(env, gym.Env):
@@ -123,6 +124,8 @@ def _play(
         executed = action if disturb is None else disturb(action, rng)
         if isinstance(env.action_space, spaces.Box):
             executed = np.clip(executed, env.action_space.low, env.action_space.high).astype(env.action_space.dtype)
+        elif not env.action_space.contains(executed):
+            raise ValueError(f"record: the action {executed!r} of step {len(episode['actions'])} is not in {env.action_space}")
         following, reward, terminated, truncated, _ = env.step(executed)
         for name, value in zip(episode, (seen, wanted, reward, terminated), strict=True):
             episode[name].append(value)

@@ -28,7 +28,7 @@ from empo_sb3.ranges import check, optional
 from empo_sb3.recurrent import policies
 from empo_sb3.recurrent.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer, SequenceSamples, buffer_class
 from empo_sb3.recurrent.policies import RecurrentPolicy
-from empo_sb3.sb3_arguments import ON_POLICY_KINDS, check_timesteps
+from empo_sb3.sb3_arguments import ON_POLICY_KINDS, check_timesteps, require_actions_from_zero
 
 KINDS = {**ON_POLICY_KINDS, "batch_size": optional(ON_POLICY_KINDS["batch_size"])}
 CONTRIB_POLICIES: dict[type, type[RecurrentPolicy]] = {
@@ -144,6 +144,7 @@ class RecurrentPPO(sb3_contrib.RecurrentPPO):
 
     def _setup_model(self) -> None:
         check("RecurrentPPO", vars(self), KINDS)
+        require_actions_from_zero("RecurrentPPO", self.action_space)
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         self.policy_class = CONTRIB_POLICIES.get(self.policy_class, self.policy_class)
