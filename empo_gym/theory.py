@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from empo_gym.wording import shown
+
 _INF = math.inf
 _Range = tuple[Callable[[float], bool], str]
 _RANGES: dict[str, _Range] = {
@@ -65,7 +67,7 @@ class Theory:
             except (TypeError, ValueError, OverflowError):
                 value = math.nan
             if math.isnan(value) or isinstance(given, (bool, str)) or not inside(value):
-                raise ValueError(f"Theory: {name} must be a number in {interval}, not {given!r}.")
+                raise ValueError(f"Theory: {name} must be a number in {interval}, not {shown(given)}.")
             object.__setattr__(self, name, value)
 
     @classmethod
@@ -80,5 +82,5 @@ class Theory:
             if name not in names:
                 near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}."
-                raise ValueError(f"Theory: there is no parameter {name!r}; {hint}")
+                raise ValueError(f"Theory: there is no parameter {shown(name)}; {hint}")
         return cls(**overrides)

@@ -24,6 +24,8 @@ from typing import Annotated, Any, get_type_hints
 import numpy as np
 import torch as th
 
+from empo_gym.wording import shown
+
 LARGEST = 2**63 - 1
 LARGEST_SEED = 2**32 - 1
 """What numpy's global generator takes."""
@@ -44,15 +46,7 @@ class Kind:
     def check(self, name: str, value: Any) -> None:
         """:raises ValueError: for another value, naming the argument and what it may be"""
         if not self.holds(value):
-            raise ValueError(f"{name} must be {self.words}, not {_shown(value)}")
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # Python refuses to write integers of thousands of digits
-        text = f"a {type(value).__name__} that is too large to be written"
-    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+            raise ValueError(f"{name} must be {self.words}, not {shown(value)}")
 
 
 def as_float(value: Any) -> float:
