@@ -88,6 +88,13 @@ def test_samples_stay_within_the_bound():
     np.testing.assert_allclose(mean, [1.0, -1.0])
 
 
+def test_where_the_data_was_clipped_the_noise_is_what_the_clipped_data_leaves():
+    x, a_from, a_to = np.array([3.0, -4.0]), 0.5, 0.8
+    mean, sigma = step(x, np.array([0.0, 0.3]), a_from, a_to, eta=0.5, bound=1.0)
+    left = (x - np.sqrt(a_from) * np.sign(x)) / np.sqrt(1 - a_from)
+    np.testing.assert_allclose(mean, np.sqrt(a_to) * np.sign(x) + np.sqrt(1 - a_to - sigma**2) * left)
+
+
 def test_numpy_and_torch_agree():
     a = NoiseSchedule.cosine(10).a
     x, eps = np.array([0.2, -1.5]), np.array([0.5, 1.0])
