@@ -155,7 +155,7 @@ def check_fields(instance_of_dataclass: Any, owner: str = "") -> None:
     :param owner: begins the sentence, if anything
     :raises ValueError: for the first value of another kind
     """
-    for name, kind in _kinds(type(instance_of_dataclass)):
+    for name, kind in _kinds(type(instance_of_dataclass)):  # type: ignore[arg-type]
         kind.check(f"{owner}: {name}" if owner else name, getattr(instance_of_dataclass, name))
 
 
