@@ -86,13 +86,16 @@ def test_the_rate_cools_down_in_the_last_share_of_the_run():
 def test_targets_and_starts_are_renewed_as_often_as_they_should_be(interval, refreshes, monkeypatch):
     learner = HumanDQN("TablePolicy", gate_env(), q_h_m_target_update_interval=interval, seed=0)
     calls = {"_refresh_after_load": 0, "_move_starts": 0}
-    for name in calls:
 
-        def counted(name=name, do=getattr(learner, name)):
+    def count(name, do):
+        def counted():
             calls[name] += 1
             do()
 
         monkeypatch.setattr(learner, name, counted)
+
+    for name in calls:
+        count(name, getattr(learner, name))
     learner.learn(120)
     assert calls == {"_refresh_after_load": refreshes, "_move_starts": 2}
 
