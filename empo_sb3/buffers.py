@@ -7,6 +7,9 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 
+from empo_sb3.ranges import check
+from empo_sb3.sb3_arguments import SIZE
+
 
 class PairReplayBuffer(ReplayBuffer):
     """
@@ -25,6 +28,7 @@ class PairReplayBuffer(ReplayBuffer):
         optimize_memory_usage: bool = False,
         handle_timeout_termination: bool = True,
     ) -> None:
+        check("PairReplayBuffer", locals(), {"buffer_size": SIZE, "n_envs": SIZE})
         # ReplayBuffer's own constructor would allocate observations, which nobody here reads
         BaseBuffer.__init__(self, max(buffer_size // n_envs, 1), observation_space, action_space, device, n_envs)
         self.optimize_memory_usage = optimize_memory_usage

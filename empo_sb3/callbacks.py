@@ -15,7 +15,7 @@ from empo_sb3.empo import EMPO
 from empo_sb3.empo.progress import StageProgressBar
 from empo_sb3.evaluation import EmpoEvalCallback
 from empo_sb3.kl_monitor import KLMonitor
-from empo_sb3.rates.keywords import check_counts
+from empo_sb3.ranges import COUNT, check, instance, optional
 from empo_sb3.rates.kl import KLAdaptiveLR
 from empo_sb3.rates.layers import PerLayerLR, TwoTimescale
 from empo_sb3.rates.scale import KLBoundedScale
@@ -56,7 +56,7 @@ class Checkpoints(BaseCallback):
 
     def __init__(self, folder: str | Path, every: int = 10_000) -> None:
         super().__init__()
-        check_counts("Checkpoints", every=every)
+        check("Checkpoints", locals(), {"folder": instance("a path", str, Path), "every": COUNT})
         self.folder, self.every = folder, every
         self._last = 0
 
@@ -93,7 +93,7 @@ class ExactGap(BaseCallback):
 
     def __init__(self, every: int = 1000, exact: EmpoSolution | None = None, verbose: int = 0) -> None:
         super().__init__(verbose)
-        check_counts("ExactGap", every=every)
+        check("ExactGap", locals(), {"every": COUNT, "exact": optional(instance("a solution", EmpoSolution))})
         self.every, self.exact = every, exact
         self.history: list[dict[str, float]] = []
         """One row per look: ``step`` and the logged numbers."""

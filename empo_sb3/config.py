@@ -5,14 +5,15 @@ The numbers that define the answer live in :class:`empo_gym.theory.Theory`. Both
 """
 
 import difflib
-import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 from empo_gym.theory import Theory
+from empo_sb3 import ranges
 from empo_sb3.lr_rules import Rule, proportional
+from empo_sb3.ranges import Count, Flag, Kind, NotNegative, Positive, Share, Steps
 from empo_sb3.schedules import Constant, InverseDecay, Linear, Piecewise, Schedule, SigmoidRamp
 from empo_sb3.timeline import FULL_STAGE, QUANTITIES, RAMP_STAGE, Stage, make_timeline, stage_at
 
@@ -23,12 +24,52 @@ OPTIONAL_NETWORKS = ("x_h", "u_r", "v_r")
 """Quantities that may do without a network, because they follow from the others by one equation."""
 DECAYS = ("use_sqrt_lr_decay", "constant_lr_then_1_over_t", "lr_constant_fraction")
 """What a cooldown takes the place of."""
+_POWER = Annotated[float, ranges.real("[0, inf]")]
+
+
+def _is_frequencies(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(q in QUANTITIES and ranges.COUNT.holds(n) for q, n in value.items())
+
+
+_Frequencies = Annotated[
+    Mapping[str, int], Kind(f"a mapping of some of {', '.join(QUANTITIES)} to integers >= 1", _is_frequencies)
+]
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class WorldTraining:
     """
-    The training of the coupled networks.
+    What the training of all learners of worlds has in common; steps are training steps.
+
+    :param lr_cooldown_fraction: share of the run in which, at its end, the rates fall in a straight line to a hundredth
+    :param exploring_starts: share of the episodes that begin in a reachable (t, state) with few visits
+    :param exploring_pairs: share of each batch that is drawn from all reachable pairs instead of from replay, as if an episode
+        began there and ended at once
+    :param goal_resample_prob: probability that a human of the environments changes its goal in a step; None leaves theirs
+    :param max_grad_norm: largest norm of a network's gradient; None for no limit
+    :param weight_decay: share of each weight that decays in a step, in units of the rate (decoupled from the gradient)
+    :param dropout: probability with which a hidden unit is silent in training, in [0, 1)
+    :param total_steps: training steps of the whole run; ``learn`` fills in those until its own end
+    :raises ValueError: for a value outside its range
+    """
+
+    lr_cooldown_fraction: Share = 0.0
+    exploring_starts: Share = 0.8
+    exploring_pairs: Share = 0.5
+    goal_resample_prob: Annotated[float | None, ranges.optional(ranges.SHARE)] = None
+    max_grad_norm: Annotated[float | None, ranges.optional(ranges.BOUND)] = None
+    weight_decay: NotNegative = 0.0
+    dropout: Annotated[float, ranges.real("[0, 1)")] = 0.0
+    total_steps: Steps = 0
+
+    def __post_init__(self) -> None:
+        ranges.check_fields(self)
+
+
+@dataclass(frozen=True)
+class TrainingConfig(WorldTraining):
+    """
+    The training of the coupled networks; further fields in :class:`WorldTraining`.
 
     :param lr_v_h_e: learning rate of V_h^e; likewise ``lr_x_h``, ``lr_u_r``, ``lr_q_r``, ``lr_v_r``
     :param warmup_v_h_e_steps: steps for which V_h^e trains alone; likewise the stages in which ``x_h``, ``u_r``, ``q_r`` and
@@ -51,13 +92,9 @@ class TrainingConfig:
     :param epsilon_r_decay_steps: steps of the linear change between the two
     :param epsilon_h_start: the same for each of the humans, whose policies need no exploration to be known; likewise
         ``epsilon_h_end``, ``epsilon_h_decay_steps``
-    :param exploring_starts: share of the episodes that begin in a reachable (t, state) with few visits
-    :param exploring_pairs: share of each batch that is drawn from all reachable pairs instead of from replay, as if an episode
-        began there and ended at once
     :param exploration_bonus: how much log-probability the robot action gains whose successors are the least visited; None for
         0, or for 3 with ``use_rnd``. Humans who explore (``epsilon_h_start``) prefer such actions by as much
     :param use_rnd: whether the error of random network distillation says how little known they are, instead of the visits
-    :param goal_resample_prob: probability that a human of the environments changes its goal in a step; None leaves theirs
     :param training_steps_per_env_step: training steps for each environment step (a whole number, or one over one); sets SB3's
         ``train_freq`` and ``gradient_steps``, which hold where it is None
     :param update_frequencies: by quantity, how often it is updated in relation to the others (1 where not named): the one with
@@ -71,9 +108,6 @@ class TrainingConfig:
         lets each new pair displace the oldest
     :param gamma_h_start: discount of V_h^e at the start of a curriculum that ends at the theory's after
         ``gamma_h_rampup_steps``; None for no curriculum. Likewise ``gamma_r_start``, ``gamma_r_rampup_steps`` for Q_r
-    :param max_grad_norm: largest norm of a network's gradient; None for no limit
-    :param weight_decay: share of each weight that decays in a step, in units of the rate (decoupled from the gradient)
-    :param dropout: probability with which a hidden unit is silent in training
     :param lookup_use_adaptive_lr: whether the n-th target since a stage began moves an entry of a table by 1/n of its error,
         so that the entry is the mean of them; for targets with noise (``use_model_based_targets=False``)
     :param lookup_adaptive_lr_min: the smallest such rate
@@ -90,71 +124,62 @@ class TrainingConfig:
     :raises ValueError: for a number outside its range
     """
 
-    lr_v_h_e: float = 1e-4
-    lr_x_h: float = 1e-4
-    lr_u_r: float = 1e-4
-    lr_q_r: float = 1e-4
-    lr_v_r: float = 1e-4
-    warmup_v_h_e_steps: int = 1000
-    warmup_x_h_steps: int = 1000
-    warmup_u_r_steps: int = 1000
-    warmup_q_r_steps: int = 1000
-    warmup_v_r_steps: int = 1000
-    beta_r_rampup_steps: int = 2000
-    beta_r: float = 10.0
-    x_h_use_network: bool = True
-    u_r_use_network: bool = False
-    v_r_use_network: bool = False
-    v_h_e_target_update_interval: int = 100
-    x_h_target_update_interval: int = 100
-    u_r_target_update_interval: int = 100
-    q_r_target_update_interval: int = 100
-    v_r_target_update_interval: int = 100
-    use_sqrt_lr_decay: bool = True
-    constant_lr_then_1_over_t: bool = False
-    lr_constant_fraction: float = 0.0
-    lr_cooldown_fraction: float = 0.0
-    total_steps: int = 0
-    epsilon_r_start: float = 1.0
-    epsilon_r_end: float = 0.1
-    epsilon_r_decay_steps: int = 5000
-    epsilon_h_start: float = 0.0
-    epsilon_h_end: float = 0.0
-    epsilon_h_decay_steps: int = 5000
-    exploring_starts: float = 0.8
-    exploring_pairs: float = 0.5
-    exploration_bonus: float | None = None
-    use_rnd: bool = False
-    goal_resample_prob: float | None = None
-    training_steps_per_env_step: float | None = None
-    update_frequencies: Mapping[str, int] = field(default_factory=dict)
-    use_lookup_tables: bool = False
-    use_model_based_targets: bool = True
-    use_target_cache: bool = True
-    replay_at_ramp: str = "clear"
-    gamma_h_start: float | None = None
-    gamma_h_rampup_steps: int = 3000
-    gamma_r_start: float | None = None
-    gamma_r_rampup_steps: int = 3000
-    max_grad_norm: float | None = None
-    weight_decay: float = 0.0
-    dropout: float = 0.0
-    lookup_use_adaptive_lr: bool = False
-    lookup_adaptive_lr_min: float = 1e-6
-    use_uncertainty_weighted_lr: bool = False
-    uncertainty_source: str = "rnd"
-    uncertainty_lr_scale_min: float = 0.1
-    uncertainty_lr_scale_max: float = 2.0
-    ensemble_size: int = 5
-    rnd_use_adaptive_lr: bool = False
-    rnd_adaptive_lr_scale: float = 1.0
-    rnd_adaptive_lr_min: float = 0.1
-    rnd_adaptive_lr_max: float = 10.0
-    prioritized: bool = False
+    lr_v_h_e: NotNegative = 1e-4
+    lr_x_h: NotNegative = 1e-4
+    lr_u_r: NotNegative = 1e-4
+    lr_q_r: NotNegative = 1e-4
+    lr_v_r: NotNegative = 1e-4
+    warmup_v_h_e_steps: Steps = 1000
+    warmup_x_h_steps: Steps = 1000
+    warmup_u_r_steps: Steps = 1000
+    warmup_q_r_steps: Steps = 1000
+    warmup_v_r_steps: Steps = 1000
+    beta_r_rampup_steps: Steps = 2000
+    beta_r: _POWER = 10.0
+    x_h_use_network: Flag = True
+    u_r_use_network: Flag = False
+    v_r_use_network: Flag = False
+    v_h_e_target_update_interval: Count = 100
+    x_h_target_update_interval: Count = 100
+    u_r_target_update_interval: Count = 100
+    q_r_target_update_interval: Count = 100
+    v_r_target_update_interval: Count = 100
+    use_sqrt_lr_decay: Flag = True
+    constant_lr_then_1_over_t: Flag = False
+    lr_constant_fraction: Share = 0.0
+    epsilon_r_start: Share = 1.0
+    epsilon_r_end: Share = 0.1
+    epsilon_r_decay_steps: Steps = 5000
+    epsilon_h_start: Share = 0.0
+    epsilon_h_end: Share = 0.0
+    epsilon_h_decay_steps: Steps = 5000
+    exploration_bonus: Annotated[float | None, ranges.optional(ranges.NOT_NEGATIVE)] = None
+    use_rnd: Flag = False
+    training_steps_per_env_step: Annotated[float | None, ranges.optional(ranges.real("[1e-6, 1e6]"))] = None
+    update_frequencies: _Frequencies = field(default_factory=dict)
+    use_lookup_tables: Flag = False
+    use_model_based_targets: Flag = True
+    use_target_cache: Flag = True
+    replay_at_ramp: Annotated[str, ranges.one_of("clear", "age")] = "clear"
+    gamma_h_start: Annotated[float | None, ranges.optional(ranges.SHARE)] = None
+    gamma_h_rampup_steps: Steps = 3000
+    gamma_r_start: Annotated[float | None, ranges.optional(ranges.SHARE)] = None
+    gamma_r_rampup_steps: Steps = 3000
+    lookup_use_adaptive_lr: Flag = False
+    lookup_adaptive_lr_min: Share = 1e-6
+    use_uncertainty_weighted_lr: Flag = False
+    uncertainty_source: Annotated[str, ranges.one_of(*SOURCES)] = "rnd"
+    uncertainty_lr_scale_min: Positive = 0.1
+    uncertainty_lr_scale_max: Positive = 2.0
+    ensemble_size: Annotated[int, ranges.integer(2)] = 5
+    rnd_use_adaptive_lr: Flag = False
+    rnd_adaptive_lr_scale: Positive = 1.0
+    rnd_adaptive_lr_min: Positive = 0.1
+    rnd_adaptive_lr_max: Positive = 10.0
+    prioritized: Flag = False
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            _check_range(f.name, getattr(self, f.name))
+        super().__post_init__()
         if self.rnd_use_adaptive_lr and self.use_uncertainty_weighted_lr:
             raise ValueError("rnd_use_adaptive_lr and use_uncertainty_weighted_lr both weigh the losses; choose one of them")
         _ = self.emphasis_rule  # says what is wrong with its bounds
@@ -343,65 +368,6 @@ class TrainingConfig:
         return getattr(self, f"{name}_target_update_interval")
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and int(value) >= 0
-
-
-def _is_frequencies(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(q in QUANTITIES and isinstance(n, int) and n > 0 for q, n in value.items())
-
-
-_SHARE = (lambda value: 0 <= value <= 1), "in [0, 1]"
-_SHARES = (
-    "lr_constant_fraction",
-    "lr_cooldown_fraction",
-    "exploring_starts",
-    "exploring_pairs",
-    "goal_resample_prob",
-    "gamma_h_start",
-    "gamma_r_start",
-)
-_POSITIVE = (lambda value: value > 0), "above 0"
-_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "beta_r": ((lambda value: value >= 0), "at least 0"),
-    "exploration_bonus": ((lambda value: value >= 0), "at least 0"),
-    "weight_decay": ((lambda value: value >= 0), "at least 0"),
-    "dropout": ((lambda value: 0 <= value < 1), "in [0, 1)"),
-    "max_grad_norm": _POSITIVE,
-    "training_steps_per_env_step": _POSITIVE,
-    "update_frequencies": (_is_frequencies, f"a mapping of some of {', '.join(QUANTITIES)} to whole numbers above 0"),
-    "uncertainty_source": ((lambda value: value in SOURCES), f"one of {', '.join(SOURCES)}"),
-    "ensemble_size": ((lambda value: isinstance(value, numbers.Integral) and int(value) >= 2), "an integer of at least 2"),
-    "lookup_adaptive_lr_min": ((lambda value: 0 <= value <= 1), "in [0, 1]"),
-    "replay_at_ramp": ((lambda value: value in ("clear", "age")), "'clear' or 'age'"),
-    **dict.fromkeys(_SHARES, _SHARE),
-}
-_ENDINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "_steps": (_is_count, "an integer of at least 0"),
-    "_interval": ((lambda value: isinstance(value, numbers.Integral) and int(value) >= 1), "an integer of at least 1"),
-}
-
-
-def _range_of(name: str) -> tuple[Callable[[Any], bool], str] | None:
-    if name in _RANGES:
-        return _RANGES[name]
-    if name.startswith("lr_"):
-        return _RANGES["beta_r"]
-    if name.startswith("epsilon_") and not name.endswith("_steps"):
-        return _SHARE
-    return next((valid for ending, valid in _ENDINGS.items() if name.endswith(ending)), None)
-
-
-def _check_range(name: str, value: Any) -> None:
-    if isinstance(value, bool) != (name in _FLAGS) or (isinstance(value, str) and name not in _WORDS):
-        raise ValueError(f"{name} must be {'True or False' if name in _FLAGS else 'a number'}, not {value!r}")
-    allowed = _range_of(name)
-    if value is not None and allowed is not None and not allowed[0](value):
-        raise ValueError(f"{name} must be {allowed[1]}, not {value!r}")
-
-
-_FLAGS = tuple(f.name for f in fields(TrainingConfig) if f.type in (bool, "bool"))
-_WORDS = ("replay_at_ramp", "uncertainty_source")
 THEORY_NAMES = tuple(f.name for f in fields(Theory))
 TRAINING_NAMES = tuple(f.name for f in fields(TrainingConfig))
 

@@ -13,7 +13,15 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from empo_gym.solution import EmpoSolution
-from empo_sb3.rates.keywords import check_counts
+from empo_sb3.ranges import COUNT, FLAG, check, instance, optional
+
+KINDS = {
+    "every": COUNT,
+    "n_episodes": COUNT,
+    "best_model_save_path": optional(instance("a path", str, os.PathLike)),
+    "solution": optional(instance("a solution", EmpoSolution)),
+    "deterministic": FLAG,
+}
 
 
 class EmpoEvalCallback(BaseCallback):
@@ -44,7 +52,7 @@ class EmpoEvalCallback(BaseCallback):
         verbose: int = 0,
     ) -> None:
         super().__init__(verbose)
-        check_counts("EmpoEvalCallback", every=every, n_episodes=n_episodes)
+        check("EmpoEvalCallback", locals(), KINDS)
         self.eval_env: VecEnv = eval_env if isinstance(eval_env, VecEnv) else DummyVecEnv([lambda: eval_env])
         if not self.eval_env.has_attr("theory"):
             raise ValueError("EmpoEvalCallback counts the goals that humans attain; give an EMPO-* environment for eval_env")

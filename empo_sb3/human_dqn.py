@@ -22,12 +22,14 @@ from empo_gym.theory import Theory
 from empo_gym.world import belief_of
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.buffers import PairReplayBuffer
-from empo_sb3.config import COOLED, unknown_keyword
+from empo_sb3.config import COOLED, WorldTraining, unknown_keyword
 from empo_sb3.empo.arguments import arguments_of, warn_of_small_factor
 from empo_sb3.empo.base import STARTS_INTERVAL, WorldLearner
 from empo_sb3.empo.checks import require_kin
 from empo_sb3.human_targets import GrowingHumanTargets, HumanTargets, LearnedHumans, Q
 from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
+from empo_sb3.ranges import Count, NotNegative, check
+from empo_sb3.sb3_arguments import OFF_POLICY_KINDS
 from empo_sb3.schedules import Constant, Piecewise
 from empo_sb3.schedules import Schedule as StepSchedule
 
@@ -39,32 +41,16 @@ OFF_POLICY = {
 
 
 @dataclass(frozen=True)
-class HumanTraining:
+class HumanTraining(WorldTraining):
     """
-    How phase 1 is learned; steps are training steps.
+    How phase 1 is learned; further fields in :class:`~empo_sb3.config.WorldTraining`.
 
     :param lr_q_h_m: learning rate
-    :param q_h_m_target_update_interval: steps after which targets see the new network
-    :param lr_cooldown_fraction: share of the run in which, at its end, the rate falls in a straight line to a hundredth
-    :param exploring_starts: share of the episodes that begin in a reachable (t, state) with few visits
-    :param exploring_pairs: share of each batch that is drawn from all reachable pairs instead of from replay
-    :param goal_resample_prob: probability that a human of the environments changes its goal in a step; None leaves theirs
-    :param max_grad_norm: largest norm of the gradient; None for no limit
-    :param weight_decay: share of each weight that decays in a step, in units of the rate
-    :param dropout: probability with which a hidden unit is silent in training
-    :param total_steps: training steps of the whole run; ``learn`` fills in those until its own end
+    :param q_h_m_target_update_interval: training steps after which targets see the new network
     """
 
-    lr_q_h_m: float = 1e-3
-    q_h_m_target_update_interval: int = 100
-    lr_cooldown_fraction: float = 0.0
-    exploring_starts: float = 0.8
-    exploring_pairs: float = 0.5
-    goal_resample_prob: float | None = None
-    max_grad_norm: float | None = None
-    weight_decay: float = 0.0
-    dropout: float = 0.0
-    total_steps: int = 0
+    lr_q_h_m: NotNegative = 1e-3
+    q_h_m_target_update_interval: Count = 100
 
     @classmethod
     def for_policy(cls, policy_class: type[EmpoPolicy], given: Mapping[str, Any]) -> "HumanTraining":
@@ -95,8 +81,8 @@ class HumanDQN(WorldLearner):
     :param world_model: ``"packed"``, ``"growing"`` or ``"auto"``, as for :class:`EMPO`
     :param learning_rate: factor on ``lr_q_h_m``, or a schedule of SB3's progress
     :param keywords: SB3's own arguments of an off-policy algorithm; numbers of ``Theory`` (they override the environment's)
-        and of ``HumanTraining``
-    :raises ValueError: for unknown keywords, and for environments that are not EMPO's
+        and of ``HumanTraining``; None means "not given"
+    :raises ValueError: for unknown keywords, values outside their ranges, and environments that are not EMPO's
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -125,6 +111,7 @@ class HumanDQN(WorldLearner):
         _init_setup_model: bool = True,
         **keywords: Any,
     ) -> None:
+        keywords = {name: value for name, value in keywords.items() if value is not None}
         theory, training = {f.name for f in fields(Theory)}, {f.name for f in fields(HumanTraining)}
         self.theory_overrides = {name: value for name, value in keywords.items() if name in theory}
         self.training_overrides = {name: value for name, value in keywords.items() if name in training}
@@ -134,6 +121,7 @@ class HumanDQN(WorldLearner):
             raise unknown_keyword("HumanDQN", min(unknown), {*theory, *training, *OFF_POLICY, *arguments_of(HumanDQN)})
         if isinstance(belief, str) and belief not in BELIEFS:
             raise ValueError(f"belief must be one of {', '.join(BELIEFS)}, not {belief!r}")
+        check("HumanDQN", {**locals(), **rest}, OFF_POLICY_KINDS)
         warn_of_small_factor(learning_rate)
         super().__init__(
             policy,

@@ -8,9 +8,9 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 
 from empo_sb3.empo import EMPO
+from empo_sb3.ranges import COUNT, Kind, each, instance
 from empo_sb3.rates.clock import frame_of_run, is_caller
 from empo_sb3.rates.hooks import optimizers_of
-from empo_sb3.rates.keywords import check_counts
 from empo_sb3.timeline import Stage
 
 
@@ -64,6 +64,15 @@ class WarmupMonitor(BaseCallback):
             print(f"[WarmupMonitor] {row['name']}: steps {row['start']} to {end}, beta_r {beta_r:.4g}, losses {losses}")
 
 
+def _are_stages(stages: Any) -> bool:
+    rows = isinstance(stages, list | tuple) and all(isinstance(row, list | tuple) and len(row) == 2 for row in stages)
+    return rows and all(COUNT.holds(n_steps) and PATTERNS.holds(patterns) for n_steps, patterns in stages)
+
+
+PATTERNS = each(instance("a name", str), "names")
+STAGES = Kind("rows of (environment steps of at least 1, patterns of names)", _are_stages)
+
+
 class WarmupStages(BaseCallback):
     """
     Let only some parameters of any SB3 algorithm train at first, stage by stage; after the last stage all do.
@@ -74,14 +83,13 @@ class WarmupStages(BaseCallback):
 
     :param stages: rows of (environment steps, patterns of the names of those parameters of the policy that train)
     :param verbose: 1 prints when a stage begins
-    :raises ValueError: for a stage of no steps; at the start for a pattern that matches no parameter
+    :raises ValueError: for stages of another form or of no steps; at the start for a pattern that matches no parameter
     """
 
     def __init__(self, stages: Sequence[tuple[int, Sequence[str]]], verbose: int = 0) -> None:
         super().__init__(verbose)
-        self.stages = tuple((n_steps, tuple(patterns)) for n_steps, patterns in stages)
-        for n_steps, _ in self.stages:
-            check_counts("WarmupStages", **{"steps of a stage": n_steps})
+        STAGES.check("WarmupStages: stages", stages)
+        self.stages = tuple((int(n_steps), tuple(patterns)) for n_steps, patterns in stages)
 
     @property
     def stage(self) -> int:

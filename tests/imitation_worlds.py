@@ -48,6 +48,19 @@ class Side(gym.Env):
         return self._see(), reward, False, self.t == 6, {}
 
 
+class Reused(Side):
+    """Shows each observation in the same arrays as the one before."""
+
+    def _see(self) -> Any:
+        seen = super()._see()
+        if not hasattr(self, "shown"):
+            self.shown = seen
+        parts = seen if isinstance(seen, dict) else {"": seen}
+        for key, array in parts.items():
+            (self.shown[key] if key else self.shown)[...] = array
+        return self.shown
+
+
 def right(x: float, space: spaces.Space) -> Any:
     """What is right."""
     if isinstance(space, spaces.Box):

@@ -69,14 +69,34 @@ def test_windows_of_demonstrations_show_what_the_environment_would_show():
     np.testing.assert_allclose(chunks[5, :, 0], [0.5, 0.6, 0.6, 0.6], atol=1e-6)
 
 
+def test_an_environment_that_writes_all_observations_into_one_array_is_stacked_step_by_step():
+    class Counting(gym.Env):
+        observation_space = spaces.Dict({"count": spaces.Box(0, 99, (1,), np.float32)})
+        action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+        seen = np.zeros(1, np.float32)
+
+        def reset(self, *, seed=None, options=None):
+            self.seen[:] = 0
+            return {"count": self.seen}, {}
+
+        def step(self, action):
+            self.seen += 1
+            return {"count": self.seen}, 0.0, False, False, {}
+
+    env = RecedingHorizon(Counting(), Horizons(3, 4, 2))
+    first, _ = env.reset()
+    second, *_ = env.step(np.zeros((2, 1), np.float32))
+    assert first["count"].tolist() == [0, 0, 0] and second["count"].tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize("numbers", [(0, 4, 2), (2, 2, 3), (2, 4, 0)])
 def test_horizons_that_make_no_sense_are_refused(numbers):
-    with pytest.raises(ValueError, match="1 <= T_a <= T_p"):
+    with pytest.raises(ValueError, match=r"^Horizons: (observation|execution) .*must be"):
         Horizons(*numbers)
 
 
 def test_horizons_are_whole_numbers():
-    with pytest.raises(ValueError, match="whole numbers"):
+    with pytest.raises(ValueError, match=r"^Horizons: prediction must be an integer from 1 to 10000, not 4.0$"):
         Horizons(2, 4.0, 2)
 
 

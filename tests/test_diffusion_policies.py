@@ -158,9 +158,30 @@ def test_the_probability_of_a_chunk_is_bounded_by_each_of_its_numbers():
     assert log_density(x, th.zeros_like(x), th.tensor([[[0.1]]])).item() == pytest.approx(by_hand)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_action_that_cannot_vary_is_reproduced_and_the_others_are_learned(kind):
+    low, high = np.tile(np.float32([0.5, -2.0]), (2, 1)), np.tile(np.float32([0.5, 6.0]), (2, 1))
+    th.manual_seed(0)
+    policy = kind(OBSERVATIONS, spaces.Box(low, high), lambda _: 1e-3, horizons=HORIZONS, **SMALL[kind])
+    demonstrated = shown(lambda x, rng: 2.0)
+    actions = np.concatenate([np.full_like(demonstrated.actions, 0.5), demonstrated.actions], axis=1)
+    fit = fit_chunks(policy, replace(demonstrated, actions=actions), n_updates=200)
+    assert np.isfinite(fit.train_losses).all()
+    found, _ = policy.predict(np.zeros((4, 2), np.float32), deterministic=True)
+    np.testing.assert_array_equal(found[:, :, 0], 0.5)
+    np.testing.assert_allclose(found[:, :, 1], 2.0, atol=0.8)
+
+
+def test_a_fit_of_chunks_that_diverges_says_so():
+    with pytest.raises(
+        ValueError, match=r"^fit_chunks with learning_rate=1e\+308 diverged in update \d; take a smaller rate$"
+    ):
+        fit_chunks(policy_of(DiffusionPolicy), shown(lambda x, rng: x), learning_rate=1e308, n_updates=5)
+
+
 @pytest.mark.parametrize("options", [{"min_std": 0.0}, {"n_levels": 0}, {"n_noises": 2.5}, {"n_sampling_steps": 0}])
 def test_numbers_that_make_no_diffusion_are_refused(options):
-    with pytest.raises(ValueError, match=f"DiffusionPolicy needs .*{next(iter(options))}"):
+    with pytest.raises(ValueError, match=f"^DiffusionPolicy: {next(iter(options))} must be"):
         policy_of(DiffusionPolicy, **options)
 
 

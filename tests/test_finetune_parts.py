@@ -1,17 +1,20 @@
 """The parts of a fine-tuning run: what is cached, what the guard does, what an evaluation counts."""
 
+import importlib
 import json
 import math
+import sys
 from dataclasses import replace
 
 import finetune_worlds
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
-from finetune_worlds import OPTIONS, Dots, Silent
+from finetune_worlds import DOTS, OPTIONS, Dots, Silent
 
 from empo_sb3.diffusion import Horizons, RecedingHorizon
-from empo_sb3.finetune import Settings, demonstrations, evaluate, pretrain, warm_up_critic, wilson
+from empo_sb3.finetune import Settings, demonstrations, evaluate, origins, pretrain, warm_up_critic, wilson
 from empo_sb3.finetune.eyes import KeypointExtractor, spatial_softmax
 from empo_sb3.finetune.models import build, training_env
 from empo_sb3.finetune.optimizers import rates
@@ -45,10 +48,10 @@ def quiet(_):
         ({"optimizer": "mechanics"}, "'mechanic'"),
         ({"policy": "gauss"}, "gaussian"),
         ({"size": "defaul"}, "'default'"),
-        *(({"lr": lr}, "lr must be positive") for lr in (0.0, -1.0, math.inf, math.nan)),
+        *(({"lr": lr}, "lr must be a number in") for lr in (0.0, -1.0, math.inf, math.nan)),
         *(({"guard": guard}, "guard") for guard in (-0.1, math.nan)),
         *(({"steps": steps}, "steps") for steps in (0, 1.5)),
-        *(({"seed": seed}, "seed must be a whole number from 0") for seed in (-1, 2**32, 0.5)),
+        *(({"seed": seed}, "seed must be an integer from 0") for seed in (-1, 2**32, 0.5)),
         ({"optimizer": "adam", "tuners": "separate"}, "'adam' has no tuners"),
         ({"optimizer": "kl", "schedule": "linear"}, "leave schedule out"),
         ({"schedule": "cosine"}, "constant, linear"),
@@ -122,7 +125,7 @@ def test_a_damaged_file_in_the_cache_is_named(built, tmp_path):
     clone.unlink()
     (shown,) = tmp_path.glob("demonstrations*.npz")
     shown.write_bytes(shown.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="holds no demonstrations"):
+    with pytest.raises(ValueError, match="cannot be read"):
         pretrain(settings, model, tmp_path, quiet)
 
 
@@ -178,6 +181,61 @@ def test_a_clone_is_made_once_and_read_by_whoever_wants_the_same(built, tmp_path
     pretrain(other_settings, other, tmp_path, quiet)
     assert any((p != q).any() for p, q in zip(before, other.policy.parameters(), strict=True))
     assert all((p == q).all() for p, q in zip(model.policy.parameters(), other.policy.parameters(), strict=True))
+
+
+EXPERT = "import finetune_worlds\ndef expert(env):\n    return finetune_worlds.expert(env)\n"
+
+
+@pytest.fixture
+def own_expert(tmp_path, monkeypatch):
+    """``own_expert(source)`` writes and reloads the module ``own_expert_of_test``."""
+    path = tmp_path / "code" / "own_expert_of_test.py"
+    path.parent.mkdir()
+    monkeypatch.syspath_prepend(path.parent)
+
+    def write(source):
+        path.write_text(source)
+        sys.modules.pop("own_expert_of_test", None)
+        return Settings(**OPTIONS | {"expert": "own_expert_of_test:expert"})
+
+    yield write
+    sys.modules.pop("own_expert_of_test", None)
+
+
+def test_an_edited_expert_demonstrates_anew_and_the_old_one_is_still_known(own_expert, tmp_path):
+    cache = tmp_path / "cache"
+    old = demonstrations(own_expert(EXPERT), cache, quiet)
+    idle = EXPERT.replace("finetune_worlds.expert(env)", "lambda: finetune_worlds.np.zeros(2)")
+    new = demonstrations(own_expert(idle), cache, quiet)
+    assert not np.array_equal(old.actions, new.actions) and len(list(cache.iterdir())) == 2
+    again = demonstrations(own_expert(EXPERT), cache, quiet)
+    assert np.array_equal(old.actions, again.actions) and len(list(cache.iterdir())) == 2
+
+
+def test_files_in_the_cache_depend_on_the_registered_world_and_on_the_packages(monkeypatch):
+    settings = Settings(**OPTIONS)
+    before = origins.made_with(settings)
+    assert before == origins.made_with(settings)
+    with monkeypatch.context() as change:
+        change.setitem(gym.registry[DOTS].kwargs, "shift", "dim")
+        assert origins.made_with(settings)["world"] != before["world"]
+    with monkeypatch.context() as change:
+        change.setattr(origins, "version", lambda name: "0.0" if name == "torch" else "1")
+        assert origins.made_with(settings)["versions"] == {**dict.fromkeys(origins.PACKAGES, "1"), "torch": "0.0"}
+    assert origins.made_with(settings) == before
+    assert origins.made_with(Settings(**OPTIONS | {"env": "Nobodys-v0"}))["world"] is None
+
+
+def test_code_in_a_package_is_hashed_with_its_neighbours(tmp_path, monkeypatch):
+    package = tmp_path / "arm_of_test"
+    package.mkdir()
+    for name in ("__init__", "expert", "kinematics"):
+        (package / f"{name}.py").write_text("LENGTH = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("arm_of_test.expert")
+    before = origins.code_of(module)
+    (package / "kinematics.py").write_text("LENGTH = 2\n")
+    assert origins.code_of(module) != before
 
 
 def test_a_recording_that_is_stopped_leaves_no_file(built, tmp_path, monkeypatch):

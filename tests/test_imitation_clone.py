@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import sb3_contrib
 import torch as th
+from gymnasium import spaces
 from imitation_worlds import Features, Side, expert, learner
 from recurrent_envs import Cue
 from stable_baselines3.common.policies import BasePolicy
@@ -102,6 +103,18 @@ def test_fitting_stops_when_it_no_longer_helps_and_keeps_the_best_parameters():
     assert all(th.equal(kept[name], wanted[name]) for name in kept)
 
 
+@pytest.mark.parametrize("name", ["PPO", "DQN"])
+def test_a_fit_that_diverges_says_so_and_keeps_what_was_best(name):
+    env, demos = demonstrated(n=6)
+    model = learner(name, env)
+    before = parameters(model)
+    with pytest.raises(
+        ValueError, match=r"^a fit with learning_rate=1e\+308 diverged in epoch 1; the parameters after epoch 0"
+    ):
+        clone(model, demos, learning_rate=1e308, batch_size=16)
+    assert all(th.equal(before[key], p) for key, p in parameters(model).items())
+
+
 def test_an_interrupted_fit_keeps_what_it_has(monkeypatch, capsys):
     env, demos = demonstrated()
     model = learner("PPO", env)
@@ -153,9 +166,37 @@ def test_what_cannot_be_cloned_is_said():
     with pytest.raises(ValueError, match="too few"):
         clone(learner("PPO", env), demos.episodes([0]))
     shares = {"validation_share": 1.0}, {"patience": 5, "validation_share": 0.0}
-    for wrong in ({"epochs": 0}, {"epochs": 1.5}, {"patience": 0}, *shares):
-        with pytest.raises(ValueError, match="at least 1"):
+    for wrong in ({"epochs": 0}, {"epochs": 1.5}, {"patience": 0}, {"learning_rate": np.nan}, *shares):
+        with pytest.raises(ValueError, match=f"^a fit: {next(iter(wrong))}"):
             clone(learner("PPO", env), demos, **wrong)
+
+
+@pytest.mark.parametrize("name", ["PPO", "DQN", "RecurrentPPO"])
+def test_actions_that_are_numbered_from_elsewhere_than_0_are_refused(name):
+    env = Side()
+    demos = record(expert(env), env, 4, seed=0)
+    model = learner(name, env)
+    space = spaces.Discrete(3, start=1)
+    model.policy.action_space = space
+    with pytest.raises(ValueError, match=r"^clone: .* number actions from 0, but Discrete\(3, start=1\) starts at 1"):
+        clone(model, demos)
+
+
+def test_a_recurrent_learner_refuses_actions_that_are_numbered_from_elsewhere_than_0():
+    env = Side()
+    env.action_space = spaces.MultiDiscrete([2, 3], start=[0, 1])
+    with pytest.raises(ValueError, match=r"^RecurrentPPO: .* number actions from 0"):
+        learner("RecurrentPPO", env)
+
+
+@pytest.mark.parametrize("name", ["SAC", "TD3"])
+def test_an_action_that_cannot_vary_does_not_spoil_the_clone_of_the_others(name):
+    env, demos = demonstrated("vector", "box")
+    env.action_space = spaces.Box(np.float32([-2.0, 0.5]), np.float32([2.0, 0.5]))
+    demos = replace(demos, actions=np.concatenate([demos.actions, np.full_like(demos.actions, 0.5)], axis=1))
+    model = learner(name, env)
+    fit = clone(model, demos, epochs=40, batch_size=32, learning_rate=1e-2, patience=None)
+    assert np.isfinite(fit.train_losses).all() and error(model, demos) < 0.1
 
 
 # ------------------------------------------------------------------------------------------------------------------ critics
@@ -189,6 +230,15 @@ def test_a_critic_without_own_parameters_or_values_is_refused():
     env, demos = demonstrated()
     with pytest.raises(ValueError, match="no value of a state"):
         prefit_critic(learner("DQN", env), demos)
+
+
+def test_a_critic_is_not_fitted_to_what_is_no_number():
+    env, demos = demonstrated()
+    third = np.where(np.arange(len(demos)) == 3, np.nan, 1.0).astype(np.float32)
+    with pytest.raises(ValueError, match=r"^prefit_critic: the reward of step 3 is not finite$"):
+        prefit_critic(learner("PPO", env), replace(demos, rewards=demos.rewards * third))
+    with pytest.raises(ValueError, match=r"^prefit_critic: observations of step 3 are not finite$"):
+        prefit_critic(learner("PPO", env), replace(demos, observations=demos.observations * third[:, None]))
 
 
 def test_the_maskable_policy_of_sb3_contrib_is_cloned_too():

@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from imitation_worlds import Side, expert, learner
+from imitation_worlds import Reused, Side, expert, learner
 from recurrent_envs import Cue
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -65,6 +65,42 @@ def test_only_good_episodes_are_kept_and_their_lack_is_said():
         demonstrated(n=2, min_return=7.0)
 
 
+@pytest.mark.parametrize("seen", ["vector", "dict"])
+def test_an_environment_that_writes_all_observations_into_one_array_is_recorded_step_by_step(seen):
+    fresh, reused = Side(seen), Reused(seen)
+    wanted, found = record(expert(fresh), fresh, 2, seed=5), record(expert(reused), reused, 2, seed=5)
+    for part in ("observations", "last"):
+        pairs = [(vars(wanted)[part], vars(found)[part])]
+        pairs = [(a[key], b[key]) for a, b in pairs for key in a] if seen == "dict" else pairs
+        assert all(np.array_equal(a, b) and len(np.unique(a)) > 1 for a, b in pairs)
+
+
+def test_a_policy_that_writes_all_actions_into_one_array_is_recorded_step_by_step():
+    env, action = Side("vector", "box"), np.zeros(1, np.float32)
+
+    def act(observation):
+        action[:] = 2.0 * observation[0]
+        return action
+
+    found = record(act, env, 2, seed=5)
+    assert np.allclose(found.actions, 2.0 * found.observations[:, :1]) and len(np.unique(found.actions)) == 12
+
+
+def test_a_disturbance_in_place_leaves_the_recorded_action_clean():
+    def shake(action, rng):
+        action += 1.0
+        return action
+
+    found = demonstrated("vector", "box", disturb=shake)
+    assert np.allclose(found.actions[:, 0], 2.0 * found.observations[:, 0])
+
+
+@pytest.mark.parametrize(("done", "action"), [("discrete", 2), ("discrete", 1.0), ("multi", np.array([1, 3]))])
+def test_an_action_that_is_not_in_the_space_is_not_recorded(done, action):
+    with pytest.raises(ValueError, match=r"^record: the action .* of step 0 is not in"):
+        record(lambda observation: action, Side("vector", done), 1)
+
+
 def test_whoever_does_not_act_is_no_policy():
     with pytest.raises(ValueError, match="has a method predict or is a function"):
         record(3, Side(), 1)
@@ -106,7 +142,7 @@ def test_a_file_that_is_something_else_says_so(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     (tmp_path / "text.npz").write_text("no")
     for name in ("other.npz", "text.npz", "missing.npz"):
-        with pytest.raises(ValueError, match=f"{name} holds no demonstrations"):
+        with pytest.raises(ValueError, match=rf"{name} cannot be read: .+"):
             Demonstrations.load(tmp_path / name)
 
 
@@ -122,6 +158,11 @@ def test_arrays_that_do_not_fit_together_are_refused():
         ({"rewards": np.zeros(2)}, "one row in each"),
         ({"starts": np.zeros(18, bool)}, "must start an episode"),
         ({"last": np.zeros((1, 3))}, "3 episodes need as many"),
+        ({"last": np.zeros((3, 2))}, r"last must be like observations \(18, 3\), not of shape \(3, 2\)"),
+        ({"last": {"image": np.zeros((3, 3))}}, "there is no array 'last'"),
+        ({"starts": np.ones(18)}, "starts must be True or False, not float64"),
+        ({"rewards": np.zeros((18, 2))}, "rewards must have one number per step"),
+        ({"actions": np.full(18, "up")}, "actions must be numbers, not <U2"),
     ):
         with pytest.raises(ValueError, match=match):
             Demonstrations(**{**found, **change})

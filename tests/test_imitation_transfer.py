@@ -1,5 +1,7 @@
 """Features that move from one policy to another: what is copied, what stays fresh, and how the copy is spared at first."""
 
+import copy
+
 import pytest
 import torch as th
 from imitation_worlds import Features, Side, learner
@@ -59,6 +61,16 @@ def test_actor_and_critic_with_extractors_of_their_own_both_get_the_features():
     assert done.parts[0].n_parameters == 64
 
 
+def test_the_features_that_act_are_copied_where_the_source_has_several():
+    source, target = pair()
+    acting = copy.deepcopy(source.policy.features_extractor)
+    with th.no_grad():
+        acting.layers[1].weight.add_(1.0)
+    source.policy.pi_features_extractor = acting
+    transfer_features(source, target, verbose=0)
+    assert th.equal(target.policy.features_extractor.layers[1].weight, acting.layers[1].weight)
+
+
 @pytest.mark.parametrize("name", ["SAC", "DQN"])
 def test_off_policy_learners_take_features_too(name):
     env = Side("vector", "box" if name == "SAC" else "discrete")
@@ -96,6 +108,16 @@ def test_features_rest_and_then_follow_at_their_own_rate(algorithm):
     assert "features_extractor.layers.1.weight" in moved(before, parameters(model.policy))
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_features_that_rest_for_a_step_or_two_learn_from_the_first_update_on(steps):
+    def learned(steps):
+        model = learner("PPO", Side(), Features, policy_kwargs={"optimizer_class": th.optim.SGD})
+        return parameters(model.learn(64, UnfreezeFeatures(steps)).policy)
+
+    after, at_once = learned(steps), learned(0)
+    assert all(th.equal(after[name], p) for name, p in at_once.items())
+
+
 def test_the_rate_after_thawing_is_the_factor_times_the_rate():
     def step(factor):
         model = learner("PPO", Side(), Features, policy_kwargs={"optimizer_class": th.optim.SGD}, n_epochs=1, batch_size=32)
@@ -109,5 +131,5 @@ def test_the_rate_after_thawing_is_the_factor_times_the_rate():
 def test_a_policy_without_features_cannot_thaw_them():
     with pytest.raises(ValueError, match="features_extractor"):
         learner("PPO", Side()).learn(32, UnfreezeFeatures(10))
-    with pytest.raises(ValueError, match="must not be negative"):
+    with pytest.raises(ValueError, match=r"^UnfreezeFeatures: steps must be an integer >= 0, not -1$"):
         UnfreezeFeatures(-1)

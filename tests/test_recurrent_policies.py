@@ -206,7 +206,7 @@ def test_a_policy_without_memory_is_refused():
 
 @pytest.mark.parametrize("change", [{"n_steps": 0}, {"n_epochs": 0}, {"batch_size": 0}, {"batch_size": -3}, {"n_steps": 2.5}])
 def test_numbers_of_no_rollout_or_no_update_are_refused_by_name(change):
-    with pytest.raises(ValueError, match=f"{next(iter(change))} must be a whole number of at least 1"):
+    with pytest.raises(ValueError, match=f"{next(iter(change))} must be an integer from 1"):
         RecurrentPPO("MlpGruPolicy", make_vec_env(Cue, 1), **(SMALL | change))
 
 

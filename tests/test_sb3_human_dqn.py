@@ -8,6 +8,7 @@ from empo_gym.chain import ChainWorld
 from empo_gym.env import RobotEnv
 from empo_gym.planning import solve_humans, solve_robot
 from empo_sb3 import EMPO, HumanDQN
+from empo_sb3.human_dqn import HumanTraining
 
 
 def open_env(**keywords):
@@ -73,6 +74,30 @@ def test_a_saved_and_a_resumed_learner_go_on_as_they_were(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(saved.pi_h, loaded.prior().pi_h, strict=True))
     resumed = HumanDQN.resume(tmp_path, crowd_env()).learn(100, reset_num_timesteps=False)
     assert all(np.array_equal(a, b) for a, b in zip(learner.prior().pi_h, resumed.prior().pi_h, strict=True))
+
+
+def test_the_rate_cools_down_in_the_last_share_of_the_run():
+    rate = HumanTraining(lr_q_h_m=2.0, lr_cooldown_fraction=0.25, total_steps=100).rate
+    assert [rate(step) for step in (0, 50, 75, 100)] == [2.0, 2.0, 2.0, 0.02]
+    assert rate(87.5) == pytest.approx(1.01)
+
+
+@pytest.mark.parametrize(("interval", "refreshes"), [(1, 120), (50, 3)])
+def test_targets_and_starts_are_renewed_as_often_as_they_should_be(interval, refreshes, monkeypatch):
+    learner = HumanDQN("TablePolicy", gate_env(), q_h_m_target_update_interval=interval, seed=0)
+    calls = {"_refresh_after_load": 0, "_move_starts": 0}
+
+    def count(name, do):
+        def counted():
+            calls[name] += 1
+            do()
+
+        monkeypatch.setattr(learner, name, counted)
+
+    for name in calls:
+        count(name, getattr(learner, name))
+    learner.learn(120)
+    assert calls == {"_refresh_after_load": refreshes, "_move_starts": 2}
 
 
 def test_wrong_uses_are_one_sentence():

@@ -9,7 +9,7 @@ from empo_gym.chain import ChainWorld
 from empo_gym.env import RobotEnv
 from empo_gym.goals import GoalSet, ReachCell, ReachRect
 from empo_sb3 import EMPO
-from empo_sb3.targets import TargetCache, multiplicity
+from empo_sb3.targets import TargetCache, multiplicity, worth_by_human
 from empo_sb3.timeline import QUANTITIES
 
 ALL = {"x_h_use_network": True, "u_r_use_network": True, "v_r_use_network": True}
@@ -23,6 +23,13 @@ def unequal_env() -> RobotEnv:
     )
     world = ChainWorld(length=4, horizon=5, starts=(0, 2), gates=(1,), gates_open=False, slip=0.3, goal_sets=goal_sets)
     return RobotEnv(world, theory={"nu_h": 0.1, "gamma_h": 0.8, "gamma_r": 0.9, "zeta": 1.5, "xi": 2.0})
+
+
+def three_humans_env() -> RobotEnv:
+    """Three humans in different places with different goals, and an end that costs something."""
+    goal_sets = tuple(GoalSet([ReachCell(x, 0)]) for x in (1, 0, 2))
+    world = ChainWorld(length=3, horizon=2, starts=(0, 1, 2), gates=(1,), gates_open=False, slip=0.3, goal_sets=goal_sets)
+    return RobotEnv(world, theory={"terminal_v_r": -0.5, "gamma_r": 0.8, "nu_h": 0.2})
 
 
 ENVS = {"one of each": gate_env, "two of each": crowd_env, "unequal": unequal_env}
@@ -51,6 +58,68 @@ def test_the_exact_solution_is_a_fixed_point(learner):
     for q, answer in answers.items():
         wanted = values[q][targets.live].reshape(answer.shape)
         np.testing.assert_allclose(answer, wanted, rtol=1e-9, atol=1e-9, err_msg=q)
+
+
+def test_three_humans_expect_of_each_other_what_each_of_them_does():
+    learner = EMPO("TablePolicy", three_humans_env(), **ALL)
+    values, targets = exact_values(learner), learner.targets
+    answers = targets.of_batch(targets.live, QUANTITIES, values, targets.outlook(values))
+    for q, answer in answers.items():
+        wanted = values[q][targets.live].reshape(answer.shape)
+        np.testing.assert_allclose(answer, wanted, rtol=1e-9, atol=1e-9, err_msg=q)
+
+
+def test_a_goal_is_attained_as_often_as_everybody_acts_by_chance():
+    targets = EMPO("TablePolicy", three_humans_env(), **ALL).targets
+    pairs, rng = targets.live, np.random.default_rng(0)
+    shape = (len(pairs), targets.model.n_robot_joint, *targets._human_shape, 3)
+    expected, pi_r = rng.random(shape), rng.dirichlet(np.ones(shape[1]), size=len(pairs))
+    pibar, found = [p[pairs] for p in targets._pibar], targets._goal_ability(pairs, expected, pi_r)
+    for human in range(3):
+        acting = [targets._pi_h[h][pairs][:, 0] if h == human else p for h, p in enumerate(pibar)]
+        wanted = np.einsum("brxyz,br,bx,by,bz->b", expected[..., human], pi_r, *acting)
+        np.testing.assert_allclose(found[:, human], wanted, rtol=1e-9)
+
+
+def test_one_step_before_the_horizon_every_action_is_worth_the_discounted_end():
+    learner = EMPO("TablePolicy", three_humans_env(), **ALL)
+    targets, values = learner.targets, learner.targets.initial_values()
+    targets.complete(values, ("v_h_e",), 10.0)
+    n_states, horizon = targets.model.n_states, 2
+    assert (values["q_r"].reshape(horizon + 1, n_states, -1)[horizon - 1] == 0.8 * -0.5).all()
+    assert targets.last_step(np.arange(horizon * n_states)).tolist() == [False] * n_states + [True] * n_states
+
+
+def test_what_each_human_expects_is_a_mean_over_what_all_others_do():
+    rng = np.random.default_rng(0)
+    expected, pi_r = rng.random((4, 2, 2, 3, 4)), rng.dirichlet(np.ones(2), size=4)
+    pibar = [rng.dirichlet(np.ones(n), size=4) for n in (2, 3, 4)]
+    found = worth_by_human(expected, pibar, pi_r)
+    for human, mine in enumerate("xyz"):
+        others = [(p, letter) for p, letter in zip(pibar, "xyz", strict=True) if letter != mine]
+        words = ",".join(f"b{letter}" for _, letter in others)
+        wanted = np.einsum(f"brxyz,br,{words}->b{mine}", expected, pi_r, *(p for p, _ in others))
+        np.testing.assert_allclose(found[human], wanted, rtol=1e-12)
+
+
+def test_drawn_successors_are_one_step_later_and_successors_of_the_action():
+    targets = EMPO("TablePolicy", gate_env(), use_model_based_targets=False).targets
+    model, set_of_pairs = targets.model, targets.live
+    n_robot, n_human = model.action_shape
+    robots, humans = (np.random.default_rng(0).integers(n, size=(len(set_of_pairs), 3)) for n in (n_robot, n_human))
+    found = targets._draw_successors(set_of_pairs, robots, [humans])
+    t, s = np.divmod(set_of_pairs, model.n_states)
+    assert (found // model.n_states == t[:, None] + 1).all()
+    for i, j in np.ndindex(found.shape):
+        row = s[i] * model.n_joint + robots[i, j] * n_human + humans[i, j]
+        assert found[i, j] % model.n_states in model.indices[model.indptr[row] : model.indptr[row + 1]]
+
+
+def test_drawn_targets_of_the_robot_discount_what_follows():
+    targets = EMPO("TablePolicy", gate_env(theory={"gamma_r": 0.5}), use_model_based_targets=False).targets
+    values = targets.initial_values()
+    outlook = np.full_like(targets.outlook(values), -3.0)
+    assert (targets.of_batch(targets.live, ("q_r",), values, outlook)["q_r"] == -1.5).all()
 
 
 def test_a_wrong_value_of_a_successor_is_noticed(learner):

@@ -7,7 +7,6 @@ encoder each, so that the critic's errors cannot spoil what the actor sees.
 from __future__ import annotations
 
 from abc import abstractmethod
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,18 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 
 from empo_sb3.diffusion.horizons import Horizons
+from empo_sb3.ranges import CLASS, FLAG, MAPPING, check, instance, optional
+
+KINDS = {
+    "observation_space": instance("a space", spaces.Space),
+    "horizons": instance("Horizons", Horizons),
+    "features_extractor_class": optional(CLASS),
+    "features_extractor_kwargs": optional(MAPPING),
+    "optimizer_class": CLASS,
+    "optimizer_kwargs": optional(MAPPING),
+    "normalize_images": FLAG,
+    "use_sde": FLAG,
+}
 
 
 class ChunkPolicy(BasePolicy):
@@ -47,6 +58,7 @@ class ChunkPolicy(BasePolicy):
         normalize_images: bool = True,
         use_sde: bool = False,
     ) -> None:
+        check(type(self).__name__, locals(), KINDS)
         if use_sde:
             raise ValueError(f"{type(self).__name__} explores by denoising and knows no use_sde")
         if not isinstance(action_space, spaces.Box) or len(action_space.shape) != 2 or not action_space.is_bounded():
@@ -114,20 +126,11 @@ class ChunkPolicy(BasePolicy):
     def scale_chunks(self, chunks: np.ndarray) -> np.ndarray:
         """Chunks (n, T_p, A) in the environment's units as they are within the policy."""
         low, high = self.action_space.low[0], self.action_space.high[0]  # type: ignore[attr-defined]
-        return (2.0 * (chunks - low) / (high - low) - 1.0).clip(-1.0, 1.0).astype(np.float32)
+        # A number that cannot vary lies in the middle; unscale_action gives its one value back
+        scaled = 2.0 * (chunks - low) / np.where(high > low, high - low, 1.0) - 1.0
+        return np.where(high > low, scaled, 0.0).clip(-1.0, 1.0).astype(np.float32)
 
     def unscale_action(self, scaled_action: Any) -> Any:
         """What is carried out: the first T_a actions of the end of denoisings (B, S + 1, T_p, A), or chunks (B, T_a, A)."""
         scaled = scaled_action[:, -1, : self.horizons.execution] if np.ndim(scaled_action) == 4 else scaled_action
         return super().unscale_action(scaled.clip(-1.0, 1.0))
-
-
-def check_least(owner: str, least: dict[str, tuple[Any, int]]) -> None:
-    """
-    :param least: by name, an option and the least whole number that it may be
-
-    :raises ValueError: for another
-    """
-    for name, (value, bound) in least.items():
-        if not isinstance(value, Integral) or value < bound:
-            raise ValueError(f"{owner} needs a whole number {name} >= {bound}, not {value!r}")

@@ -21,9 +21,18 @@ from stable_baselines3.common.utils import explained_variance
 from torch.nn import functional as F
 
 from empo_sb3.diffusion.policy import DiffusionPolicy
+from empo_sb3.ranges import DISCOUNT, STEPS, check, integer
+from empo_sb3.sb3_arguments import ON_POLICY_KINDS, check_timesteps
 
 CRITIC_RATE, CRITIC_EPOCHS = 1e-3, 20
 """Of Adam while the critic learns alone; the rate is that of Ren et al. for their critic."""
+
+KINDS = {
+    **ON_POLICY_KINDS,
+    "batch_size": integer(2, 2**31 - 1),  # advantages of one row cannot be normalized
+    "gamma_denoising": DISCOUNT,
+    "n_critic_only": STEPS,
+}
 
 
 class ChainRolloutBuffer(RolloutBuffer):
@@ -78,13 +87,16 @@ class DPPO(PPO):
         n_critic_only: int = 2,
         **options: Any,
     ) -> None:
-        if not 0 < gamma_denoising <= 1 or n_critic_only < 0:
-            raise ValueError("DPPO needs gamma_denoising in (0, 1] and n_critic_only >= 0")
+        check("DPPO", {**locals(), **options}, KINDS)
         for name in ("ent_coef", "clip_range_vf", "use_sde"):
             if options.get(name):
                 raise ValueError(f"DPPO has no {name}")
         self.gamma_denoising, self.n_critic_only = gamma_denoising, n_critic_only
         super().__init__(policy, env, learning_rate, gamma=gamma, clip_range=clip_range, **options)
+
+    def _setup_learn(self, total_timesteps: int, *args: Any, **options: Any) -> tuple[int, Any]:
+        check_timesteps("DPPO", total_timesteps)
+        return super()._setup_learn(total_timesteps, *args, **options)
 
     def _setup_model(self) -> None:
         super()._setup_model()

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from empo_sb3.imitation.dataset import Observations, Steps, each
+from empo_sb3.imitation.dataset import Observations, Steps, copied, each
+from empo_sb3.ranges import check_fields, integer
+
+Horizon = Annotated[int, integer(1, 10_000)]
 
 
 @dataclass(frozen=True)
@@ -27,19 +29,17 @@ class Horizons:
     :param observation: T_o, observations that the policy sees, the present one included
     :param prediction: T_p, actions that it plans
     :param execution: T_a, those of them that are carried out
-    :raises ValueError: unless they are whole numbers with 1 <= T_a <= T_p and 1 <= T_o
+    :raises ValueError: unless they are integers from 1 to 10,000 with T_a <= T_p
     """
 
-    observation: int = 2
-    prediction: int = 8
-    execution: int = 4
+    observation: Horizon = 2
+    prediction: Horizon = 8
+    execution: Horizon = 4
 
     def __post_init__(self) -> None:
-        numbers = (self.observation, self.prediction, self.execution)
-        if not all(isinstance(number, Integral) for number in numbers):
-            raise ValueError(f"horizons are whole numbers of steps T_o, T_p, T_a, not {numbers}")
-        if not (1 <= self.execution <= self.prediction and self.observation >= 1):
-            raise ValueError(f"horizons need T_o >= 1 and 1 <= T_a <= T_p, not {self}")
+        check_fields(self, "Horizons")
+        if self.execution > self.prediction:
+            raise ValueError(f"Horizons: execution (T_a) must be at most prediction (T_p), not {self}")
 
     def __str__(self) -> str:
         return f"To{self.observation}Tp{self.prediction}Ta{self.execution}"
@@ -82,14 +82,14 @@ class RecedingHorizon(gym.Wrapper):
 
     def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(**options)
-        self._seen.extend([observation] * self.horizons.observation)
+        self._seen.extend([copied(observation)] * self.horizons.observation)
         return self._history(), info
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         total = 0.0
         for single in action:
             observation, reward, terminated, truncated, info = self.env.step(single)
-            self._seen.append(observation)
+            self._seen.append(copied(observation))  # the environment may write the next one into the same array
             total += float(reward)
             if terminated or truncated:
                 break

@@ -12,8 +12,16 @@ from typing import Any
 import torch as th
 from stable_baselines3.common.type_aliases import Schedule
 
-from empo_sb3.diffusion.base import ChunkPolicy, check_least
+from empo_sb3.diffusion.base import ChunkPolicy
 from empo_sb3.diffusion.denoisers import Energy
+from empo_sb3.ranges import check, integer
+
+KINDS = {
+    "n_negatives": integer(1, 100_000),
+    "n_samples": integer(1, 100_000),
+    "n_rounds": integer(0, 1000),
+    "width": integer(1, 65_536),
+}
 
 
 class ImplicitPolicy(ChunkPolicy):
@@ -41,7 +49,7 @@ class ImplicitPolicy(ChunkPolicy):
         **options: Any,
     ) -> None:
         self.own = {"n_negatives": n_negatives, "n_samples": n_samples, "n_rounds": n_rounds, "width": width}
-        check_least("ImplicitPolicy", {name: (value, name != "n_rounds") for name, value in self.own.items()})
+        check("ImplicitPolicy", self.own, KINDS)
         super().__init__(observation_space, action_space, lr_schedule, **options)
         self.n_negatives, self.n_samples, self.n_rounds = n_negatives, n_samples, n_rounds
         self.energy = Energy(self.chunk, self.n_context, width)

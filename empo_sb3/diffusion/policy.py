@@ -11,13 +11,21 @@ from typing import Any
 import torch as th
 from stable_baselines3.common.type_aliases import Schedule
 
-from empo_sb3.diffusion.base import ChunkPolicy, check_least
+from empo_sb3.diffusion.base import ChunkPolicy
 from empo_sb3.diffusion.denoisers import Maker, find_denoiser
 from empo_sb3.diffusion.schedulers import NoiseSchedule, noised, step
 from empo_sb3.optim import actor_critic
+from empo_sb3.ranges import FUNCTION, POSITIVE, check, either, instance, integer
 
 LOG_PROBS = (-5.0, 2.0)
 """Bounds of the logarithm of a single number's density (Ren et al. 2025)."""
+KINDS = {
+    "denoiser": either(instance("the name of a denoiser", str), FUNCTION),
+    "n_levels": integer(1, 10_000),
+    "n_sampling_steps": integer(1, 10_000),
+    "min_std": POSITIVE,  # or the last step would have no density
+    "n_noises": integer(1, 1000),
+}
 
 
 class DiffusionPolicy(ChunkPolicy):
@@ -50,10 +58,7 @@ class DiffusionPolicy(ChunkPolicy):
         n_noises: int = 4,
         **options: Any,
     ) -> None:
-        counts = {"n_levels": (n_levels, 1), "n_sampling_steps": (n_sampling_steps, 1), "n_noises": (n_noises, 1)}
-        check_least("DiffusionPolicy", counts)
-        if not min_std > 0:
-            raise ValueError(f"DiffusionPolicy needs min_std > 0, or its last step would have no density, not {min_std!r}")
+        check("DiffusionPolicy", locals(), KINDS)
         super().__init__(observation_space, action_space, lr_schedule, **options)
         schedule = NoiseSchedule.cosine(n_levels)
         self.own = {"denoiser": denoiser, "n_levels": n_levels, "n_sampling_steps": n_sampling_steps, "min_std": min_std}

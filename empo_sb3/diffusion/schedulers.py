@@ -19,6 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from empo_sb3.ranges import DISCOUNT, check, each, integer, real
+
+LEVELS = integer(1, 10_000)
 LEAST_SIGNAL = 0.04
 """a_k of the level at which few steps of denoising begin; noise from which nothing is left would have 0."""
 
@@ -60,13 +63,16 @@ class NoiseSchedule:
     a: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        each(DISCOUNT, "numbers in (0, 1]").check("NoiseSchedule: a", self.a)
         falling = all(now > after > 0.0 for now, after in zip(self.a, self.a[1:], strict=False))
         if len(self.a) < 2 or self.a[0] != 1.0 or not falling:
-            raise ValueError("a noise schedule starts at 1, falls at every level and stays above 0")
+            raise ValueError("NoiseSchedule: a starts at 1, falls at every level and stays above 0")
 
     @classmethod
     def cosine(cls, n_levels: int, offset: float = 0.008, max_beta: float = 0.999) -> NoiseSchedule:
         """``a_k`` proportional to cos^2 (Nichol and Dhariwal 2021); good with few levels."""
+        LEVELS.check("NoiseSchedule.cosine: n_levels", n_levels)
+        check("NoiseSchedule.cosine", locals(), {"offset": real("[0, 1]"), "max_beta": real("(0, 1)")})
         k = np.arange(n_levels + 1) / n_levels
         wave = np.cos((k + offset) / (1 + offset) * np.pi / 2) ** 2
         return cls.of_betas(np.minimum(1 - wave[1:] / wave[:-1], max_beta))
@@ -74,6 +80,8 @@ class NoiseSchedule:
     @classmethod
     def linear(cls, n_levels: int, first: float = 1e-4, last: float = 0.02) -> NoiseSchedule:
         """Evenly growing betas (Ho et al. 2020, who had 1000 levels)."""
+        LEVELS.check("NoiseSchedule.linear: n_levels", n_levels)
+        check("NoiseSchedule.linear", locals(), {"first": real("(0, 1)"), "last": real("(0, 1)")})
         return cls.of_betas(np.linspace(first, last, n_levels))
 
     @classmethod
@@ -95,7 +103,6 @@ class NoiseSchedule:
 
         :raises ValueError: for fewer than one step, or more than there are levels
         """
-        if not 1 <= n_steps <= self.n_levels:
-            raise ValueError(f"denoising takes between 1 and {self.n_levels} steps, not {n_steps}")
+        integer(1, self.n_levels).check("NoiseSchedule.levels: n_steps", n_steps)
         first = max(n_steps, sum(a >= LEAST_SIGNAL for a in self.a) - 1)
         return tuple(round(float(k)) for k in np.linspace(first, 0, n_steps + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from empo_sb3.diffusion.base import ChunkPolicy
 from empo_sb3.diffusion.horizons import Horizons, windows
 from empo_sb3.imitation import Fit
 from empo_sb3.imitation.dataset import Steps, each, named, take
+from empo_sb3.ranges import COUNT, POSITIVE, REPEATS, SEED, check, real
+
+KINDS = {"n_updates": REPEATS, "batch_size": COUNT, "learning_rate": POSITIVE, "decay": real("[0, 1)"), "seed": SEED}
 
 
 def fit_chunks(
@@ -37,8 +41,7 @@ def fit_chunks(
     :return: losses by blocks of a twentieth of the updates; no episodes are held back
     :raises ValueError: for numbers out of range, horizons that are not the policy's, or steps that it could not see or do
     """
-    if n_updates < 1 or batch_size < 1 or not learning_rate > 0 or not 0 <= decay < 1:
-        raise ValueError("fit_chunks needs n_updates, batch_size >= 1, learning_rate > 0 and decay in [0, 1)")
+    check("fit_chunks", locals(), KINDS)
     if horizons not in (None, policy.horizons):
         raise ValueError(f"fit_chunks: the policy's horizons are {policy.horizons}, not {horizons}")
     _check_actions(policy, np.asarray(demonstrations.actions))
@@ -56,6 +59,10 @@ def fit_chunks(
         for update in range(n_updates):
             rows = rng.integers(len(targets), size=min(batch_size, len(targets)))
             losses.append(_update(policy, optimizer, take(observations, rows), targets[rows]))
+            if not math.isfinite(losses[-1]):
+                raise ValueError(
+                    f"fit_chunks with learning_rate={learning_rate:g} diverged in update {update + 1}; take a smaller rate"
+                )
             falling.step()
             share = min(decay, (1 + update) / (10 + update))  # early averages must forget the random beginning
             with th.no_grad():

@@ -4,6 +4,8 @@ import inspect
 import warnings
 from typing import Any
 
+from empo_sb3.ranges import NOT_NEGATIVE
+
 SMALL_FACTOR = 0.05
 
 
@@ -17,8 +19,11 @@ def warn_of_small_factor(learning_rate: Any) -> None:
     Warn of a ``learning_rate`` that looks like a rate: the learners of this package multiply their own rates by it.
 
     :param learning_rate: a number, or a schedule of the share of the run that remains
+    :raises ValueError: if it is or becomes negative or infinite or no number
     """
     values = [learning_rate(k / 10) for k in range(11)] if callable(learning_rate) else [learning_rate]
+    for value in values:
+        NOT_NEGATIVE.check("learning_rate", value)
     if 0.0 < max(values) < SMALL_FACTOR:
         warnings.warn(
             f"learning_rate is a factor on the rates lr_..., so {max(values):g} all but stops learning; leave it at 1 and give"

@@ -44,7 +44,9 @@ from empo_sb3.empo.checks import (
 from empo_sb3.empo.storage import MODEL_MEMBERS, reading, require_complete
 from empo_sb3.growing import CAPACITY, MetPairs, Seen
 from empo_sb3.networks import WorldSizes
+from empo_sb3.ranges import one_of
 from empo_sb3.sampled_targets import draw
+from empo_sb3.sb3_arguments import check_timesteps
 from empo_sb3.uncertainty import VisitCounts
 
 Self = TypeVar("Self", bound="WorldLearner")
@@ -147,8 +149,7 @@ class WorldLearner(OffPolicyAlgorithm):
         return model, theory
 
     def _packs(self, env: VecEnv) -> bool:
-        if self.world_model not in WORLD_MODELS:
-            raise ValueError(f"world_model must be one of {', '.join(WORLD_MODELS)}, not {self.world_model!r}")
+        one_of(*WORLD_MODELS).check("world_model", self.world_model)
         return self.world_model == "packed" or (self.world_model == "auto" and all(env.get_attr("is_packed")))
 
     def _growing_model(self, env: VecEnv) -> GrowingModel:
@@ -379,8 +380,11 @@ class WorldLearner(OffPolicyAlgorithm):
 
         The first call after :meth:`resume` carries on with the interrupted call, so the same line of a script starts a run and
         resumes it: ``total_timesteps`` counts the steps before the checkpoint too.
+
+        :raises ValueError: for a number of steps that is negative or not whole
         """
         name = tb_log_name or type(self).__name__
+        check_timesteps(type(self).__name__, total_timesteps)
         try:
             super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
             self._write_due_checkpoint()

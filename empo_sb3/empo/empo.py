@@ -36,7 +36,9 @@ from empo_sb3.empo.report import report_stage, report_training
 from empo_sb3.growing import GrowingTargets, MetPairs
 from empo_sb3.networks import WorldSizes
 from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
+from empo_sb3.ranges import check
 from empo_sb3.sampled_targets import SampledTargets, draw
+from empo_sb3.sb3_arguments import OFF_POLICY_KINDS
 from empo_sb3.targets import ModelTargets, TargetCache, Values
 from empo_sb3.timeline import FULL_STAGE, RAMP_STAGE, Stage
 from empo_sb3.uncertainty import RND, VisitCounts
@@ -76,7 +78,7 @@ class EMPO(WorldLearner):
         they are met, and networks are asked about successors), or ``"auto"``: growing where the environment does not pack its
         world, which it does up to 50,000 states
     :param keywords: numbers of ``Theory`` (they override the environment's) and of ``TrainingConfig``
-    :raises ValueError: for unknown keywords, and for environments that are not EMPO's
+    :raises ValueError: for unknown keywords, values outside their ranges, and environments that are not EMPO's
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -134,8 +136,7 @@ class EMPO(WorldLearner):
         _init_setup_model: bool = True,
         **keywords: Any,
     ) -> None:
-        if batch_size < 1 or buffer_size < 1:
-            raise ValueError(f"batch_size and buffer_size must be at least 1, not {batch_size} and {buffer_size}")
+        check("EMPO", locals(), OFF_POLICY_KINDS)
         self.theory_overrides, self.training_overrides = split_keywords(keywords, arguments_of(EMPO))
         warn_of_small_factor(learning_rate)
         super().__init__(

@@ -7,7 +7,6 @@ policy is fitted to the mean; its spread stays as it was built, since exploratio
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import pickle
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from empo_gym.files import write_whole
 from empo_sb3.diffusion import RecedingHorizon, fit_chunks
 from empo_sb3.diffusion.base import ChunkPolicy
 from empo_sb3.finetune.evaluation import success_of
+from empo_sb3.finetune.origins import imported, made_with
 from empo_sb3.finetune.settings import Settings, file_name, of_clone, of_demonstrations
 from empo_sb3.imitation import Demonstrations, Fit, clone, prefit_critic, record
 
@@ -84,11 +84,7 @@ def found(path: str) -> Callable[[gym.Env], Callable[[], np.ndarray]]:
 
     :raises ValueError: if there is no such thing
     """
-    module, _, name = path.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"the expert {path!r} cannot be imported as 'package.module:function': {error}") from error
+    return imported(path)[1]
 
 
 def disturb(action: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -103,7 +99,7 @@ def demonstrations(settings: Settings, cache: Path, say: Callable[[str], None] =
     :param cache: folder of files, each named by what it depends on
     :raises ValueError: if expert and environment do not fit, or the environment never says whether it succeeded
     """
-    path = place(cache, "demonstrations", of_demonstrations(settings), ".npz")
+    path = place(cache, "demonstrations", {**of_demonstrations(settings), **made_with(settings)}, ".npz")
     if path.exists():
         return Demonstrations.load(path)
     env = plain_env(settings)
@@ -154,7 +150,7 @@ def pretrain(settings: Settings, model: BaseAlgorithm, cache: Path, say: Callabl
     :raises ValueError: as of :func:`demonstrations`, or if the file in the cache is damaged
     """
     weights = sum(parameter.numel() for parameter in model.policy.parameters())
-    path = place(cache, "clone", {**of_clone(settings), "weights": weights}, ".pt")
+    path = place(cache, "clone", {**of_clone(settings), **made_with(settings), "weights": weights}, ".pt")
     if path.exists():
         _load_clone(model, path)
         return

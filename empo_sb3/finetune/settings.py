@@ -8,10 +8,10 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from numbers import Integral
-from typing import Any
+from typing import Annotated, Any
 
 from empo_sb3.diffusion.horizons import Horizons
+from empo_sb3.ranges import COUNT, POSITIVE, check_fields, instance, integer, optional, real
 
 HORIZONS = Horizons()
 FRANKA_EXPERT = "empo_gym.franka.expert:expert_for"
@@ -68,6 +68,10 @@ SCHEDULE_OF = {"mechanic": "linear", "trac": "constant", "adam": "constant", "kl
 """Names of optimizers with what becomes of the rate over the run where nothing is said."""
 
 
+TEXT = instance("a word", str)
+Text = Annotated[str, TEXT]
+
+
 @dataclass(frozen=True)
 class Settings:
     """
@@ -96,39 +100,29 @@ class Settings:
     :raises ValueError: for an unknown name, a number out of range, or what the policy or the optimizer has no use for
     """
 
-    env: str = "FR3VisualReach-v0"
-    policy: str = "gaussian"
-    optimizer: str = "mechanic"
-    lr: float | None = None
-    schedule: str | None = None
-    tuners: str = "shared"
-    shift: str = "none"
-    size: str = "default"
-    seed: int = 0
-    guard: float = 0.0
-    steps: int | None = None
-    denoiser: str = "mlp"
-    horizons: Horizons = HORIZONS
-    expert: str = FRANKA_EXPERT
+    env: Text = "FR3VisualReach-v0"
+    policy: Text = "gaussian"
+    optimizer: Text = "mechanic"
+    lr: Annotated[float | None, optional(POSITIVE)] = None
+    schedule: Annotated[str | None, optional(TEXT)] = None
+    tuners: Text = "shared"
+    shift: Text = "none"
+    size: Text = "default"
+    seed: Annotated[int, integer(0, MAX_SEED)] = 0
+    guard: Annotated[float, real("[0, inf]")] = 0.0
+    steps: Annotated[int | None, optional(COUNT)] = None
+    denoiser: Text = "mlp"
+    horizons: Annotated[Horizons, instance("Horizons", Horizons)] = HORIZONS
+    expert: Text = FRANKA_EXPERT
 
     def __post_init__(self) -> None:
+        check_fields(self)
         one_of("policy", self.policy, POLICIES)
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         one_of("tuners", self.tuners, TUNERS)
         one_of("schedule", self.rate_schedule, SCHEDULES)
         one_of("size", self.size, SIZES)
-        self._check_numbers()
         self._check_combinations()
-
-    def _check_numbers(self) -> None:
-        if self.lr is not None and not 0 < self.lr < math.inf:
-            raise ValueError(f"lr must be positive and finite, not {self.lr}")
-        if not self.guard >= 0:
-            raise ValueError(f"guard is the fall of success that is let pass and must not be negative, not {self.guard}")
-        if self.steps is not None and not (isinstance(self.steps, Integral) and self.steps >= 1):
-            raise ValueError(f"steps must be a whole number of at least 1, not {self.steps}")
-        if not (isinstance(self.seed, Integral) and 0 <= self.seed <= MAX_SEED):
-            raise ValueError(f"seed must be a whole number from 0 to {MAX_SEED}, not {self.seed}")
 
     def _check_combinations(self) -> None:
         if self.optimizer == "kl" and self.rate_schedule != "constant":

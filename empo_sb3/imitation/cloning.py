@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch as th
@@ -19,6 +19,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
+from empo_sb3 import ranges
 from empo_sb3.imitation.batches import Batch, batch_of, order_of, with_last
 from empo_sb3.imitation.dataset import Observations, Steps, named, take
 from empo_sb3.imitation.losses import Kind, actor_loss, value_function
@@ -72,26 +73,19 @@ class Recipe:
     :raises ValueError: for a number out of range
     """
 
-    epochs: int = 100
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    validation_share: float = 0.1
-    patience: int | None = 10
-    max_grad_norm: float = 1.0
-    seed: int = 0
-    progress_bar: bool = False
+    epochs: Annotated[int, ranges.REPEATS] = 100
+    batch_size: ranges.Count = 256
+    learning_rate: ranges.Positive = 1e-3
+    validation_share: Annotated[float, ranges.real("[0, 1)")] = 0.1
+    patience: Annotated[int | None, ranges.optional(ranges.COUNT)] = 10
+    max_grad_norm: Annotated[float, ranges.BOUND] = 1.0
+    seed: Annotated[int, ranges.SEED] = 0
+    progress_bar: ranges.Flag = False
 
     def __post_init__(self) -> None:
-        wanted = (self.epochs, self.batch_size, self.patience)
-        if not all(isinstance(value, int | np.integer) for value in wanted if value is not None):
-            raise ValueError(f"a fit needs whole numbers of at least 1 as epochs, batch_size and patience, not {wanted}")
-        if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0 or not 0 <= self.validation_share < 1:
-            raise ValueError(
-                "a fit needs epochs and batch_size of at least 1, learning_rate > 0 and validation_share in [0, 1),"
-                f" not {self.epochs}, {self.batch_size}, {self.learning_rate} and {self.validation_share}"
-            )
-        if self.patience is not None and (self.patience < 1 or self.validation_share == 0):
-            raise ValueError("patience must be at least 1 and needs a validation_share above 0; None switches it off")
+        ranges.check_fields(self, "a fit")
+        if self.patience is not None and self.validation_share == 0:
+            raise ValueError("a fit: patience needs a validation_share above 0; None switches it off")
 
 
 def clone(learner: Any, demonstrations: Steps, *, loss: Kind = "nll", **recipe: Any) -> Fit:
@@ -107,7 +101,7 @@ def clone(learner: Any, demonstrations: Steps, *, loss: Kind = "nll", **recipe: 
     policy = policy_of(learner)
     measure = actor_loss(policy, loss)
     observations = normalizer(learner)(demonstrations.observations)
-    _check(policy, observations, demonstrations.actions)
+    _check(policy, observations, demonstrations.actions, "clone")
 
     def evaluate(rows: np.ndarray) -> th.Tensor:
         return measure(batch_of(policy, observations, demonstrations.starts, rows), demonstrations.actions[rows])
@@ -133,15 +127,17 @@ def prefit_critic(model: BaseAlgorithm, demonstrations: Steps, *, rounds: int = 
     :return: how the last round went
     :raises ValueError: for a model without state values, or whose critic has no parameters of its own
     """
-    if rounds < 1:
-        raise ValueError(f"prefit_critic: rounds must be at least 1, not {rounds}")
+    ranges.REPEATS.check("prefit_critic: rounds", rounds)
     policy = policy_of(model)
     values, actor = value_function(policy), actor_loss(policy, "nll")
     seen = normalizer(model)(demonstrations.observations)
+    _check(policy, seen, demonstrations.actions, "prefit_critic")
     starts = demonstrations.starts
     last = vars(demonstrations).get("last")
     last = last if last is None else normalizer(model)(last)
     rewards, gamma = rewards_of(model, demonstrations), model.gamma  # type: ignore[attr-defined]
+    if (wrong := _first(~np.isfinite(rewards))) is not None:
+        raise ValueError(f"prefit_critic: the reward of step {wrong} is not finite")
     targets = np.zeros(len(starts), dtype=np.float32)
 
     def evaluate(rows: np.ndarray) -> th.Tensor:
@@ -209,23 +205,23 @@ def policy_of(learner: Any) -> Any:
     return learner.policy if isinstance(learner, BaseAlgorithm) else learner
 
 
-def _check(policy: Any, observations: Observations, actions: np.ndarray) -> None:
+def _check(policy: Any, observations: Observations, actions: np.ndarray, owner: str) -> None:
     try:
         policy.obs_to_tensor(take(observations, slice(0, 1)))
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"clone: the demonstrated observations are not of {policy.observation_space}: {error}") from error
+        raise ValueError(f"{owner}: the demonstrated observations are not of {policy.observation_space}: {error}") from error
     one = np.asarray(actions[0])
     if one.shape != policy.action_space.shape:
-        raise ValueError(f"clone: demonstrated actions have shape {one.shape}, those of {policy.action_space} another")
-    _check_rows(policy.action_space, observations, np.asarray(actions))
+        raise ValueError(f"{owner}: demonstrated actions have shape {one.shape}, those of {policy.action_space} another")
+    _check_rows(policy.action_space, observations, np.asarray(actions), owner)
 
 
-def _check_rows(space: spaces.Space, observations: Observations, actions: np.ndarray) -> None:
+def _check_rows(space: spaces.Space, observations: Observations, actions: np.ndarray, owner: str) -> None:
     """One wrong step would make the whole policy no number, or be an error of torch that names no step."""
     for name, array in named("observations", observations).items():
         wrong = _first(~np.isfinite(array)) if array.dtype.kind == "f" else None
         if wrong is not None:
-            raise ValueError(f"clone: {name} of step {wrong} are not finite")
+            raise ValueError(f"{owner}: {name} of step {wrong} are not finite")
     finite = np.isfinite(actions)
     outside = {
         spaces.Discrete: lambda: (actions < space.start) | (actions >= space.start + space.n),  # type: ignore[attr-defined]
@@ -234,7 +230,7 @@ def _check_rows(space: spaces.Space, observations: Observations, actions: np.nda
     }.get(type(space), lambda: np.zeros(actions.shape, dtype=bool))()  # a Box clips
     wrong = _first(~finite | outside)
     if wrong is not None:
-        raise ValueError(f"clone: action {actions[wrong]} of step {wrong} is not in {space}")
+        raise ValueError(f"{owner}: action {actions[wrong]} of step {wrong} is not in {space}")
 
 
 def _first(flags: np.ndarray) -> int | None:
@@ -285,7 +281,7 @@ def _fit(policy: Any, names: list[str], evaluate: Evaluate, episodes: _Episodes)
         for epoch in bar:
             policy.set_training_mode(True)
             losses = [_step(optimizer, parameters, evaluate(rows), recipe) for rows in episodes.order(episodes.train, rng)]
-            fit.train_losses.append(float(np.mean(losses)))
+            fit.train_losses.append(_finite(float(np.mean(losses))))
             policy.set_training_mode(False)
             fit.validation_losses.append(_mean(evaluate, episodes) if len(episodes.held_back) else fit.train_losses[-1])
             if not len(episodes.held_back) or fit.validation_losses[-1] == min(fit.validation_losses):
@@ -297,13 +293,27 @@ def _fit(policy: Any, names: list[str], evaluate: Evaluate, episodes: _Episodes)
     except KeyboardInterrupt:
         fit.ended = "interrupted"
         print(f"stopped in epoch {len(fit.train_losses) + 1}: the parameters after epoch {fit.best_epoch} are kept")
+    except ValueError as error:
+        # torch's distributions refuse what is no number in several lines
+        if all(bool(p.isfinite().all()) for p in parameters):
+            raise
+        raise ValueError(
+            f"a fit with learning_rate={recipe.learning_rate:g} diverged in epoch {len(fit.train_losses) + 1};"
+            f" the parameters after epoch {fit.best_epoch} are kept; take a smaller rate"
+        ) from error
     finally:
         bar.close()
         policy.set_training_mode(False)
-    with th.no_grad():
-        for parameter, value in zip(parameters, best, strict=True):
-            parameter.copy_(value)
+        with th.no_grad():
+            for parameter, value in zip(parameters, best, strict=True):
+                parameter.copy_(value)
     return fit
+
+
+def _finite(loss: float) -> float:
+    if not math.isfinite(loss):
+        raise ValueError(f"a loss is {loss}")
+    return loss
 
 
 def _step(optimizer: th.optim.Optimizer, parameters: list[Any], loss: th.Tensor, recipe: Recipe) -> float:

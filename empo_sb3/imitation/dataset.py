@@ -6,18 +6,20 @@ nobody could tell what an episode that was cut off was still worth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from zipfile import BadZipFile
 
 import numpy as np
 
 from empo_gym.files import write_whole
+from empo_sb3.imitation.files import Header, read_arrays
 
 Observations = Any  # an array, or a dictionary of arrays, with one row per step
 COLUMNS = ("actions", "rewards", "starts", "terminated")
+KINDS = {"b": "True or False", "fiu": "numbers", "bfiu": "numbers"}
+"""Words for the kinds of numpy's types."""
 
 
 class Steps(Protocol):
@@ -50,7 +52,7 @@ class Demonstrations:
     Recorded episodes; fields as in :class:`Steps`, and ``last``.
 
     :param last: (n_episodes, ...) observations after the last steps
-    :raises ValueError: if the lengths differ, or the first step is not the start of an episode
+    :raises ValueError: if lengths, shapes or types are others, or the first step is not the start of an episode
     """
 
     observations: Observations
@@ -61,12 +63,11 @@ class Demonstrations:
     last: Observations
 
     def __post_init__(self) -> None:
-        arrays = {name: vars(self)[name] for name in COLUMNS} | named("observations", self.observations)
-        lengths = {name: len(array) for name, array in arrays.items()}
-        if len(set(lengths.values())) != 1:
-            raise ValueError(f"Demonstrations: every step needs one row in each array, but there are {lengths}")
-        if not len(self) or not self.starts[0]:
-            raise ValueError("Demonstrations: there must be steps, and the first one must start an episode")
+        arrays = {name: vars(self)[name] for name in COLUMNS}
+        arrays |= named("observations", self.observations) | named("last", self.last)
+        check_headers({name: Header(np.shape(array), np.asarray(array).dtype) for name, array in arrays.items()})
+        if not self.starts[0]:
+            raise ValueError("Demonstrations: the first step must start an episode")
         ends = {name: len(array) for name, array in named("last", self.last).items()}
         if set(ends.values()) != {self.n_episodes}:
             raise ValueError(f"Demonstrations: {self.n_episodes} episodes need as many last observations, not {ends}")
@@ -110,15 +111,49 @@ class Demonstrations:
         """
         Read what :meth:`save` wrote.
 
-        :raises ValueError: if the file holds no demonstrations
+        :raises ValueError: naming the file, if it is damaged or holds no demonstrations
         """
+        arrays = read_arrays(path, check_headers)
+        columns = {name: arrays[name] for name in COLUMNS}
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            columns = {name: arrays[name] for name in COLUMNS}
             return cls(unnamed("observations", arrays), **columns, last=unnamed("last", arrays))
-        except (KeyError, ValueError, OSError, BadZipFile) as error:
-            raise ValueError(f"{path} holds no demonstrations: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def check_headers(headers: Mapping[str, Header]) -> None:
+    """
+    Check shapes and types of the arrays of demonstrations, without their contents.
+
+    :param headers: by name of the array, such as ``observations.image``
+    :raises ValueError: if they are not those of demonstrations
+    """
+    observations = {name: header for name, header in headers.items() if name.partition(".")[0] == "observations"}
+    for name in (*COLUMNS, *observations, *(name.replace("observations", "last", 1) for name in observations)):
+        if name not in headers:
+            raise ValueError(f"Demonstrations: there is no array {name!r}")
+        kinds = {"starts": "b", "terminated": "b", "rewards": "fiu"}.get(name, "bfiu")
+        if headers[name].dtype.kind not in kinds:
+            raise ValueError(f"Demonstrations: {name} must be {KINDS[kinds]}, not {headers[name].dtype}")
+    n_arrays = len(COLUMNS) + 2 * len(observations)
+    if not observations or len(headers) != n_arrays or ("observations" in observations and len(observations) > 1):
+        raise ValueError(f"Demonstrations: there are other arrays than those of demonstrations: {', '.join(sorted(headers))}")
+    _check_shapes(headers, observations)
+
+
+def _check_shapes(headers: Mapping[str, Header], observations: Mapping[str, Header]) -> None:
+    lengths = {name: (headers[name].shape or (0,))[0] for name in (*COLUMNS, *observations)}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"Demonstrations: every step needs one row in each array, but there are {lengths}")
+    if not lengths["starts"]:
+        raise ValueError("Demonstrations: there must be steps")
+    for name in ("rewards", "starts", "terminated"):
+        if len(headers[name].shape) != 1:
+            raise ValueError(f"Demonstrations: {name} must have one number per step, not shape {headers[name].shape}")
+    for name, header in observations.items():
+        last = headers[name.replace("observations", "last", 1)]
+        if last.shape[1:] != header.shape[1:] or not last.shape:
+            raise ValueError(f"Demonstrations: last must be like {name} {header.shape}, not of shape {last.shape}")
 
 
 def named(name: str, observations: Observations) -> dict[str, np.ndarray]:
@@ -148,6 +183,11 @@ def each(observations: Observations, change: Callable[[np.ndarray], np.ndarray])
     if isinstance(observations, dict):
         return {key: change(array) for key, array in observations.items()}
     return change(observations)
+
+
+def copied(value: Any) -> Any:
+    """An observation or action that nobody else can write into."""
+    return each(value, lambda array: np.array(array))
 
 
 def stack(observations: Sequence[Any]) -> Observations:

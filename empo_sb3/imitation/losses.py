@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from empo_sb3.imitation.batches import Batch
 from empo_sb3.recurrent.policies import RecurrentPolicy
+from empo_sb3.sb3_arguments import require_actions_from_zero
 
 Kind = Literal["nll", "mse"]
 KINDS = ("nll", "mse")
@@ -38,6 +39,7 @@ def actor_loss(policy: Any, kind: Kind) -> Loss:
     """
     if kind not in KINDS:
         raise ValueError(f"clone: loss must be one of {', '.join(KINDS)}, not {kind!r}")
+    require_actions_from_zero("clone", policy.action_space)
     if kind == "mse" and not isinstance(policy.action_space, spaces.Box):
         raise ValueError("clone: loss='mse' is for actions in a Box; take 'nll'")
     if isinstance(policy, RecurrentActorCriticPolicy):
@@ -66,7 +68,11 @@ def _actions(policy: Any, actions: np.ndarray) -> th.Tensor:
 
 
 def _scaled(policy: Any, actions: np.ndarray) -> th.Tensor:
-    return th.as_tensor(policy.scale_action(actions), dtype=th.float32, device=policy.device).clamp(-INSIDE, INSIDE)
+    low, high = policy.action_space.low, policy.action_space.high
+    # A number that cannot vary lies in the middle, as in scale_chunks
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scaled = np.where(high > low, policy.scale_action(actions), 0.0)
+    return th.as_tensor(scaled, dtype=th.float32, device=policy.device).clamp(-INSIDE, INSIDE)
 
 
 def _squared(found: th.Tensor, wanted: th.Tensor) -> th.Tensor:

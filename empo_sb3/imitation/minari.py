@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from empo_sb3.imitation.dataset import Demonstrations, each, stack, take
+from empo_sb3.imitation.files import DAMAGED
 
 
 def _minari() -> Any:
@@ -65,9 +66,16 @@ def from_minari(dataset: Any) -> Demonstrations:
 
     :param dataset: a ``MinariDataset``, or the id of a local one
     :raises ImportError: for an id without the extra
-    :raises ValueError: for observations that are not arrays or dictionaries of arrays
+    :raises ValueError: for a dataset that is damaged or empty, and for observations that are not arrays or dictionaries of
+        arrays
     """
-    episodes = list((_minari().load_dataset(dataset) if isinstance(dataset, str) else dataset).iterate_episodes())
+    try:
+        episodes = list((_minari().load_dataset(dataset) if isinstance(dataset, str) else dataset).iterate_episodes())
+    except (*DAMAGED, AttributeError, LookupError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"from_minari: the dataset {dataset} cannot be read: {reason}") from error
+    if not episodes:
+        raise ValueError(f"from_minari: the dataset {dataset} has no episodes")
     if isinstance(episodes[0].observations, tuple | str):
         raise ValueError("from_minari: observations must be arrays, or a dictionary of arrays")
     seen = [dict(e.observations) if isinstance(e.observations, Mapping) else np.asarray(e.observations) for e in episodes]

@@ -10,9 +10,18 @@ import numpy as np
 from gymnasium import spaces
 from tqdm import tqdm
 
-from empo_sb3.imitation.dataset import Demonstrations, stack
+from empo_sb3.imitation.dataset import Demonstrations, copied, stack
+from empo_sb3.ranges import FLAG, FUNCTION, REPEATS, check, integer, optional, real
 
 Disturb = Callable[[Any, np.random.Generator], Any]
+KINDS = {
+    "n_episodes": REPEATS,
+    "seed": optional(integer(0)),
+    "deterministic": FLAG,
+    "disturb": optional(FUNCTION),
+    "min_return": real("[-inf, inf)"),
+    "progress_bar": FLAG,
+}
 
 
 class Predicts(Protocol):
@@ -46,10 +55,10 @@ def record(
     :param disturb: from the wanted action to the executed one. Recorded is the wanted one, so a clone learns to come back
         from where disturbances lead
     :param min_return: episodes that bring less are played but not kept
-    :raises ValueError: if no episode can be kept
+    :raises ValueError: for a value outside its range, an action that is not in the environment's space, and if no episode can
+        be kept
     """
-    if not isinstance(n_episodes, int | np.integer) or n_episodes < 1:
-        raise ValueError(f"record: n_episodes must be a whole number of at least 1, not {n_episodes!r}")
+    check("record", locals(), KINDS)
     if not isinstance(env, gym.Env):
         raise ValueError(f"record: env must be one environment, as gym.make gives it, not a {type(env).__name__}")
     choose, rng = _chooser(policy, deterministic), np.random.default_rng(seed)
@@ -108,15 +117,20 @@ def _play(
     observation, _ = env.reset(seed=seed)
     state, over = None, False
     while not over:
+        # Copies, since policies and environments may write the next step into the same arrays
+        seen = copied(observation)
         action, state = choose(observation, state, not episode["actions"])
+        wanted = copied(action)
         executed = action if disturb is None else disturb(action, rng)
         if isinstance(env.action_space, spaces.Box):
             executed = np.clip(executed, env.action_space.low, env.action_space.high).astype(env.action_space.dtype)
+        elif not env.action_space.contains(executed):
+            raise ValueError(f"record: the action {executed!r} of step {len(episode['actions'])} is not in {env.action_space}")
         following, reward, terminated, truncated, _ = env.step(executed)
-        for name, value in zip(episode, (observation, action, reward, terminated), strict=True):
+        for name, value in zip(episode, (seen, wanted, reward, terminated), strict=True):
             episode[name].append(value)
         observation, over = following, terminated or truncated
-    return episode | {"last": observation}
+    return episode | {"last": copied(observation)}
 
 
 def _joined(episodes: list[dict[str, Any]]) -> Demonstrations:

@@ -18,7 +18,7 @@ from torch import nn
 
 from empo_sb3.empo.storage import saved_tensors
 from empo_sb3.imitation.cloning import policy_of
-from empo_sb3.rates.keywords import check_numbers
+from empo_sb3.ranges import NOT_NEGATIVE, POSITIVE, STEPS, check, either, instance, optional
 from empo_sb3.rates.layers import Factor, PerLayerLR
 from empo_sb3.schedules import Schedule
 
@@ -35,6 +35,9 @@ PARTS = {  # by the beginning of a parameter's name
     "value_net": "value",
     "critic": "value",
 }
+
+
+FACTOR = either(NOT_NEGATIVE, instance("a schedule", Schedule))
 
 
 @dataclass(frozen=True)
@@ -176,14 +179,12 @@ class UnfreezeFeatures(PerLayerLR):
     :param steps: environment steps until they thaw; 0 gives them only their factor
     :param factor: of their rate afterwards, such as 0.1; or a schedule of factors in environment steps
     :param total: environment steps of the whole run where it is more than one ``learn()``
-    :raises ValueError: for negative numbers; at the start for a policy whose extractors have no parameters
+    :raises ValueError: for a value outside its range; at the start for a policy whose extractors have no parameters
     """
 
     default_slot = "features"
 
     def __init__(self, steps: int, factor: Factor = 1.0, total: float | None = None, verbose: int = 0) -> None:
-        check_numbers("UnfreezeFeatures", steps=steps, **({} if isinstance(factor, Schedule) else {"factor": factor}))
-        if steps < 0 or (not isinstance(factor, Schedule) and not factor >= 0):
-            raise ValueError(f"UnfreezeFeatures: steps and factor must not be negative, not {steps} and {factor}")
+        check("UnfreezeFeatures", locals(), {"steps": STEPS, "factor": FACTOR, "total": optional(POSITIVE)})
         super().__init__({f"*{FEATURES}.*": _Late(steps, factor)}, total, None, verbose)
         self.steps = steps

@@ -16,6 +16,7 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
+from empo_sb3.ranges import COUNT, check, integer
 from empo_sb3.recurrent.cells import Cell, States
 
 GATE_BIAS = 2.0
@@ -94,10 +95,9 @@ class Attention(Cell):
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, context: int = 16, n_heads: int = 4):
         super().__init__()
+        check("attention", locals(), {"context": integer(1, 1_000_000), "n_heads": COUNT})
         if hidden_size % n_heads != 0:
             raise ValueError(f"attention: n_heads ({n_heads}) must divide rnn_hidden_size ({hidden_size})")
-        if context < 1:
-            raise ValueError(f"attention: context must be at least 1 step, not {context}")
         self.input_size, self.hidden_size, self.num_layers, self.context = input_size, hidden_size, num_layers, context
         self.embed = nn.Linear(input_size, hidden_size)
         self.layers = nn.ModuleList(AttentionLayer(hidden_size, n_heads, context) for _ in range(num_layers))

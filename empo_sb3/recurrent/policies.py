@@ -28,6 +28,7 @@ from stable_baselines3.common.torch_layers import (
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
+from empo_sb3.ranges import MAPPING, check, integer, one_of, optional
 from empo_sb3.recurrent.attention import Attention
 from empo_sb3.recurrent.buffers import StateShapes
 from empo_sb3.recurrent.cells import GRU, LSTM, Cell, Layout, States, run_layout, run_rows
@@ -35,6 +36,7 @@ from empo_sb3.recurrent.masks import mask_logits
 
 CriticRnn = Literal["separate", "shared", "none"]
 CRITICS = ("separate", "shared", "none")
+KINDS = {"rnn_hidden_size": integer(1, 65_536), "n_rnn_layers": integer(1, 1000), "critic_rnn": one_of(*CRITICS)}
 OWN_KEYWORDS = ("rnn_hidden_size", "n_rnn_layers", "critic_rnn", "rnn_kwargs")
 SB3_KEYWORDS = tuple(inspect.signature(ActorCriticPolicy.__init__).parameters)[4:]
 CONTRIB_NAMES = {"lstm_hidden_size": "rnn_hidden_size", "n_lstm_layers": "n_rnn_layers", "lstm_kwargs": "rnn_kwargs"}
@@ -60,6 +62,7 @@ class RecurrentPolicy(ActorCriticPolicy):
         self.rnn_hidden_size: int = own.get("rnn_hidden_size", 256)
         self.n_rnn_layers: int = own.get("n_rnn_layers", 1)
         self.critic_rnn: CriticRnn = own.get("critic_rnn", "separate")
+        optional(MAPPING).check(f"{type(self).__name__}: rnn_kwargs", own.get("rnn_kwargs"))
         self.rnn_kwargs: dict[str, Any] = dict(own.get("rnn_kwargs") or {})
         rest.setdefault("features_extractor_class", self.extractor_class)
         self._check(observation_space, rest)
@@ -72,12 +75,7 @@ class RecurrentPolicy(ActorCriticPolicy):
 
     def _check(self, observation_space: spaces.Space, sb3: Mapping[str, Any]) -> None:
         name = type(self).__name__
-        for keyword in ("rnn_hidden_size", "n_rnn_layers"):
-            value = vars(self)[keyword]
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"{name}: {keyword} must be a whole number of at least 1, not {value!r}")
-        if self.critic_rnn not in CRITICS:
-            raise ValueError(f"{name}: critic_rnn must be one of {', '.join(CRITICS)}, not {self.critic_rnn!r}")
+        check(name, vars(self), KINDS)
         if self.critic_rnn == "shared" and not sb3.get("share_features_extractor", True):
             raise ValueError(
                 f"{name}: critic_rnn='shared' needs share_features_extractor=True: one memory reads one extractor"

@@ -19,15 +19,18 @@ from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from sb3_contrib.ppo_recurrent import policies as contrib
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import MaybeCallback
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import FloatSchedule, explained_variance, obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 from torch.nn import functional as F
 
+from empo_sb3.ranges import check, optional
 from empo_sb3.recurrent import policies
 from empo_sb3.recurrent.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer, SequenceSamples, buffer_class
 from empo_sb3.recurrent.policies import RecurrentPolicy
+from empo_sb3.sb3_arguments import ON_POLICY_KINDS, check_timesteps, require_actions_from_zero
 
+KINDS = {**ON_POLICY_KINDS, "batch_size": optional(ON_POLICY_KINDS["batch_size"])}
 CONTRIB_POLICIES: dict[type, type[RecurrentPolicy]] = {
     contrib.MlpLstmPolicy: policies.MlpLstmPolicy,
     contrib.CnnLstmPolicy: policies.CnnLstmPolicy,
@@ -109,16 +112,40 @@ class RecurrentPPO(sb3_contrib.RecurrentPPO):
             raise ValueError(f"RecurrentPPO: unknown policy {policy_name!r}; {mend}")
         return self.policy_aliases[policy_name]
 
-    def _check_numbers(self) -> None:
-        for name in ("n_steps", "n_epochs", "batch_size"):
-            value = vars(self)[name]
-            if value is None and name == "batch_size":
-                continue  # the whole rollout is one minibatch
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"RecurrentPPO: {name} must be a whole number of at least 1, not {value!r}")
+    def __init__(
+        self,
+        policy: str | type[BasePolicy],
+        env: GymEnv | str,
+        learning_rate: float | Schedule = 3e-4,
+        n_steps: int = 128,
+        batch_size: int | None = 128,
+        n_epochs: int = 10,
+        gamma: float = 0.99,
+        gae_lambda: float = 0.95,
+        clip_range: float | Schedule = 0.2,
+        clip_range_vf: float | Schedule | None = None,
+        normalize_advantage: bool = True,
+        ent_coef: float = 0.0,
+        vf_coef: float = 0.5,
+        max_grad_norm: float = 0.5,
+        use_sde: bool = False,
+        sde_sample_freq: int = -1,
+        target_kl: float | None = None,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: th.device | str = "auto",
+        _init_setup_model: bool = True,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        check("RecurrentPPO", given, KINDS)
+        super().__init__(**given)
 
     def _setup_model(self) -> None:
-        self._check_numbers()
+        check("RecurrentPPO", vars(self), KINDS)
+        require_actions_from_zero("RecurrentPPO", self.action_space)
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         self.policy_class = CONTRIB_POLICIES.get(self.policy_class, self.policy_class)
@@ -141,10 +168,6 @@ class RecurrentPPO(sb3_contrib.RecurrentPPO):
         )
         self.clip_range = FloatSchedule(self.clip_range)
         if self.clip_range_vf is not None:
-            if isinstance(self.clip_range_vf, float | int) and self.clip_range_vf <= 0:
-                raise ValueError(
-                    f"RecurrentPPO: clip_range_vf must be positive, not {self.clip_range_vf}; None switches it off"
-                )
             self.clip_range_vf = FloatSchedule(self.clip_range_vf)
 
     def collect_rollouts(  # type: ignore[override]
@@ -323,6 +346,7 @@ class RecurrentPPO(sb3_contrib.RecurrentPPO):
             trained with them needs them ever after: in ``predict``, and as :class:`~empo_sb3.recurrent.masks.Masked` in
             evaluations. They are of the true state, so they may tell what a robot with a view of its own does not see.
         """
+        check_timesteps("RecurrentPPO", total_timesteps)
         self._masks_wanted = use_masking
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 

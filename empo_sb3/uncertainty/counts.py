@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from empo_sb3.ranges import integer
+
 
 class VisitCounts:
     """
@@ -11,6 +13,7 @@ class VisitCounts:
     """
 
     def __init__(self, n_pairs: int) -> None:
+        integer(0, 2**40).check("VisitCounts: n_pairs", n_pairs)
         self.counts = np.zeros(n_pairs, dtype=np.int64)
         self._ever = np.zeros(n_pairs, dtype=np.bool_)
 

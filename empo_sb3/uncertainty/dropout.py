@@ -14,9 +14,18 @@ import numpy as np
 import torch as th
 from torch import nn
 
+from empo_sb3.ranges import COUNT, FUNCTION, SEED, check, instance, integer, optional
 from empo_sb3.uncertainty.states import as_tensor, private_stream
 
 Dropout = nn.modules.dropout._DropoutNd
+KINDS = {
+    "network": instance("a torch module", nn.Module),
+    "answer": optional(FUNCTION),
+    "n_samples": integer(2),
+    "max_states": COUNT,
+    "every": COUNT,
+    "seed": SEED,
+}
 
 
 @contextmanager
@@ -54,12 +63,11 @@ class MCDropout:
         every: int = 1,
         seed: int = 0,
     ) -> None:
+        check("MCDropout", locals(), KINDS)
         if not any(isinstance(module, Dropout) and module.p > 0.0 for module in network.modules()):
             raise ValueError(
                 f"MCDropout: {type(network).__name__} has no dropout, so its answers do not vary; add nn.Dropout to it"
             )
-        if n_samples < 2 or max_states < 1 or every < 1:
-            raise ValueError("MCDropout: need n_samples >= 2, max_states >= 1 and every >= 1")
         self.network, self.answer = network, answer or network
         self.n_samples, self.max_states, self.every = n_samples, max_states, every
         self.rng = np.random.default_rng(seed)

@@ -15,6 +15,7 @@ import torch as th
 from torch import nn
 from torch.func import functional_call, vmap
 
+from empo_sb3.ranges import COUNT, FUNCTION, POSITIVE, SEED, check, integer, one_of, optional
 from empo_sb3.uncertainty.rnd import random_mlp
 from empo_sb3.uncertainty.states import RunningMoments, as_tensor, private_stream
 
@@ -35,6 +36,14 @@ def batched(members: nn.ModuleList, states: th.Tensor) -> th.Tensor:
 
 
 FORWARDS: dict[str, Forward] = {"loop": one_by_one, "batched": batched}
+KINDS = {
+    "ensemble_size": integer(2),  # one network disagrees with nobody
+    "make_network": optional(FUNCTION),
+    "n_outputs": COUNT,
+    "lr": POSITIVE,
+    "forward": one_of(*FORWARDS),
+    "seed": SEED,
+}
 
 
 class Ensemble:
@@ -47,7 +56,7 @@ class Ensemble:
     :param lr: rate of the members
     :param forward: ``"loop"``, or ``"batched"`` by ``torch.func``, which knows no recurrent layers
     :param seed: of the weights
-    :raises ValueError: for fewer than two members, or batched recurrent networks
+    :raises ValueError: for a value outside its range, and for batched recurrent networks
     """
 
     def __init__(
@@ -59,12 +68,7 @@ class Ensemble:
         forward: str = "loop",
         seed: int = 0,
     ) -> None:
-        if ensemble_size < 2:
-            raise ValueError(
-                f"Ensemble: ensemble_size must be at least 2, not {ensemble_size}: one network disagrees with nobody"
-            )
-        if forward not in FORWARDS:
-            raise ValueError(f"Ensemble: forward must be {' or '.join(map(repr, FORWARDS))}, not {forward!r}")
+        check("Ensemble", locals(), KINDS)
         self.ensemble_size, self.make_network, self.n_outputs = ensemble_size, make_network, n_outputs
         self.lr, self.forward, self.seed = lr, forward, seed
         self.moments, self.target_moments = RunningMoments(), RunningMoments()

@@ -16,7 +16,16 @@ import numpy as np
 import torch as th
 from torch import nn
 
+from empo_sb3.ranges import COUNT, DISCOUNT, POSITIVE, SEED, check, each
 from empo_sb3.uncertainty.states import RunningMoments, as_tensor, private_stream
+
+KINDS = {
+    "n_features": COUNT,
+    "net_arch": each(COUNT, "integers >= 1"),
+    "lr": POSITIVE,
+    "proportion": DISCOUNT,
+    "seed": SEED,
+}
 
 
 def random_mlp(n_inputs: int, widths: Sequence[int]) -> nn.Sequential:
@@ -40,6 +49,7 @@ class RND:
     :param lr: the predictor's rate
     :param proportion: share of the states that each update learns from
     :param seed: of the weights and of the choice of states
+    :raises ValueError: for a value outside its range
     """
 
     def __init__(
@@ -50,8 +60,7 @@ class RND:
         proportion: float = 1.0,
         seed: int = 0,
     ) -> None:
-        if not 0.0 < proportion <= 1.0:
-            raise ValueError(f"RND: proportion must be in (0, 1], not {proportion}")
+        check("RND", locals(), KINDS)
         self.n_features, self.net_arch, self.lr, self.proportion, self.seed = n_features, tuple(net_arch), lr, proportion, seed
         self.rng = np.random.default_rng(seed)
         self.moments = RunningMoments()

@@ -15,6 +15,9 @@ from typing import Any
 import torch as th
 from torch import nn
 
+from empo_sb3.ranges import check, integer
+
+SIZE = integer(1, 2**31 - 1)
 WHY = "only then does a step move an entry by 1/n of its error (Adam, momentum and decay rescale that and miss the mean)"
 
 
@@ -27,8 +30,9 @@ class CountedTable(nn.Embedding):
 
     update_counts: th.Tensor
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, num_embeddings: int, embedding_dim: int, *args: Any, **kwargs: Any) -> None:
+        check("CountedTable", locals(), {"num_embeddings": SIZE, "embedding_dim": SIZE})
+        super().__init__(num_embeddings, embedding_dim, *args, **kwargs)
         counts = th.zeros(self.num_embeddings, self.embedding_dim, dtype=th.int64, device=self.weight.device)
         self.register_buffer("update_counts", counts)
 

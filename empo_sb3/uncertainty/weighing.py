@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from empo_sb3.lr_rules import Rule
+from empo_sb3.ranges import FUNCTION, check, real
 
 
 class Source(Protocol):
@@ -29,12 +30,11 @@ class Weighing:
     :param source: of the uncertainty
     :param rule: from uncertainty to factors
     :param decay: of the running mean, per batch; the first batch is its own measure
-    :raises ValueError: unless 0 <= decay < 1
+    :raises ValueError: for a value outside its range
     """
 
     def __init__(self, source: Source, rule: Rule, decay: float = 0.99) -> None:
-        if not 0.0 <= decay < 1.0:
-            raise ValueError(f"Weighing: decay must be in [0, 1), not {decay}")
+        check("Weighing", locals(), {"source": FUNCTION, "rule": FUNCTION, "decay": real("[0, 1)")})
         self.source, self.rule, self.decay = source, rule, decay
         self.typical = math.nan
 
