@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from empo_gym.world import number_below
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
@@ -63,3 +65,19 @@ def whole(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ValueError(f"{name} must be a whole number, not {value!r}.")
     return int(value)
+
+
+def given_goals(goal_sets: Sequence[Any], given: Any) -> dict[int, int]:
+    """Return the goals that options name as {human: goal}.
+
+    :param goal_sets: of each human
+    :param given: {human: number of its goal}, or a number for each human
+    :raises ValueError: for a human or a goal that does not exist
+    """
+    if not isinstance(given, Mapping | Sequence | np.ndarray) or isinstance(given, str):
+        raise ValueError(f"options['goals'] must be {{human: number of its goal}}, not {given!r}.")
+    goals = {}
+    for key, value in (given if isinstance(given, Mapping) else dict(enumerate(given))).items():
+        human = number_below(len(goal_sets), key, "options['goals']: the number of a human")
+        goals[human] = number_below(len(goal_sets[human]), value, f"options['goals']: the goal of human {human}")
+    return goals

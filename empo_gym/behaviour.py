@@ -210,6 +210,8 @@ def told_actions(told: Mapping[int, int], shape: Sequence[int]) -> dict[int, int
     :param shape: number of actions of each human
     :raises ValueError: for a human or an action that does not exist
     """
+    if not isinstance(told, Mapping):
+        raise ValueError(f"The humans are told {{human: number of its action}}, not {told!r}.")
     checked = {}
     for human, action in told.items():
         human = number_below(len(shape), human, "The number of a human who is told what to do")

@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from empo_gym.arguments import as_numbers, check_choice, check_probability, whole
+from empo_gym.arguments import as_numbers, check_choice, check_probability, given_goals, whole
 from empo_gym.behaviour import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw, told_actions
 from empo_gym.cache import Results, require_own, shared, shared_world
 from empo_gym.imports import Allow
@@ -32,7 +32,7 @@ from empo_gym.stage import OpenStage, PackedStage, Stage
 from empo_gym.theory import Theory
 from empo_gym.toytext import Transitions
 from empo_gym.views import OBSERVATIONS, REWARDS, Entered, picture
-from empo_gym.world import action_shape, number_below
+from empo_gym.world import action_shape
 
 MAX_STATES = 50_000
 SEEN_BYTES = 16 << 20  # observations of the packed world that one environment keeps
@@ -346,12 +346,13 @@ class RobotEnv(gym.Env):
         return t, state
 
     def _depth(self, state: Any) -> int:
-        """Return the smallest number of steps that leads to a state; 0 where nobody knows."""
+        """Return the smallest number of steps that leads to a state; 0 where nobody knows, and where none would be left."""
         main = self.main_stage()
         if not isinstance(main, PackedStage):
             return 0
         s = int(main.model.index_all([state])[0])
-        return int(main.model.depth[s]) if s >= 0 else 0
+        depth = int(main.model.depth[s]) if s >= 0 else 0
+        return depth if depth != self.world.horizon else 0
 
     def _given_state(self, state: Any) -> Any:
         if isinstance(state, Mapping):
@@ -369,19 +370,9 @@ class RobotEnv(gym.Env):
             )
         return state
 
-    def given_goals(self, given: Mapping[int, int] | Sequence[int]) -> dict[int, int]:
-        """Return the goals that options name as {human: goal}.
-
-        :raises ValueError: for a human or a goal that does not exist
-        """
-        if not isinstance(given, Mapping | Sequence | np.ndarray) or isinstance(given, str):
-            raise ValueError(f"options['goals'] must be {{human: number of its goal}}, not {given!r}.")
-        goals = {}
-        for key, value in (given if isinstance(given, Mapping) else dict(enumerate(given))).items():
-            human = number_below(len(self._human_shape), key, "options['goals']: the number of a human")
-            goal_set = self.world.goal_sets[human]
-            goals[human] = number_below(len(goal_set), value, f"options['goals']: the goal of human {human}")
-        return goals
+    def given_goals(self, given: Any) -> dict[int, int]:
+        """Return the goals that options name as {human: goal}, see :func:`empo_gym.arguments.given_goals`."""
+        return given_goals(self.world.goal_sets, given)
 
     def _draw_goal(self, human: int) -> int:
         return draw(self.world.goal_sets[human].pibar_weights, self.np_random)
@@ -407,12 +398,7 @@ class RobotEnv(gym.Env):
         self._told = self.given_actions(told)
 
     def given_actions(self, told: Mapping[int, int]) -> dict[int, int]:
-        """Return what humans are told as {human: action number}.
-
-        :raises ValueError: for a human or an action that does not exist
-        """
-        if not isinstance(told, Mapping):
-            raise ValueError(f"The humans are told {{human: number of its action}}, not {told!r}.")
+        """Return what humans are told as {human: action number}, see :func:`empo_gym.behaviour.told_actions`."""
         return told_actions(told, self._human_shape)
 
     def step_with(self, action: Any, told: Mapping[int, int]) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:

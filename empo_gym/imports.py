@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -123,7 +124,9 @@ def _attribute(owner: Any, name: str, path: str) -> Any:
         return getattr(owner, name)
     except AttributeError as error:
         where = getattr(owner, "__name__", "it")
-        raise ImportRefused(f"There is no {_cut(path)}: {where!r} has no {name!r}") from error
+        near = get_close_matches(name, dir(owner), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ImportRefused(f"There is no {_cut(path)}: {where!r} has no {name!r}{hint}") from error
 
 
 def _import(module: str, path: str, folder: Path | None) -> ModuleType:

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
-from empo_gym.arguments import check_probability
+from empo_gym.arguments import check_probability, given_goals
 from empo_gym.behaviour import draw
 from empo_gym.cache import shared_world
 from empo_gym.imports import Allow
@@ -89,7 +89,7 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         :param options: ``goals`` ({human: goal number}); anything else is ignored, as PettingZoo expects
         :raises ValueError: for a human or a goal that does not exist
         """
-        given = self._given_goals((options or {}).get("goals", {}))
+        given = given_goals(self.world.goal_sets, (options or {}).get("goals", {}))
         if seed is not None:
             self._rng, _ = seeding.np_random(seed)
         self.t, self.agents = 0, list(self.possible_agents)
@@ -97,15 +97,6 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         drawn = {h: self._drawn(h) for h in range(len(self.world.goal_sets))}
         self.goals = tuple((drawn | given).values())
         return self._observations(), self._infos((0,) * len(self.goals))
-
-    def _given_goals(self, given: Any) -> dict[int, int]:
-        if not isinstance(given, Mapping):
-            raise ValueError(f"options['goals'] must be {{human: number of its goal}}, not {given!r}.")
-        goal_sets, goals = self.world.goal_sets, {}
-        for key, value in given.items():
-            human = number_below(len(goal_sets), key, "options['goals']: the number of a human")
-            goals[human] = number_below(len(goal_sets[human]), value, f"options['goals']: the goal of human {human}")
-        return goals
 
     def step(self, actions: Mapping[str, int]) -> tuple[dict[str, Any], ...]:
         """Let everybody act at once.

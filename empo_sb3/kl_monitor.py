@@ -27,7 +27,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import safe_mean
 
-from empo_sb3.rates.keywords import check_counts, check_numbers
+from empo_sb3.ranges import COUNT
+from empo_sb3.rates.keywords import check_numbers
 from empo_sb3.rates.slots import scale_slot
 from empo_sb3.recurrent.buffers import SequenceSamples
 
@@ -101,7 +102,7 @@ class KLMonitor(BaseCallback):
                 f"KLMonitor: on_collapse must be of {', '.join(REMEDIES)}, not {unknown[0] if unknown else 'empty'!r}"
             )
         check_numbers("KLMonitor", threshold=threshold, return_drop=return_drop, shrink_factor=shrink_factor)
-        check_counts("KLMonitor", patience=patience)
+        check_numbers("KLMonitor", COUNT, patience=patience)
         if threshold <= 0 or patience < 1 or return_drop < 0 or not 0 < shrink_factor < 1:
             raise ValueError("KLMonitor: need threshold > 0, patience >= 1, return_drop >= 0 and 0 < shrink_factor < 1")
         self.threshold, self.patience, self.return_drop = threshold, patience, return_drop

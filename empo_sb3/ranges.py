@@ -46,7 +46,16 @@ class Kind:
     def check(self, name: str, value: Any) -> None:
         """:raises ValueError: for another value, naming the argument and what it may be"""
         if not self.holds(value):
-            raise ValueError(f"{name} must be {self.words}, not {shown(value)}")
+            raise ValueError(f"{name} must be {self.words}, not {shown(value)}{_remedy(value)}")
+
+
+def _remedy(value: Any) -> str:
+    """How a YAML file writes the number that a text shows, since YAML 1.1 reads 5e-2 as text."""
+    try:
+        number = float(value) if isinstance(value, str) else math.nan
+    except ValueError:
+        return ""
+    return "" if math.isnan(number) else f" (a YAML file writes it {number:e} or !!float {value})"
 
 
 def as_float(value: Any) -> float:
@@ -115,6 +124,7 @@ def _is_device(value: Any) -> bool:
 
 
 FLAG = instance("True or False", bool)
+NUMBER = Kind("a number", lambda value: not math.isnan(as_float(value)))
 POSITIVE = real("(0, inf)")
 NOT_NEGATIVE = real("[0, inf)")
 BOUND = real("(0, inf]")

@@ -209,7 +209,7 @@ def test_the_last_line_says_whose_success_it_is_after_a_restoration(tmp_path, ca
 def test_a_mistake_is_one_sentence_and_ctrl_c_a_friendly_end(tmp_path, capsys, monkeypatch):
     assert command(tmp_path, "--lr", "-1") == 1
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "lr must be positive" in told
+    assert told.count("\n") == 1 and "lr must be a number in (0, inf)" in told
     (tmp_path / "file").touch()
     assert command(tmp_path / "file") == 1
     told = capsys.readouterr().err

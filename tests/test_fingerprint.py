@@ -16,7 +16,7 @@ GATES = {"length": 5, "horizon": 3, "gates": (2,)}
 
 
 def test_worlds_of_equal_content_have_one_fingerprint():
-    _, mapping = read_source("key_choice")
+    _, mapping, _ = read_source("key_choice")
     world = load_world("key_choice")
     renamed = load_world({**mapping, "metadata": {"name": "another name"}})
     assert fingerprint(world) == fingerprint(renamed) == fingerprint(pickle.loads(pickle.dumps(world)))

@@ -189,7 +189,10 @@ HUGE = 10**5000
         {"possible_goals": [{"cell": [HUGE, 1]}]},
         {"possible_goals": [{"cell": [1, 1], "weight": 10**400}]},
         {"possible_goals": [{"cell": [1, 1], "weight": HUGE}]},
-        {"possible_goals": [{"cell": [1, 1], "weight": 1e308}, {"cell": [2, 1], "weight": 1e308}]},
+        {
+            "possible_goals": [{"cell": [1, 1], "weight": 1e308}, {"cell": [2, 1], "weight": 1e308}],
+            "normalize_goal_weights": False,
+        },
         {"possible_goals": [{"type": HUGE}]},
         {"possible_goals": [{"type": "holds", "object": HUGE}]},
         {"possible_goals": [{"type": "agent_at", "agent": HUGE, "cell": [1, 1]}]},
@@ -228,6 +231,8 @@ def test_numbers_of_the_theory_are_numbers(value):
         Theory(beta_r=value)
 
 
-def test_weights_whose_sum_is_no_number_are_refused():
+def test_weights_whose_sum_is_no_number_count_as_shares_or_are_refused():
+    goals = [ReachCell(0, 0), ReachCell(1, 0)]
+    assert GoalSet(goals, [1e308, 1e308]).weights.tolist() == [0.5, 0.5]
     with pytest.raises(ValueError, match="finite sum"):
-        GoalSet([ReachCell(0, 0), ReachCell(1, 0)], [1e308, 1e308])
+        GoalSet(goals, [1e308, 1e308], normalize=False)

@@ -110,7 +110,8 @@ def test_a_chance_of_1e_minus_12_is_not_lost():
 def test_ties_of_a_sharp_human_are_shared_up_to_rounding():
     # Two ways of the same length, the sums of which differ in the last place.
     agents = [Agent("robot", "robot", ("still",)), Agent("human", "human", ("one", "two", "none"))]
-    table = [[[(1.0, 1)], [(0.1, 1), (0.2, 1), (0.7, 1)], [(1.0, 2)]], [[(1.0, 3)]] * 3, [[(1.0, 2)]] * 3, [[(1.0, 3)]] * 3]
+    ways = [(0.1, 1), (0.2, 4), (0.7, 5)]
+    table = [[[(1.0, 1)], ways, [(1.0, 2)]], *([[(1.0, s)]] * 3 for s in (3, 2, 3, 3, 3))]
     world = TableWorld(agents, 3, table, [GoalSet([AmongStates(frozenset({3}))])])
     prior = solve_humans(TabularModel.pack(world), Theory(beta_h=INF))
     assert prior.pi_h[0][0, 0, 0] == pytest.approx([0.5, 0.5, 0.0], abs=1e-15)

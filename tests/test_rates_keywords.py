@@ -62,7 +62,7 @@ def test_every_callback_that_takes_numbers_is_tried():
 @pytest.mark.parametrize("value", ["5e-2", "many", float("nan"), True], ids=repr)
 @pytest.mark.parametrize("make", [*NUMBERS.values(), *MORE.values()], ids=[*(cls.__name__ for cls in NUMBERS), *MORE])
 def test_what_is_no_number_is_refused_by_its_name(make, value):
-    with pytest.raises(ValueError, match=r"^\w+: [\w .,'\[\]*]+ must be a number, not ") as error:
+    with pytest.raises(ValueError, match=r"^\w+: [\w .,'\[\]*]+ must be an? (number|integer)[^;]*, not ") as error:
         make(value)
     assert ("!!float 5e-2" in str(error.value)) == (value == "5e-2")
 
@@ -70,14 +70,14 @@ def test_what_is_no_number_is_refused_by_its_name(make, value):
 @pytest.mark.parametrize("value", [0, -3, 2.5])
 def test_what_is_no_count_is_refused_by_its_name(value):
     for make in (NUMBERS[Checkpoints], NUMBERS[ExactGap], NUMBERS[WarmupStages], MORE["every"], MORE["patience"]):
-        with pytest.raises(ValueError, match=rf"^\w+: [\w ]+ must be an integer of at least 1, not {value}$"):
+        with pytest.raises(ValueError, match=rf"^\w+: [\w ]+ must be an integer >= 1, not {value}$"):
             make(value)
 
 
 @pytest.mark.parametrize("make", [MORE["total"], MORE["total by parameter"]])
 def test_a_run_of_no_length_is_refused(make):
     for value in (0, -100, float("inf")):
-        with pytest.raises(ValueError, match="total must be a positive number of steps"):
+        with pytest.raises(ValueError, match=r"total must be a number in \(0, inf\)"):
             make(value)
 
 

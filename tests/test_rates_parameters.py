@@ -210,7 +210,7 @@ def test_a_resumed_run_goes_on_with_the_uncertainty_it_had(name, tmp_path):
     ("keywords", "sentence"),
     [
         ({"uncertainty_source": "luck"}, "uncertainty_source must be one of rnd, ensemble, dropout, visits"),
-        ({"ensemble_size": 1}, "ensemble_size must be an integer of at least 2"),
+        ({"ensemble_size": 1}, "ensemble_size must be an integer >= 2"),
         ({"rnd_use_adaptive_lr": True, "use_uncertainty_weighted_lr": True}, "both weigh the losses; choose one"),
         ({"rnd_use_adaptive_lr": True, "rnd_adaptive_lr_min": 20.0}, "need scale > 0 and 0 < min <= max"),
     ],

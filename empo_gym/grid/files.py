@@ -67,7 +67,7 @@ def _path_of(source: str | os.PathLike[str]) -> Path:
         if source in files:
             return files[source]
         if path.suffix not in (".yaml", ".yml", ".json") and len(path.parts) == 1 and not is_file(path):
-            near = get_close_matches(source, files, n=3, cutoff=0.5) or [nearest(source, list(files))] if files else []
+            near = get_close_matches(source[:100], files, n=3, cutoff=0.5) or [nearest(source, list(files))] if files else []
             hint = f"did you mean {' or '.join(map(repr, near))}? `empo worlds` lists all {len(files)}."
             raise WorldError(f"There is no world {shown(source)}; {hint}")
     if not is_file(path):

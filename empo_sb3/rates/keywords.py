@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import math
 from collections.abc import Callable, Mapping
-from numbers import Integral, Real
 from typing import Any
 
+from empo_sb3.ranges import NUMBER, POSITIVE, Kind, check, optional
 
-def check_numbers(owner: str, **given: Any) -> None:
+
+def check_numbers(owner: str, kind: Kind = NUMBER, **given: Any) -> None:
     """
-    Refuse what is no number.
-
-    :param owner: whom the error names
-    :param given: by name; infinities are numbers
-    :raises ValueError: for the first that is none; with the remedy for text that YAML 1.1 does not read as the number it shows
-    """
-    for name, value in given.items():
-        if not isinstance(value, Real) or isinstance(value, bool) or math.isnan(value):
-            raise ValueError(f"{owner}: {name} must be a number, not {value!r}{_remedy(value)}")
-
-
-def check_counts(owner: str, **given: Any) -> None:
-    """
-    Refuse what is no integer of at least 1.
+    Refuse what is no number of a kind.
 
     :param owner: whom the error names
     :param given: by name
     :raises ValueError: for the first that is none
     """
-    check_numbers(owner, **given)
-    for name, value in given.items():
-        if not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"{owner}: {name} must be an integer of at least 1, not {value!r}")
+    check(owner, given, dict.fromkeys(given, kind))
 
 
 def check_total(owner: str, total: float | None) -> None:
@@ -43,20 +27,9 @@ def check_total(owner: str, total: float | None) -> None:
 
     :param owner: whom the error names
     :param total: environment steps, or None where they are not given
-    :raises ValueError: unless positive
+    :raises ValueError: unless positive and finite
     """
-    if total is not None:
-        check_numbers(owner, total=total)
-        if not 0 < total < math.inf:
-            raise ValueError(f"{owner}: total must be a positive number of steps, not {total}")
-
-
-def _remedy(value: Any) -> str:
-    try:
-        number = float(value) if isinstance(value, str) else math.nan
-    except ValueError:
-        return ""
-    return "" if math.isnan(number) else f" (a YAML file writes it {number:e} or !!float {value})"
+    check_numbers(owner, optional(POSITIVE), total=total)
 
 
 def check_keywords(owner: str, called: Callable, given: Mapping[str, Any]) -> None:

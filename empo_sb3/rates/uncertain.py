@@ -16,8 +16,9 @@ from torch import nn
 
 from empo_sb3.base_policy import EmpoPolicy
 from empo_sb3.lr_rules import lr, proportional
+from empo_sb3.ranges import COUNT
 from empo_sb3.rates.base import RateCallback
-from empo_sb3.rates.keywords import check_counts, check_numbers
+from empo_sb3.rates.keywords import check_numbers
 from empo_sb3.rates.tap import states_of
 from empo_sb3.uncertainty import RND, Ensemble, MCDropout, Source, Weighing
 
@@ -50,10 +51,10 @@ class SourceAdaptiveLR(RateCallback):
         verbose: int = 0,
     ) -> None:
         super().__init__(slot, verbose)
-        check_numbers(self.name, scale=scale, min=min, max=max, decay=decay)
-        check_counts(self.name, every=every)
+        check_numbers(self.name, scale=scale, min=min, max=max)
+        check_numbers(self.name, DECAY, decay=decay)
+        check_numbers(self.name, COUNT, every=every)
         self.rule, self.every, self.decay, self.source = proportional(scale, min, max), every, decay, source
-        Weighing(None, self.rule, decay)  # type: ignore[arg-type]  # refuses a decay out of range
 
     @property
     def kind(self) -> str:
@@ -117,7 +118,7 @@ class EnsembleAdaptiveLR(SourceAdaptiveLR):
 
     def __init__(self, ensemble_size: int = 5, **keywords: Any) -> None:
         super().__init__(**keywords)
-        check_counts(self.name, ensemble_size=ensemble_size)
+        check_numbers(self.name, COUNT, ensemble_size=ensemble_size)
         self.ensemble_size = ensemble_size
         Ensemble(ensemble_size)  # refuses a size out of range
 
@@ -139,7 +140,7 @@ class MCDropoutAdaptiveLR(SourceAdaptiveLR):
 
     def __init__(self, n_samples: int = 10, max_states: int = 64, every: int = 8, **keywords: Any) -> None:
         super().__init__(every=every, **keywords)
-        check_counts(self.name, n_samples=n_samples, max_states=max_states)
+        check_numbers(self.name, COUNT, n_samples=n_samples, max_states=max_states)
         self.n_samples, self.max_states = n_samples, max_states
 
     def check(self) -> None:

@@ -23,6 +23,10 @@ class Source(Protocol):
         ...
 
 
+DECAY = real("[0, 1)")
+"""Of a running mean."""
+
+
 class Weighing:
     """
     Factors on the rates of a batch's samples.
@@ -34,7 +38,7 @@ class Weighing:
     """
 
     def __init__(self, source: Source, rule: Rule, decay: float = 0.99) -> None:
-        check("Weighing", locals(), {"source": FUNCTION, "rule": FUNCTION, "decay": real("[0, 1)")})
+        check("Weighing", locals(), {"source": FUNCTION, "rule": FUNCTION, "decay": DECAY})
         self.source, self.rule, self.decay = source, rule, decay
         self.typical = math.nan
 
