@@ -7,7 +7,6 @@ vectorised run makes must not each pay for them. Only the most recently used res
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
@@ -22,8 +21,6 @@ from empo_gym.world import WorldModel
 if TYPE_CHECKING:
     from empo_gym.solution import HumanPrior
     from empo_gym.theory import Theory
-
-MAX_JOINT = 1 << 20
 
 Value = TypeVar("Value")
 
@@ -88,7 +85,7 @@ def shared_world(source: Any) -> WorldModel:
 def packed(world: WorldModel, max_states: int) -> TabularModel:
     """Return the world's packed model.
 
-    :raises TooManyStates: if more than ``max_states`` states are reachable, or one has more than ``MAX_JOINT`` joint actions
+    :raises TooManyStates: if more than ``max_states`` states are reachable, or one has more joint actions than can be listed
     """
     found = _models.get((_Same(world), max_states), lambda: _attempt(world, max_states))
     if isinstance(found, TooManyStates):
@@ -98,11 +95,6 @@ def packed(world: WorldModel, max_states: int) -> TabularModel:
 
 def _attempt(world: WorldModel, max_states: int) -> TabularModel | TooManyStates:
     """Pack a world; that it is too large is an answer worth keeping, too."""
-    n_joint = math.prod(agent.n_actions for agent in world.agents)
-    if n_joint > MAX_JOINT:
-        return TooManyStates(
-            f"A state has {n_joint:,} joint actions, more than the {MAX_JOINT:,} that a packed model may have."
-        )
     try:
         return TabularModel.pack(world, max_states=max_states)
     except TooManyStates as error:

@@ -208,10 +208,13 @@ def check(arguments: argparse.Namespace) -> None:
     """``empo check``: whether world files load and their worlds keep the contract."""
     for file in arguments.files:
         world = load_world(file)
-        report = check_world(world)
+        with progress_shown(str(file), line="{:,} of {:,} states found so far".format) as progress:
+            report = check_world(world, progress=progress)
         print(f"{file}: {world_line(world)}")
         passed = ", ".join(report.passed).replace("_", " ")
         print(f"  {report.n_states:,} states and {report.n_rows:,} joint actions checked: {passed}")
+        if report.n_asked < report.n_joint:
+            print(f"  {report.n_asked:,} of the {report.n_joint:,} joint actions of a state were drawn and looked at")
 
 
 def play(arguments: argparse.Namespace) -> None:

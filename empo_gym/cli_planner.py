@@ -27,11 +27,14 @@ _PATIENCE = 2.0
 
 
 @contextmanager
-def progress_shown(what: str, every: float | None = None) -> Iterator[Callable[[int, float], None]]:
-    """Yield a function for ``progress=`` of the planner that tells on the error stream where a long solve stands.
+def progress_shown(
+    what: str, every: float | None = None, line: Callable[[int, float], str] | None = None
+) -> Iterator[Callable[[int, float], None]]:
+    """Yield a function for ``progress=`` that tells on the error stream where something long stands.
 
-    :param what: is solved
+    :param what: is solved or checked
     :param every: seconds between two reports, by default a fifth in a terminal and ten elsewhere; none within two seconds
+    :param line: from what ``progress`` is called with to text, by default for a step or sweep and its residual
     """
     terminal = sys.stderr.isatty()
     every = every if every is not None else 0.2 if terminal else 10.0
@@ -42,7 +45,7 @@ def progress_shown(what: str, every: float | None = None) -> Iterator[Callable[[
         now = time.perf_counter() - start
         if now < _PATIENCE or now - last < every:
             return
-        where = f"t = {step}" if residual == 0.0 else f"sweep {step}, residual {residual:.1e}"
+        where = (line or _solve_line)(step, residual)
         print(f"{what}: {where}", end="\x1b[K\r" if terminal else "\n", file=sys.stderr, flush=True)
         last, shown = now, True
 
@@ -51,6 +54,10 @@ def progress_shown(what: str, every: float | None = None) -> Iterator[Callable[[
     finally:
         if shown and terminal:
             print("\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _solve_line(step: int, residual: float) -> str:
+    return f"t = {step}" if residual == 0.0 else f"sweep {step}, residual {residual:.1e}"
 
 
 def fixed_point_lines(solution: EmpoSolution) -> str:

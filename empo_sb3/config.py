@@ -65,6 +65,8 @@ class TrainingConfig:
     :param use_lookup_tables: whether networks are tables; the same as ``TablePolicy``
     :param use_model_based_targets: whether targets are full expectations; otherwise actions and successors are drawn from the
         model, one for each target
+    :param target_samples: draws that each target is the mean of; None for full expectations, or for four draws where the world is
+        not packed and a state has more than 4,096 joint actions
     :param use_target_cache: whether full expectations are kept until the next refresh of what they read, instead of computed
         for each batch. The answer is the same
     :param replay_at_ramp: what happens to the pairs in replay at both ends of the ramp: ``"clear"`` drops them all, ``"age"``
@@ -130,6 +132,7 @@ class TrainingConfig:
     update_frequencies: Mapping[str, int] = field(default_factory=dict)
     use_lookup_tables: bool = False
     use_model_based_targets: bool = True
+    target_samples: int | None = None
     use_target_cache: bool = True
     replay_at_ramp: str = "clear"
     gamma_h_start: float | None = None
@@ -251,6 +254,11 @@ class TrainingConfig:
             ramp = Linear(end if start is None else start, end, getattr(self, f"{name}_rampup_steps"))
             discounts[name] = ramp(step)
         return discounts
+
+    @property
+    def n_target_samples(self) -> int | None:
+        """Draws for each target that were asked for; None for full expectations where they can be taken."""
+        return 1 if self.target_samples is None and not self.use_model_based_targets else self.target_samples
 
     @property
     def weighs_losses(self) -> bool:
@@ -379,6 +387,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
 _ENDINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "_steps": (_is_count, "an integer of at least 0"),
     "_interval": ((lambda value: isinstance(value, numbers.Integral) and int(value) >= 1), "an integer of at least 1"),
+    "_samples": ((lambda value: isinstance(value, numbers.Integral) and int(value) >= 1), "an integer of at least 1"),
 }
 
 

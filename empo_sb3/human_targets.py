@@ -136,13 +136,17 @@ class GrowingHumanTargets(GrowingPairs):
 
     def _compute(self, pairs: np.ndarray) -> np.ndarray:
         after, rows = self.ahead(pairs)
+        expected = self._expected(pairs, rows, self._credit(after))
+        humans = [equations.human_q(self.outcome(expected, h), self.belief) for h in range(self.model.n_humans)]
+        return np.concatenate([q.reshape(len(pairs), -1) for q in humans], axis=1)
+
+    def _credit(self, after: np.ndarray) -> np.ndarray:
+        """The bracket of (1) in successors, (n, sum of goals)."""
         achieved = self.achieved(after)
         answers = policy_and_value(self.model, self.theory, self._look(after, (Q,))[Q], achieved)
         v_h_m = np.concatenate([value for _, value in answers], axis=1)
         v_h_m[after // CAPACITY == self.horizon] = 0.0
-        expected = self._expected(pairs, rows, equations.attainment(achieved, v_h_m, self.theory.gamma_h))
-        humans = [equations.human_q(self.outcome(expected, h), self.belief) for h in range(self.model.n_humans)]
-        return np.concatenate([q.reshape(len(pairs), -1) for q in humans], axis=1)
+        return equations.attainment(achieved, v_h_m, self.theory.gamma_h)
 
 
 class LearnedHumans:
