@@ -18,7 +18,7 @@ from empo_sb3.sampled_targets import draw_balanced
 
 GROWING = {"world_model": "growing"}
 ALL = ("v_h_e", "x_h", "u_r", "q_r", "v_r")
-N_DRAWS = 2000
+N_DRAWS = 600
 
 
 def three_env(**keywords):
@@ -74,7 +74,7 @@ def test_drawn_targets_are_right_on_average_and_their_variance_is_the_one_that_i
         logged = share * ((many[q] - others[q]) ** 2).reshape(draws.shape).mean(axis=1)
         for of_pair, mean, told in zip(draws, wanted[q], logged, strict=True):
             assert_right_on_average(of_pair, mean, q)
-            np.testing.assert_allclose(told.mean(), of_pair.var(axis=0, ddof=1).mean(), rtol=0.1, atol=1e-8, err_msg=q)
+            np.testing.assert_allclose(told.mean(), of_pair.var(axis=0, ddof=1).mean(), rtol=0.2, atol=1e-8, err_msg=q)
         noisy |= {q} if logged.max() > 1e-6 else set()
     assert noisy == {"v_h_e", "q_r"}
 
@@ -90,4 +90,132 @@ def test_drawn_targets_of_phase_1_are_right_on_average(env, belief):
     many = drawn.targets._compute(np.repeat(as_known_to(drawn, listed, pairs), N_DRAWS))
     for draws, wanted in zip(many.reshape(len(pairs), N_DRAWS, -1), listed.targets.of_batch(pairs, listed.outlook), strict=True):
         assert_right_on_average(draws, wanted, belief)
-    assert many.reshape(len(pairs), N_DRAWS, -1).std(axis=1).max() > 0.01
+    assert many.reshape(len(pairs), N_DRAWS, -1).std(axis=1).max() > 1e-3
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (2, 3, 4)])
+def test_balanced_draws_take_every_action_of_every_human_equally_often_and_are_uniform(shape):
+    np.random.seed(0)
+    drawn = draw_balanced(shape, 4000, 2)
+    for h, n in enumerate(shape):
+        counts = np.stack([(drawn[..., h] == a).sum(axis=1) for a in range(n)])
+        assert (counts == drawn.shape[1] // n).all()
+    joint = np.ravel_multi_index(tuple(drawn[:, 0].T), shape)
+    shares = np.bincount(joint, minlength=np.prod(shape)) / len(joint)
+    assert np.abs(shares * np.prod(shape) - 1.0).max() < 0.4
+
+
+def rooms(n_humans):
+    """Humans in rooms of two cells, and a robot in one of its own."""
+    row = " ".join(["We Ay .."] * n_humans)
+    wall = " ".join(["We"] * (3 * n_humans + 1))
+    robot = " ".join(["We", "Ae", *[".."] * (3 * n_humans - 2), "We"])
+    goals = {h: [f"{3 * h + 1},1", f"{3 * h + 2},1"] for h in range(n_humans)}
+    return {"map": "\n".join([wall, f"{row} We", wall, robot, wall]), "max_steps": 6, "actions": "compass", "possible_goals": goals}
+
+
+def rows_asked(monkeypatch, learner):
+    """How many (state, joint action) rows the targets of a batch of unknown pairs ask for, by pair."""
+    asked = []
+    for verb in ("draw_successors", "successors_of"):
+        original = getattr(GrowingModel, verb)
+
+        def counted(model, numbers, *given, original=original):
+            asked.append(len(numbers))
+            return original(model, numbers, *given)
+
+        monkeypatch.setattr(GrowingModel, verb, counted)
+    monkeypatch.setattr(GrowingModel, "rows", lambda *_: pytest.fail("all joint actions were listed"))
+    pairs = np.array([0, CAPACITY])
+    learner.targets._compute(pairs, *([("v_h_e", "q_r")] if isinstance(learner, EMPO) else []))
+    monkeypatch.undo()
+    return sum(asked) / len(pairs)
+
+
+def test_the_rows_that_targets_ask_for_grow_linearly_with_the_humans(monkeypatch):
+    counts = {EMPO: [], HumanDQN: []}
+    n_humans = [1, 3, 7, 15]
+    for kind, of_kind in counts.items():
+        for n in n_humans:
+            env = RobotEnv(rooms(n), human_policy="uniform")
+            of_kind.append(rows_asked(monkeypatch, kind("MlpPolicy", env, seed=0, target_samples=2, **GROWING)))
+    assert counts[EMPO] == [2 * (5 + 5 * n) for n in n_humans]
+    assert counts[HumanDQN] == [2 * 5 * 5] * len(n_humans)
+
+
+def test_draws_are_looked_at_in_passing():
+    model = EMPO("MlpPolicy", RobotEnv("warren", human_policy="uniform"), seed=0)
+    before = model.grown.n_states
+    model.targets.of_batch(np.array([0]), ("v_h_e", "q_r"))
+    assert model.grown.n_states == before
+    numbers = model.grown.look_up(np.array([model.grown.state(0), *model.grown.draw_successors(np.array([0]), ONES, np.zeros(1))]))
+    assert numbers[0] == 0 and numbers[1] >= PASSING
+    assert model.grown.states_of(numbers)[0].tolist() == list(model.grown.state(0))
+    np.testing.assert_array_equal(model.grown.achieved(numbers)[0], model.grown.achieved(numbers[:1])[0])
+
+
+ONES = np.ones((1, 17), dtype=np.int64)
+
+
+def test_joint_actions_are_drawn_where_they_are_too_many_or_on_request():
+    assert isinstance(EMPO("MlpPolicy", RobotEnv("warren", human_policy="uniform")).targets, SampledGrowingTargets)
+    assert isinstance(EMPO("MlpPolicy", gate_env(), use_model_based_targets=False, **GROWING).targets, SampledGrowingTargets)
+    assert EMPO("TablePolicy", gate_env(), target_samples=3).targets.n_samples == 3
+    assert type(EMPO("MlpPolicy", gate_env(), **GROWING).targets) is not SampledGrowingTargets
+    assert RobotEnv("warehouse").world.n_joint < MAX_LISTED
+    with pytest.raises(ValueError, match="target_samples is for worlds that are not packed"):
+        HumanDQN("MlpPolicy", gate_env(), target_samples=2)
+    with pytest.raises(ValueError, match="target_samples must be"):
+        HumanDQN("MlpPolicy", gate_env(), target_samples=0, **GROWING)
+    with pytest.raises(ValueError, match="target_samples must be"):
+        EMPO("MlpPolicy", gate_env(), target_samples=0)
+
+
+@pytest.mark.parametrize("keywords", [{}, {"exploration_bonus": 2.0, "epsilon_h_start": 0.5}], ids=str)
+def test_a_run_from_draws_is_resumed_bit_by_bit(keywords, tmp_path):
+    def make():
+        small = {"policy_kwargs": {"net_arch": (16,)}, "target_samples": 1}
+        return EMPO("MlpPolicy", crowd_env(), seed=1, **small, **GROWING, **SHORT, **keywords)
+
+    straight = make().learn(160, SaveAt(tmp_path, 143))
+    resumed = EMPO.resume(tmp_path, crowd_env()).learn(160)
+    for a, b in zip(straight.policy.state_dict().values(), resumed.policy.state_dict().values(), strict=True):
+        assert th.equal(a, b)
+
+
+def test_seventeen_agents_are_learned_and_say_how_noisy_their_targets_are():
+    short = {f"warmup_{q}_steps": 2 for q in ("v_h_e", "x_h", "q_r")}
+    small = {"policy_kwargs": {"net_arch": (16,)}, "batch_size": 8, "target_samples": 1}
+    model = EMPO("MlpPolicy", RobotEnv("warren"), seed=0, beta_r_rampup_steps=2, **short, **small)
+    logged = {}
+    model.learn(100)
+    logged |= model.logger.name_to_value
+    assert logged["train/q_r_irreducible_variance"] > 0.0 and logged["train/v_h_e_irreducible_variance"] > 0.0
+    assert model.predict(model.env.reset())[0].shape == (1,)
+    with pytest.raises(ValueError, match="give it the solution"):
+        model.learn(2, ExactGap())
+
+
+def test_phase_1_of_seventeen_agents_is_learned_and_acted_upon():
+    small = {"policy_kwargs": {"net_arch": (16,)}, "batch_size": 4, "target_samples": 1}
+    learner = HumanDQN("MlpPolicy", RobotEnv("warren"), seed=0, **small).learn(100)
+    assert learner.logger.name_to_value["train/q_h_m_irreducible_variance"] > 0.0
+    humans = learner.prior()
+    assert isinstance(humans, LearnedHumans)
+    env = RobotEnv("warren", human_policy=humans)
+    env.reset(seed=0)
+    assert np.isfinite(env.step(3)[0]).all()
+
+
+@pytest.mark.slow
+def test_draws_learn_what_lists_learn():
+    from sb3_worlds import SHARP, errors, exact, uniform
+
+    def make(**keywords):
+        return EMPO("MlpPolicy", gate_env(), seed=0, policy_kwargs={"net_arch": (64, 64)}, **SHARP, **SHORT, **keywords)
+
+    found = make(target_samples=4, **GROWING).learn(4000).solution()
+    right = exact(EMPO("TablePolicy", gate_env(), **SHARP))
+    bad = errors(uniform(EMPO("TablePolicy", gate_env(), **SHARP)), right)
+    near = errors(found, right)
+    assert all(near[name] < 0.6 * bad[name] for name in bad), (near, bad)
