@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch as th
-from sb3_worlds import SHORT, crowd_env, gate_env
+from sb3_worlds import SHARP, SHORT, crowd_env, errors, exact, gate_env, uniform
 from test_sb3_checkpoints import SaveAt
 
 from empo_gym.chain import ChainWorld
@@ -18,7 +18,7 @@ from empo_sb3.sampled_targets import draw_balanced
 
 GROWING = {"world_model": "growing"}
 ALL = ("v_h_e", "x_h", "u_r", "q_r", "v_r")
-N_DRAWS = 600
+N_DRAWS = 400
 
 
 def three_env(**keywords):
@@ -105,40 +105,44 @@ def test_balanced_draws_take_every_action_of_every_human_equally_often_and_are_u
     assert np.abs(shares * np.prod(shape) - 1.0).max() < 0.4
 
 
+COMPASS = {"actions": "compass"}
+
+
 def rooms(n_humans):
     """Humans in rooms of two cells, and a robot in one of its own."""
     row = " ".join(["We Ay .."] * n_humans)
     wall = " ".join(["We"] * (3 * n_humans + 1))
     robot = " ".join(["We", "Ae", *[".."] * (3 * n_humans - 2), "We"])
     goals = {h: [f"{3 * h + 1},1", f"{3 * h + 2},1"] for h in range(n_humans)}
-    return {"map": "\n".join([wall, f"{row} We", wall, robot, wall]), "max_steps": 6, "actions": "compass", "possible_goals": goals}
+    return {"map": "\n".join([wall, f"{row} We", wall, robot, wall]), "max_steps": 6, "possible_goals": goals, **COMPASS}
 
 
-def rows_asked(monkeypatch, learner):
+def rows_asked(learner):
     """How many (state, joint action) rows the targets of a batch of unknown pairs ask for, by pair."""
     asked = []
-    for verb in ("draw_successors", "successors_of"):
-        original = getattr(GrowingModel, verb)
+    with pytest.MonkeyPatch.context() as patch:
+        for verb in ("draw_successors", "successors_of"):
+            original = getattr(GrowingModel, verb)
 
-        def counted(model, numbers, *given, original=original):
-            asked.append(len(numbers))
-            return original(model, numbers, *given)
+            def counted(model, numbers, *given, original=original):
+                asked.append(len(numbers))
+                return original(model, numbers, *given)
 
-        monkeypatch.setattr(GrowingModel, verb, counted)
-    monkeypatch.setattr(GrowingModel, "rows", lambda *_: pytest.fail("all joint actions were listed"))
-    pairs = np.array([0, CAPACITY])
-    learner.targets._compute(pairs, *([("v_h_e", "q_r")] if isinstance(learner, EMPO) else []))
-    monkeypatch.undo()
+            patch.setattr(GrowingModel, verb, counted)
+        patch.setattr(GrowingModel, "rows", lambda *_: pytest.fail("all joint actions were listed"))
+        pairs = np.array([0, CAPACITY])
+        learner.targets._compute(pairs, *([("v_h_e", "q_r")] if isinstance(learner, EMPO) else []))
     return sum(asked) / len(pairs)
 
 
 def test_the_rows_that_targets_ask_for_grow_linearly_with_the_humans(monkeypatch):
+    monkeypatch.setattr("empo_gym.env.MAX_STATES", 10)  # no world of these is packed
     counts = {EMPO: [], HumanDQN: []}
-    n_humans = [1, 3, 7, 15]
+    n_humans = [1, 3, 5, 15]
     for kind, of_kind in counts.items():
         for n in n_humans:
             env = RobotEnv(rooms(n), human_policy="uniform")
-            of_kind.append(rows_asked(monkeypatch, kind("MlpPolicy", env, seed=0, target_samples=2, **GROWING)))
+            of_kind.append(rows_asked(kind("MlpPolicy", env, seed=0, target_samples=2, **GROWING)))
     assert counts[EMPO] == [2 * (5 + 5 * n) for n in n_humans]
     assert counts[HumanDQN] == [2 * 5 * 5] * len(n_humans)
 
@@ -148,13 +152,11 @@ def test_draws_are_looked_at_in_passing():
     before = model.grown.n_states
     model.targets.of_batch(np.array([0]), ("v_h_e", "q_r"))
     assert model.grown.n_states == before
-    numbers = model.grown.look_up(np.array([model.grown.state(0), *model.grown.draw_successors(np.array([0]), ONES, np.zeros(1))]))
+    after = model.grown.draw_successors(np.array([0]), np.ones((1, 17), dtype=np.int64), np.zeros(1))
+    numbers = model.grown.look_up(np.array([model.grown.state(0), *after]))
     assert numbers[0] == 0 and numbers[1] >= PASSING
     assert model.grown.states_of(numbers)[0].tolist() == list(model.grown.state(0))
     np.testing.assert_array_equal(model.grown.achieved(numbers)[0], model.grown.achieved(numbers[:1])[0])
-
-
-ONES = np.ones((1, 17), dtype=np.int64)
 
 
 def test_joint_actions_are_drawn_where_they_are_too_many_or_on_request():
@@ -187,9 +189,7 @@ def test_seventeen_agents_are_learned_and_say_how_noisy_their_targets_are():
     short = {f"warmup_{q}_steps": 2 for q in ("v_h_e", "x_h", "q_r")}
     small = {"policy_kwargs": {"net_arch": (16,)}, "batch_size": 8, "target_samples": 1}
     model = EMPO("MlpPolicy", RobotEnv("warren"), seed=0, beta_r_rampup_steps=2, **short, **small)
-    logged = {}
-    model.learn(100)
-    logged |= model.logger.name_to_value
+    logged = model.learn(100).logger.name_to_value
     assert logged["train/q_r_irreducible_variance"] > 0.0 and logged["train/v_h_e_irreducible_variance"] > 0.0
     assert model.predict(model.env.reset())[0].shape == (1,)
     with pytest.raises(ValueError, match="give it the solution"):
@@ -209,8 +209,6 @@ def test_phase_1_of_seventeen_agents_is_learned_and_acted_upon():
 
 @pytest.mark.slow
 def test_draws_learn_what_lists_learn():
-    from sb3_worlds import SHARP, errors, exact, uniform
-
     def make(**keywords):
         return EMPO("MlpPolicy", gate_env(), seed=0, policy_kwargs={"net_arch": (64, 64)}, **SHARP, **SHORT, **keywords)
 
