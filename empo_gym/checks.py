@@ -3,8 +3,8 @@
 Each check is one function over a sample of reachable states; the first violation is raised as a sentence that names the
 state and the rule. What passes here can be packed, planned for, learned in and drawn.
 
-Worlds that expand many states in one call are walked through by that call, and only some of its rows are compared with those of
-the scalar verb; where the joint actions are too many to be listed, some are drawn. The report says how many were looked at.
+Worlds that expand many states in one call are walked through by that call, and only some of its rows are compared with those
+of the scalar verb; where the joint actions are too many to be listed, some are drawn. The report says how many were looked at.
 """
 
 from __future__ import annotations
@@ -121,9 +121,7 @@ def _verbs() -> list[str]:
     return [name for name, value in vars(WorldModel).items() if callable(value) and not name.startswith("_")]
 
 
-def _explore(
-    world: Any, max_states: int, rng: np.random.Generator, seconds: float, progress: Progress | None
-) -> _Sample:
+def _explore(world: Any, max_states: int, rng: np.random.Generator, seconds: float, progress: Progress | None) -> _Sample:
     """Visit states, breadth-first, many at a time where the world expands many in one call."""
     start, deadline = world.initial_state(), time.monotonic() + seconds
     _check_immutable(start)

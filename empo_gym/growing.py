@@ -4,8 +4,8 @@ A learner needs no more of a world than where it was and what follows from there
 and never change; the transitions of a state are computed once, for all joint actions and for all the states that are asked for
 together, in the world's own compiled code where it has some (``successors``). What was computed is kept up to a limit.
 
-The joint actions of many agents are too many to be listed. Then a caller asks for those that it has drawn, and what follows from
-them (``successors_of``, ``draw_successors``) gets numbers that hold until the next such question, so that nothing grows.
+The joint actions of many agents are too many to be listed. Then a caller asks for those that it has drawn, and what follows
+from them (``successors_of``, ``draw_successors``) gets numbers that hold until the next such question: nothing grows.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class GrowingModel:
 
     def look_up(self, states: Any) -> NDArray[np.int64]:
         """Return the numbers of some states in passing, (n,): those of who was not met hold until the next call."""
-        vectors = np.asarray(states, dtype=np.int32) if self._batched else states
+        vectors: Any = np.asarray(states, dtype=np.int32) if self._batched else states
         numbers = self._index.find(vectors).astype(np.int64)
         new = np.flatnonzero(numbers < 0)
         self._passing = self._new_index()

@@ -2,8 +2,8 @@
 
 Phase 1 is one map per human, ``v_h_m -> (1), (2), (3)``; phase 2 is one coupled map of ``v_r`` and ``v_h_e`` through (4)-(9).
 Repeating the map from the last layer's values is backward induction with ever more layers, so where that settles, the search
-ends in the same place. A goal that is worth 0 there is worth 0 in every solution: whatever the human does, the robots it reckons
-with can keep it among states where that is so, and each step costs a factor of ``gamma_h``. Three things are added.
+ends in the same place. A goal that is worth 0 there is worth 0 in every solution: whatever the human does, the robots it
+reckons with can keep it among states where that is so, and each step costs a factor of ``gamma_h``. Three things are added.
 
 * **Inner sweeps.** Once a sweep hardly moves the policies, their values are found with the policies held fixed, which costs
   less per sweep, and much less for the robot's value, whose transition matrix then has no more actions.
@@ -92,10 +92,8 @@ class HumanMap:
         return new
 
 
-def _search_human(
-    mapping: HumanMap, v_h_m: Floats, method: Method, known: Floats | None = None
-) -> tuple[Floats, Search]:
-    """Iterate from a beginning, until it has come to a known solution if there is one; return the last values and the search."""
+def _search_human(mapping: HumanMap, v_h_m: Floats, method: Method, known: Floats | None = None) -> tuple[Floats, Search]:
+    """Iterate from a beginning, or until it comes to a known solution; return the last values and the search."""
     search, goal = Search(method, mapping.phase.theory.gamma_h), goal_of(method.tol, v_h_m.dtype)
     while len(search.residuals) < method.max_sweeps:
         new = mapping.sweep(v_h_m)

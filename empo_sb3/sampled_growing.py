@@ -1,7 +1,7 @@
 """Targets on states as they are met, from draws: for worlds of so many agents that their joint actions cannot all be listed.
 
-The equations are estimated by :mod:`empo_sb3.sampled_targets`. What follows a drawn joint action is looked at in passing: networks
-are asked about it, and it gets no lasting number, so memory grows with the visits alone.
+The equations are estimated by :mod:`empo_sb3.sampled_targets`. What follows a drawn joint action is looked at in passing:
+networks are asked about it, and it gets no lasting number, so memory grows with the visits alone.
 """
 
 from collections.abc import Callable

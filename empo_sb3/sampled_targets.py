@@ -1,11 +1,12 @@
 """Targets from draws: a mean over some joint actions of everybody else, where :mod:`empo_sb3.targets` sums over all of them.
 
 For (6) the robots, the other humans and chance are drawn as it weighs them, and the sum over the human's own actions, whose
-probabilities differ from goal to goal, is taken in full; the same draw serves all humans and goals. For (4) the humans and chance
-are drawn, the same for every joint robot action. For (1) the humans are drawn uniformly, in such a way that each human takes each
-of its actions equally often; the worst over the robots lies inside that mean, and there the expectation over what follows one
-joint action is taken in full. So all targets are right on average, and the number of (state, joint action) rows that they ask
-for grows with the sum of the agents' actions, not with the product. The loss of a perfect network is the targets' variance, not 0.
+probabilities differ from goal to goal, is taken in full; the same draw serves all humans and goals. For (4) the humans and
+chance are drawn, the same for every joint robot action. For (1) the humans are drawn uniformly, in such a way that each human
+takes each of its actions equally often; the worst over the robots lies inside that mean, and there the expectation over what
+follows one joint action is taken in full. So all targets are right on average, and the number of (state, joint action) rows
+that they ask for grows with the sum of the humans' actions, not with the product. What is lost is that targets vary: the loss
+of a perfect network is their variance, not 0.
 """
 
 import math
@@ -20,8 +21,8 @@ from empo_sb3.targets import ModelTargets, Values
 DEFAULT_SAMPLES = 4
 """Draws for each target where nobody says how many, and the joint actions cannot all be listed."""
 Ahead = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""From joint actions (batch, n, 1 + humans), the robots' joint one first, and u (batch, n) in [0, 1) that decide chance, to the
-row (batch, n) of what follows each, and what these rows (n_rows, columns) are worth."""
+"""From joint actions (batch, n, 1 + humans), the robots' joint one first, and u (batch, n) in [0, 1) that decide chance, to
+the row (batch, n) of what follows each, and what these rows (n_rows, columns) are worth."""
 
 
 def draw(probabilities: np.ndarray) -> np.ndarray:

@@ -88,7 +88,9 @@ def test_drawn_targets_of_phase_1_are_right_on_average(env, belief):
     assert isinstance(drawn.targets, SampledHumanTargets)
     pairs = some_pairs(listed)
     many = drawn.targets._compute(np.repeat(as_known_to(drawn, listed, pairs), N_DRAWS))
-    for draws, wanted in zip(many.reshape(len(pairs), N_DRAWS, -1), listed.targets.of_batch(pairs, listed.outlook), strict=True):
+    for draws, wanted in zip(
+        many.reshape(len(pairs), N_DRAWS, -1), listed.targets.of_batch(pairs, listed.outlook), strict=True
+    ):
         assert_right_on_average(draws, wanted, belief)
     assert many.reshape(len(pairs), N_DRAWS, -1).std(axis=1).max() > 1e-3
 

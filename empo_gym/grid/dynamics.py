@@ -20,8 +20,8 @@ MAX_OUTCOMES = 1 << 22
 def expand(t, codec, w, x, states, actions, last, first, indptr, rows, probs):
     """Write the rows of the joint actions from ``actions`` to ``last`` of states from number ``first`` on.
 
-    ``actions`` and ``last`` have one row for all states, or one for each of them. Returns the number of the first state that did
-    not fit. One kernel serves one joint action and all of them, since it is compiled once for both.
+    ``actions`` and ``last`` have one row for all states, or one for each. Returns the number of the first state that did not
+    fit. One kernel serves one joint action and all of them, since it is compiled once for both.
     """
     n = t.dims[N_AGENTS]
     n_joint = 1
