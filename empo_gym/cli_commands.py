@@ -208,7 +208,7 @@ def check(arguments: argparse.Namespace) -> None:
     """``empo check``: whether world files load and their worlds keep the contract."""
     for file in arguments.files:
         world = load_world(file)
-        with progress_shown(str(file), line="{:,} of {:,} states found so far".format) as progress:
+        with progress_shown(str(file), where="{:,} of {:,} states found so far".format) as progress:
             report = check_world(world, progress=progress)
         print(f"{file}: {world_line(world)}")
         passed = ", ".join(report.passed).replace("_", " ")

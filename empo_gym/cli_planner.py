@@ -26,15 +26,19 @@ _MAX_WORK = {"finite": 10_000_000, "stationary": 30_000_000}  # transitions x go
 _PATIENCE = 2.0
 
 
+def _place(step: int, residual: float) -> str:
+    return f"t = {step}" if residual == 0.0 else f"sweep {step}, residual {residual:.1e}"
+
+
 @contextmanager
 def progress_shown(
-    what: str, every: float | None = None, line: Callable[[int, float], str] | None = None
+    what: str, every: float | None = None, where: Callable[[int, float], str] = _place
 ) -> Iterator[Callable[[int, float], None]]:
-    """Yield a function for ``progress=`` that tells on the error stream where something long stands.
+    """Yield a function for ``progress=`` of the planner that tells on the error stream where a long solve stands.
 
-    :param what: is solved or checked
+    :param what: is solved
+    :param where: puts the two numbers that are reported into words
     :param every: seconds between two reports, by default a fifth in a terminal and ten elsewhere; none within two seconds
-    :param line: from what ``progress`` is called with to text, by default for a step or sweep and its residual
     """
     terminal = sys.stderr.isatty()
     every = every if every is not None else 0.2 if terminal else 10.0
@@ -45,8 +49,7 @@ def progress_shown(
         now = time.perf_counter() - start
         if now < _PATIENCE or now - last < every:
             return
-        where = (line or _solve_line)(step, residual)
-        print(f"{what}: {where}", end="\x1b[K\r" if terminal else "\n", file=sys.stderr, flush=True)
+        print(f"{what}: {where(step, residual)}", end="\x1b[K\r" if terminal else "\n", file=sys.stderr, flush=True)
         last, shown = now, True
 
     try:
@@ -54,10 +57,6 @@ def progress_shown(
     finally:
         if shown and terminal:
             print("\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-def _solve_line(step: int, residual: float) -> str:
-    return f"t = {step}" if residual == 0.0 else f"sweep {step}, residual {residual:.1e}"
 
 
 def fixed_point_lines(solution: EmpoSolution) -> str:
