@@ -65,7 +65,7 @@ class TrainingConfig:
     :param use_lookup_tables: whether networks are tables; the same as ``TablePolicy``
     :param use_model_based_targets: whether targets are full expectations; otherwise actions and successors are drawn from the
         model, one for each target
-    :param target_samples: draws that each target is the mean of; None for full expectations, or for four draws where the world
+    :param target_samples: draws that each target is the mean of; None for full expectations, or for one draw where the world
         is not packed and a state has more than 4,096 joint actions
     :param use_target_cache: whether full expectations are kept until the next refresh of what they read, instead of computed
         for each batch. The answer is the same

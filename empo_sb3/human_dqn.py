@@ -54,7 +54,7 @@ class HumanTraining:
     :param weight_decay: share of each weight that decays in a step, in units of the rate
     :param dropout: probability with which a hidden unit is silent in training
     :param total_steps: training steps of the whole run; ``learn`` fills in those until its own end
-    :param target_samples: draws of the other humans for each own action; None for full expectations, or for four draws where a
+    :param target_samples: draws of the other humans for each own action; None for full expectations, or for one draw where a
         state has more than 4,096 joint actions. Only where the world is not packed
     """
 

@@ -88,6 +88,10 @@ class SampledGrowingTargets(_DrawnPairs, GrowingTargets):
         super().__init__(model, humans, theory)
         self.n_samples = n_samples or DEFAULT_SAMPLES
 
+    def of_batch(self, pairs: np.ndarray, networks: tuple[str, ...], values: Any = None, outlook: Any = None) -> Values:
+        """As the base class, drawn anew each time: networks would learn the noise of targets that are kept."""
+        return self._compute(pairs, networks)
+
     def compared(self, pairs: np.ndarray, networks: tuple[str, ...], values: Any = None, outlook: Any = None) -> Any:
         """Another draw of the targets, whose squared distance from the first is twice their variance."""
         return self._compute(pairs, networks), 0.5
@@ -129,6 +133,10 @@ class SampledHumanTargets(_DrawnPairs, GrowingHumanTargets):
     ) -> None:
         super().__init__(model, humans, theory, belief)
         self.n_samples = n_samples or DEFAULT_SAMPLES
+
+    def of_batch(self, pairs: np.ndarray, outlook: Any = None) -> np.ndarray:
+        """As the base class, drawn anew each time: the network would learn the noise of targets that are kept."""
+        return self._compute(pairs)
 
     def compared(self, pairs: np.ndarray) -> tuple[np.ndarray, float]:
         """Another draw of the targets, whose squared distance from the first is twice their variance."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from empo_sb3.targets import ModelTargets, Values
 
-DEFAULT_SAMPLES = 4
+DEFAULT_SAMPLES = 1
 """Draws for each target where nobody says how many, and the joint actions cannot all be listed."""
 Ahead = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """From joint actions (batch, n, 1 + humans), the robots' joint one first, and u (batch, n) in [0, 1) that decide chance, to

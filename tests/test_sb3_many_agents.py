@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch as th
-from sb3_worlds import SHARP, SHORT, crowd_env, errors, exact, gate_env, uniform
+from sb3_worlds import SHORT, crowd_env, errors, exact, gate_env, uniform
 from test_sb3_checkpoints import SaveAt
 
 from empo_gym.chain import ChainWorld
@@ -210,12 +210,10 @@ def test_phase_1_of_seventeen_agents_is_learned_and_acted_upon():
 
 
 @pytest.mark.slow
-def test_draws_learn_what_lists_learn():
-    def make(**keywords):
-        return EMPO("MlpPolicy", gate_env(), seed=0, policy_kwargs={"net_arch": (64, 64)}, **SHARP, **SHORT, **keywords)
-
-    found = make(target_samples=4, **GROWING).learn(4000).solution()
-    right = exact(EMPO("TablePolicy", gate_env(), **SHARP))
-    bad = errors(uniform(EMPO("TablePolicy", gate_env(), **SHARP)), right)
-    near = errors(found, right)
-    assert all(near[name] < 0.6 * bad[name] for name in bad), (near, bad)
+def test_values_are_learned_from_draws():
+    sharp = {"beta_r": 20.0}
+    small = {"policy_kwargs": {"net_arch": (64, 64)}, "target_samples": 1}
+    found = EMPO("MlpPolicy", gate_env(), seed=0, **small, **GROWING, **sharp, **SHORT).learn(2500).solution()
+    right = exact(EMPO("TablePolicy", gate_env(), **sharp))
+    near, bad = errors(found, right), errors(uniform(EMPO("TablePolicy", gate_env(), **sharp)), right)
+    assert near["v_r"] < 0.3 * bad["v_r"] and near["v_h_e"] < bad["v_h_e"], (near, bad)
