@@ -7,7 +7,6 @@ environments of several threads may ask at once.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +24,6 @@ from empo_gym.world import WorldModel, belief_of
 if TYPE_CHECKING:
     from empo_gym.theory import Theory
 
-MAX_JOINT = 1 << 20
 WORLD_BYTES = 16 << 20
 RESULT_BYTES = 512 << 20
 
@@ -127,11 +125,6 @@ def _is_of(world: Any, model: TabularModel) -> bool:
 
 def _attempt(world: WorldModel, max_states: int) -> TabularModel | TooManyStates:
     """Pack a world; that it is too large is an answer worth keeping, too."""
-    n_joint = math.prod(agent.n_actions for agent in world.agents)
-    if n_joint > MAX_JOINT:
-        return TooManyStates(
-            f"A state has {n_joint:,} joint actions, more than the {MAX_JOINT:,} that a packed model may have."
-        )
     try:
         return TabularModel.pack(world, max_states=max_states)
     except TooManyStates as error:

@@ -224,7 +224,8 @@ def check(arguments: argparse.Namespace) -> None:
     for file in arguments.files:
         try:
             world = load_world(file, arguments.allow_imports)
-            report = check_world(world)
+            with progress_shown(str(file), where="{:,} of {:,} states found so far".format) as progress:
+                report = check_world(world, progress=progress)
         except (ValueError, OSError) as error:
             sentence, failed = " ".join(str(error).split()), True
             named = sentence if str(file)[:80] in sentence else f"{file}: {sentence}"
@@ -233,6 +234,10 @@ def check(arguments: argparse.Namespace) -> None:
         print(f"{file}: {world_line(world)}")
         passed = ", ".join(report.passed).replace("_", " ")
         print(f"  {report.n_states:,} states and {report.n_rows:,} joint actions checked: {passed}", flush=True)
+        if report.n_asked < report.n_joint:
+            print(
+                f"  {report.n_asked:,} of the {report.n_joint:,} joint actions of a state were drawn and looked at", flush=True
+            )
     if failed:
         raise Reported
 

@@ -3,6 +3,9 @@
 A learner needs no more of a world than where it was and what follows from there. So numbers are given in the order of meeting,
 and never change; the transitions of a state are computed once, for all joint actions and for all the states that are asked for
 together, in the world's own compiled code where it has some (``successors``). What was computed is kept up to a limit.
+
+The joint actions of many agents are too many to be listed. Then a caller asks for those that it has drawn, and what follows
+from them (``successors_of``, ``draw_successors``) gets numbers that hold until the next such question: nothing grows.
 """
 
 from __future__ import annotations
@@ -16,12 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.model import expand, is_batched, require_distinct
+from empo_gym.behaviour import as_states
+from empo_gym.model import check_rows, expand, is_batched, require_distinct
 from empo_gym.state_index import ObjectIndex, StateIndex, VectorIndex, states_at
 from empo_gym.threads import Lock
 from empo_gym.world import action_shape
 
 MAX_ENTRIES = 40_000_000
+PASSING = 1 << 31
+"""The first number of the states that are looked at in passing; those met have smaller ones."""
 
 
 class Column:
@@ -60,9 +66,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Rows:
-    """Transitions of some states; row = position of the state * n_joint + joint action.
+    """Transitions of some states; row = position of the state * n_joint + joint action, or the position of a joint action.
 
-    :param indptr: (n * n_joint + 1,) int64
+    :param indptr: (n_rows + 1,) int64
     :param numbers: (n_entries,) numbers of the successors
     :param probs: (n_entries,) float64
     """
@@ -95,11 +101,14 @@ class GrowingModel:
         self.max_entries = max_entries
         self._batched = is_batched(world)
         self._lock = Lock()
-        self._index: StateIndex = VectorIndex(world.radices) if self._batched else ObjectIndex()
+        self._index, self._passing = self._new_index(), self._new_index()
         self._slots = Column(np.int64)
         self._achieved = Column(np.bool_, sum(len(goals) for goals in self.goal_sets))
         self._forget_rows()
         self.add([world.initial_state()])
+
+    def _new_index(self) -> StateIndex:
+        return VectorIndex(self.world.radices) if self._batched else ObjectIndex()
 
     # ------------------------------------------------------------------------------------------------ states and numbers
     @property
@@ -130,7 +139,25 @@ class GrowingModel:
 
     def states_of(self, numbers: NDArray[np.int64]) -> Any:
         """Return states by their numbers: an array of rows, or a list."""
-        return states_at(self.states, numbers)
+        passing = numbers >= PASSING
+        if not passing.any():
+            return states_at(self.states, numbers)
+        if not self._batched:
+            return [(self._passing if k >= PASSING else self._index).states[k % PASSING] for k in numbers.tolist()]
+        states = np.empty((len(numbers), self.states.shape[1]), dtype=np.int32)
+        states[passing] = self._passing.states[numbers[passing] - PASSING]
+        states[~passing] = self.states[numbers[~passing]]
+        return states
+
+    def look_up(self, states: Any) -> NDArray[np.int64]:
+        """Return the numbers of some states in passing, (n,): those of who was not met hold until the next call."""
+        with self._lock:
+            vectors: Any = np.asarray(states, dtype=np.int32) if self._batched else states
+            numbers = self._index.find(vectors).astype(np.int64)
+            new = np.flatnonzero(numbers < 0)
+            self._passing = self._new_index()
+            numbers[new] = PASSING + self._passing.add(states_at(vectors, new)).astype(np.int64)
+            return numbers
 
     def index(self, state: Any) -> int:
         """Return the number of a state that was met.
@@ -169,15 +196,44 @@ class GrowingModel:
         indptr = np.append((ends[:, :-1] - (first - before)[:, None]).ravel(), len(entries))
         return Rows(indptr, self._numbers.rows[entries].astype(np.int64), self._probs.rows[entries])
 
+    def successors_of(self, numbers: NDArray[np.int64], actions: NDArray[np.int64]) -> Rows:
+        """Return the transitions of some states under one joint action each; their successors are looked up in passing.
+
+        :param numbers: (n,)
+        :param actions: (n, n_agents) action numbers, robots first
+        """
+        indptr, states, probs = _row_of_each(self.world, self.states_of(numbers), actions)
+        return Rows(indptr, self.look_up(states), probs)
+
+    def draw_successors(self, numbers: NDArray[np.int64], actions: NDArray[np.int64], u: NDArray[np.float64]) -> Any:
+        """Return one successor of each of some states.
+
+        :param numbers: (n,)
+        :param actions: (n, n_agents) action numbers of every state's own joint action, robots first
+        :param u: (n,) uniformly distributed numbers in [0, 1) that decide
+        :return: the states: an array of rows, or a list
+        """
+        states = self.states_of(numbers)
+        if hasattr(self.world, "draw_successors"):
+            return self.world.draw_successors(states, actions, u)
+        indptr, successors, probs = _row_of_each(self.world, states, actions)
+        cumulated = np.append(0.0, np.cumsum(probs))
+        first, last = indptr[:-1], indptr[1:]
+        wanted = cumulated[first] + u * (cumulated[last] - cumulated[first])
+        return states_at(successors, np.clip(np.searchsorted(cumulated, wanted, side="right") - 1, first, last - 1))
+
     def achieved(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return (n, sum of goals) which goals hold in which states, the humans' goals side by side."""
+        if (numbers >= PASSING).any():
+            return self._goals_of(self.states_of(numbers))
         with self._lock:
             known = len(self._achieved)
             if known < self.n_states:
-                new = self.states[known:]
-                columns = [goals.achieved(self.world, new, h) for h, goals in enumerate(self.goal_sets)]
-                self._achieved.extend(np.concatenate(columns, axis=1))
+                self._achieved.extend(self._goals_of(self.states[known:]))
             return self._achieved.rows[numbers]
+
+    def _goals_of(self, states: Any) -> NDArray[np.bool_]:
+        return np.concatenate([goals.achieved(self.world, states, h) for h, goals in enumerate(self.goal_sets)], axis=1)
 
     def _slots_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         missing = self.n_states - len(self._slots)
@@ -206,6 +262,27 @@ class GrowingModel:
     def __setstate__(self, saved: dict[str, Any]) -> None:
         GrowingModel.__init__(self, saved["world"], saved["max_entries"])
         self.add(saved["states"])
+
+
+def _row_of_each(world: Any, states: Any, actions: NDArray[np.int64]) -> tuple[NDArray[np.int64], Any, NDArray[np.float64]]:
+    """Return indptr, successor states and probabilities of one joint action of each state.
+
+    :raises ValueError: if the world's answer is no distribution
+    """
+    if hasattr(world, "successors_of"):
+        rows = world.successors_of(states, actions)
+        indptr, successors, probs = rows.indptr, rows.states, rows.probs
+    else:
+        outcomes = [
+            world.transition_probabilities(state, tuple(own))
+            for state, own in zip(as_states(states), actions.tolist(), strict=True)
+        ]
+        indptr = np.cumsum([0, *map(len, outcomes)])
+        found = [successor for of_row in outcomes for _, successor in of_row]
+        successors = np.array(found, dtype=np.int32) if is_batched(world) else found
+        probs = np.array([p for of_row in outcomes for p, _ in of_row], dtype=np.float64)
+    check_rows(states, actions, indptr, probs)
+    return indptr, successors, probs
 
 
 def goal_columns(goal_sets: Sequence[Any]) -> tuple[slice, ...]:

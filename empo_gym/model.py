@@ -29,6 +29,7 @@ from empo_gym.state_index import ObjectIndex, StateIndex, VectorIndex, states_at
 from empo_gym.world import Agent, action_shape
 
 MAX_STATES = 20_000_000
+MAX_JOINT = 1 << 20
 _CHUNK_ROWS = 1 << 17
 _MANY = 1 << 24
 _TOLERANCE = 1e-9
@@ -36,7 +37,7 @@ Progress = Callable[[int, int], None]
 
 
 class TooManyStates(ValueError):
-    """More states are reachable than the caller wants to pack."""
+    """More states are reachable than the caller wants to pack, or a state has more joint actions than can be listed."""
 
 
 class _Growing:
@@ -155,22 +156,31 @@ def _expand_vectors(world: Any, states: Any) -> tuple[NDArray[np.int64], NDArray
     return rows.indptr, rows.states, rows.probs
 
 
-def _check_rows(world: Any, states: Any, indptr: NDArray[np.int64], probs: NDArray[np.float64]) -> None:
-    shape = action_shape(world.agents)
-    n_rows = len(states) * math.prod(shape)
+def check_rows(states: Any, joint: tuple[int, ...] | NDArray[Any], indptr: NDArray[np.int64], probs: NDArray[Any]) -> None:
+    """Require a distribution for each joint action of some states.
+
+    :param joint: the numbers of actions of all agents, where all joint actions were asked for; else (n, n_agents) one for each
+    :raises ValueError: naming the state and the joint action, or the number of rows
+    """
+    every = isinstance(joint, tuple)
+    n_each = math.prod(joint) if every else 1
+    n_rows = len(states) * n_each
     if len(indptr) != n_rows + 1:
         raise ValueError(f"The world must return {n_rows + 1} row pointers for {len(states)} states, not {len(indptr)}.")
     row = first_bad_row(indptr, probs, _TOLERANCE)
     if row >= 0:
         given = probs[indptr[row] : indptr[row + 1]].tolist()
-        raise ValueError(f"{_row_name(shape, states, row)} has probabilities {given}, not positive with sum 1.")
+        raise ValueError(f"{_row_name(joint, states, row)} has probabilities {given}, not positive with sum 1.")
 
 
-def _row_name(shape: tuple[int, ...], states: Any, row: int) -> str:
-    s, joint = divmod(row, math.prod(shape))
-    actions = tuple(int(a) for a in np.unravel_index(joint, shape))
+def _row_name(joint: tuple[int, ...] | NDArray[Any], states: Any, row: int) -> str:
+    if isinstance(joint, tuple):
+        s, number = divmod(row, math.prod(joint))
+        actions = np.unravel_index(number, joint)
+    else:
+        s, actions = row, joint[row]
     state = states[s] if isinstance(states, list) else tuple(states[s].tolist())
-    return f"State {state}: joint action {actions}"
+    return f"State {state}: joint action {tuple(int(action) for action in actions)}"
 
 
 def require_distinct(world: Any, states: Any, indptr: NDArray[np.int64], numbers: NDArray[Any]) -> None:
@@ -193,7 +203,7 @@ def expand(world: Any, states: Any) -> tuple[NDArray[np.int64], Any, NDArray[np.
     """
     indptr, successors, probs = _expand_vectors(world, states) if is_batched(world) else _expand_objects(world, states)
     indptr, probs = np.ascontiguousarray(indptr, dtype=np.int64), np.ascontiguousarray(probs, dtype=np.float64)
-    _check_rows(world, states, indptr, probs)
+    check_rows(states, action_shape(world.agents), indptr, probs)
     return indptr, successors, probs
 
 
@@ -201,15 +211,19 @@ def _explore(
     world: Any, start: Any, horizon: int | None, max_states: int, progress: Progress | None, rows: _RowStore | None
 ) -> tuple[StateIndex, list[int]]:
     """Walk the states layer by layer; return their index and the layers' ends; ``rows`` receives theirs."""
-    batched = is_batched(world)
+    batched, n_joint = is_batched(world), math.prod(action_shape(world.agents))
+    if n_joint > MAX_JOINT:
+        raise TooManyStates(
+            f"A state has {n_joint:,} joint actions, more than the {MAX_JOINT:,} that a packed model may have."
+        )
     index: StateIndex = VectorIndex(world.radices) if batched else ObjectIndex()
     index.add(np.array([start], dtype=np.int32) if batched else [start])
-    chunk = max(1, _CHUNK_ROWS // math.prod(action_shape(world.agents)))
+    chunk = max(1, _CHUNK_ROWS // n_joint)
     ends, first = [1], 0
     while first < len(index) and (horizon is None or len(ends) <= horizon):
         last = len(index)
         if rows is not None:
-            rows.require_room(last - first, math.prod(action_shape(world.agents)), len(ends), 128)
+            rows.require_room(last - first, n_joint, len(ends), 128)
         for low in range(first, last, chunk):
             indptr, successors, probs = expand(world, index.states[low : min(low + chunk, last)])
             numbers = index.add(successors)
@@ -281,7 +295,7 @@ class TabularModel:
         :param horizon: number of steps; by default the world's own, None for none
         :param max_states: give up beyond this number of states
         :param progress: called with (states so far, depth) after each chunk
-        :raises TooManyStates: if there are more states
+        :raises TooManyStates: if there are more states, or more than 1,048,576 joint actions in each
         :raises NotEnoughMemory: as soon as the next depth will not fit into memory
         :raises ValueError: if probabilities do not sum to 1, goal sets do not fit the humans, or a number is none
         """

@@ -2,7 +2,8 @@
 
 Phase 1 is one map per human, ``v_h_m -> (1), (2), (3)``; phase 2 is one coupled map of ``v_r`` and ``v_h_e`` through (4)-(9).
 Repeating the map from the last layer's values is backward induction with ever more layers, so where that settles, the search
-ends in the same place. Three things are added.
+ends in the same place. A goal that is worth 0 there is worth 0 in every solution: whatever the human does, the robots it
+reckons with can keep it among states where that is so, and each step costs a factor of ``gamma_h``. Three things are added.
 
 * **Inner sweeps.** Once a sweep hardly moves the policies, their values are found with the policies held fixed, which costs
   less per sweep, and much less for the robot's value, whose transition matrix then has no more actions.
@@ -91,13 +92,15 @@ class HumanMap:
         return new
 
 
-def _search_human(mapping: HumanMap, v_h_m: Floats, method: Method) -> tuple[Floats, Search]:
-    """Iterate from a beginning; return the last values and the search."""
+def _search_human(mapping: HumanMap, v_h_m: Floats, method: Method, known: Floats | None = None) -> tuple[Floats, Search]:
+    """Iterate from a beginning, or until it comes to a known solution; return the last values and the search."""
     search, goal = Search(method, mapping.phase.theory.gamma_h), goal_of(method.tol, v_h_m.dtype)
     while len(search.residuals) < method.max_sweeps:
         new = mapping.sweep(v_h_m)
         search.record(relative_gap(new, v_h_m))
         if search.is_done(goal) or not search.adapt():
+            return new, search
+        if known is not None and relative_gap(new, known) <= 0.1 * method.tol:
             return new, search
         v_h_m = new if search.step == 1.0 else v_h_m + search.step * (new - v_h_m)
         if search.may_evaluate(mapping.moved):
@@ -127,8 +130,11 @@ def humans(
 def _solve_human(mapping: HumanMap, shape: Any, dtype: Any, method: Method) -> tuple[Floats, Floats, Convergence]:
     found: list[tuple[Floats, Floats, Search]] = []
     tried: list[FixedPoint] = []
-    for start, value in (("no goal within reach", 0.0), ("every goal within reach", 1.0))[: method.starts]:
-        v_h_m, search = _search_human(mapping, np.full(shape, value, dtype=dtype), method)
+    for start in ("no goal within reach", "every goal within reach")[: method.starts]:
+        known = found[0][1] if found else None
+        # What cannot be attained is worth 0 in every solution, and would take ages to fall there from 1
+        begin = np.zeros(shape, dtype=dtype) if known is None else (known > 0.0).astype(dtype)
+        v_h_m, search = _search_human(mapping, begin, method, known)
         if not found and search.residual > method.tol:
             raise not_converged(f"Phase 1 of human {mapping.phase.h}", "beta_h or gamma_h", [(start, search)])
         found = found or [(mapping.pi_h.copy(), v_h_m, search)]

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 Value = TypeVar("Value")
 
 
-class Lock(RLock):
+class Lock(RLock):  # type: ignore[misc]  # it can be inherited from, whatever its stub says
     """A re-entrant lock whose copies are new locks, and which a forked process finds free."""
 
     def __init__(self) -> None:

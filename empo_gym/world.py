@@ -76,7 +76,10 @@ class WorldModel(Protocol):
 
     agents: tuple[Agent, ...]
     horizon: int | None
-    goal_sets: tuple[GoalSet, ...]
+
+    @property
+    def goal_sets(self) -> tuple[GoalSet, ...]:
+        """The possible goals of each human."""
 
     def initial_state(self) -> State:
         """Return the state in which episodes begin (hashable, immutable)."""

@@ -50,6 +50,8 @@ class WorldTraining:
     :param weight_decay: share of each weight that decays in a step, in units of the rate (decoupled from the gradient)
     :param dropout: probability with which a hidden unit is silent in training, in [0, 1)
     :param total_steps: training steps of the whole run; ``learn`` fills in those until its own end
+    :param target_samples: draws that each target is the mean of; None for full expectations, or for one draw where the world
+        is not packed and a state has more than 4,096 joint actions
     :raises ValueError: for a value outside its range
     """
 
@@ -61,6 +63,7 @@ class WorldTraining:
     weight_decay: NotNegative = 0.0
     dropout: Annotated[float, ranges.real("[0, 1)")] = 0.0
     total_steps: Steps = 0
+    target_samples: Annotated[int | None, ranges.optional(ranges.COUNT)] = None
 
     def __post_init__(self) -> None:
         ranges.check_fields(self)
@@ -276,6 +279,11 @@ class TrainingConfig(WorldTraining):
             ramp = Linear(end if start is None else start, end, getattr(self, f"{name}_rampup_steps"))
             discounts[name] = ramp(step)
         return discounts
+
+    @property
+    def n_target_samples(self) -> int | None:
+        """Draws for each target that were asked for; None for full expectations where they can be taken."""
+        return 1 if self.target_samples is None and not self.use_model_based_targets else self.target_samples
 
     @property
     def weighs_losses(self) -> bool:

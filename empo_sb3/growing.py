@@ -330,20 +330,19 @@ class GrowingTargets(GrowingPairs):
             targets["v_r"] = equations.robot_value(here["u_r"], here["pi_r"], here["q_r"])[:, None]
         return targets
 
-    expected = of_batch
+    def compared(self, pairs: np.ndarray, networks: tuple[str, ...], values: Any = None, outlook: Any = None) -> Any:
+        """As :meth:`empo_sb3.targets.ModelTargets.compared`: full expectations are as they are."""
+        return self.of_batch(pairs, networks), 1.0
 
     def _from_successors(self, pairs: np.ndarray, networks: tuple[str, ...], here: Values) -> Values:
         """(4) and (6), which look one step ahead."""
         after, rows = self.ahead(pairs)
-        t, s = np.divmod(pairs, CAPACITY)
-        states, model = self.model.states_of(s), self.model
-        pi_h = [self.humans.policies(states, t, h) for h in range(model.n_humans)]
-        pibar = [np.einsum("bga,g->ba", p, g.pibar_weights) for p, g in zip(pi_h, model.goal_sets, strict=True)]
+        model, pi_h = self.model, self._pi_h(pairs)
+        pibar = self._mean_policies(pi_h)
         values = self.values_at(after, tuple({"v_h_e": "v_h_e", "q_r": "v_r"}[q] for q in networks if q in ("v_h_e", "q_r")))
         targets: Values = {}
         if "v_h_e" in networks:
-            credit = equations.attainment(self.achieved(after), values["v_h_e"], self.theory.gamma_h)
-            expected, columns = self._expected(pairs, rows, credit), []
+            expected, columns = self._expected(pairs, rows, self._credit(after, values)), []
             for h in range(model.n_humans):
                 others = pibar[:h] + pibar[h + 1 :]
                 chance = _joint(others) if others else np.ones((len(pairs), 1))
@@ -386,14 +385,23 @@ class GrowingTargets(GrowingPairs):
         after, rows = self.ahead(pairs)
         return worth_by_human(self._expected(pairs, rows, novelty(after))[..., 0], self._pibar(pairs), pi_r)
 
-    def _pibar(self, pairs: np.ndarray) -> list[np.ndarray]:
-        """What the humans do, goals unseen: per human (batch, n_a_h)."""
+    def _credit(self, after: np.ndarray, values: Values | None = None) -> np.ndarray:
+        """The bracket of (6) in successors, (n, sum of goals)."""
+        v_h_e = (values or self.values_at(after, ("v_h_e",)))["v_h_e"]
+        return equations.attainment(self.achieved(after), v_h_e, self.theory.gamma_h)
+
+    def _pi_h(self, pairs: np.ndarray) -> list[np.ndarray]:
+        """What the humans do for each goal: per human (batch, goals, n_a_h)."""
         t, s = np.divmod(pairs, CAPACITY)
         states = self.model.states_of(s)
-        return [
-            np.einsum("bga,g->ba", self.humans.policies(states, t, h), goals.pibar_weights)
-            for h, goals in enumerate(self.model.goal_sets)
-        ]
+        return [self.humans.policies(states, t, h) for h in range(self.model.n_humans)]
+
+    def _mean_policies(self, pi_h: list[np.ndarray]) -> list[np.ndarray]:
+        """What the humans do, goals unseen: per human (batch, n_a_h)."""
+        return [np.einsum("bga,g->ba", p, g.pibar_weights) for p, g in zip(pi_h, self.model.goal_sets, strict=True)]
+
+    def _pibar(self, pairs: np.ndarray) -> list[np.ndarray]:
+        return self._mean_policies(self._pi_h(pairs))
 
 
 def _needed(wanted: set[str], networks: tuple[str, ...]) -> set[str]:

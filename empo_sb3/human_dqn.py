@@ -29,10 +29,12 @@ from empo_sb3.empo.checks import require_kin
 from empo_sb3.human_targets import GrowingHumanTargets, HumanTargets, LearnedHumans, Q
 from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
 from empo_sb3.ranges import Count, NotNegative, check
+from empo_sb3.sampled_growing import SampledHumanTargets, is_sampled
 from empo_sb3.sb3_arguments import OFF_POLICY_KINDS
 from empo_sb3.schedules import Constant, Piecewise
 from empo_sb3.schedules import Schedule as StepSchedule
 
+WATCH_INTERVAL = 100
 BELIEFS = ("worst_case", "best_case", "uniform")
 OFF_POLICY = {
     *("learning_starts", "train_freq", "gradient_steps", "stats_window_size", "tensorboard_log", "verbose", "seed", "device"),
@@ -166,11 +168,19 @@ class HumanDQN(WorldLearner):
             self.theory = replace(env_theory, **self.theory_overrides)
         self.config = self.config or HumanTraining.for_policy(self.policy_class, self.training_overrides)
         self.belief = belief_of(model.world) if self.belief is None else self.belief
-        if self.grown is None:
-            self.targets = HumanTargets(model, self.theory, self.belief)
-        else:
-            self.targets = GrowingHumanTargets(model, env.get_attr("humans")[0], self.theory, self.belief)
+        self.targets = self._make_targets(env, model, self.belief)
         self.live = self.targets.live
+
+    def _make_targets(self, env: VecEnv, model: Any, belief: str) -> HumanTargets | GrowingHumanTargets:
+        n_samples = self.config.target_samples
+        if self.grown is None:
+            if n_samples is not None:
+                raise ValueError(
+                    "target_samples is for worlds that are not packed; leave it out, or give world_model='growing' as well"
+                )
+            return HumanTargets(model, self.theory, belief)
+        about = (model, env.get_attr("humans")[0], self.theory, belief)
+        return SampledHumanTargets(*about, n_samples) if is_sampled(model, n_samples) else GrowingHumanTargets(*about)
 
     def _attach_world(self) -> None:
         self._show_world(self.targets.model)
@@ -208,12 +218,21 @@ class HumanDQN(WorldLearner):
             targets = {Q: self.targets.of_batch(pairs, self.outlook)}
             losses = self.policy.update(pairs, targets, {}, {Q: factor * self.config.rate(self._n_updates)})
             self._n_updates += 1
+            if self._n_updates % WATCH_INTERVAL == 0:
+                self._watch(pairs, targets[Q])
         if self._n_updates % STARTS_INTERVAL < gradient_steps:
             self._move_starts()
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("LearningRate/q_h_m", factor * self.config.rate(self._n_updates))
         for name, loss in losses.items():
             self.logger.record(f"train/{name}_loss", loss)
+
+    def _watch(self, pairs: np.ndarray, targets: np.ndarray) -> None:
+        """Log how much of the loss of drawn targets no network could avoid."""
+        if isinstance(self.targets, SampledHumanTargets):
+            compared, share = self.targets.compared(pairs)
+            noise = self.policy.coordinates(Q, targets) - self.policy.coordinates(Q, compared)
+            self.logger.record(f"train/{Q}_irreducible_variance", share * float(np.mean(noise**2)))
 
     def restore_run(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`run_state` gave."""

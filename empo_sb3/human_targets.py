@@ -16,6 +16,7 @@ from empo_gym.growing import GrowingModel, goal_columns
 from empo_gym.model import TabularModel
 from empo_gym.solution import HumanPrior
 from empo_gym.theory import Theory
+from empo_gym.world import Agent
 from empo_sb3.base_policy import CHUNK, EmpoPolicy
 from empo_sb3.growing import CAPACITY, Copies, GrowingPairs
 from empo_sb3.targets import PairTargets
@@ -38,12 +39,16 @@ def policy_and_value(
     for goals, human in zip(goal_columns(model.goal_sets), model.agents[model.n_robots :], strict=True):
         holds = achieved[:, goals]
         last = first + holds.shape[1] * human.n_actions
-        q = q_h_m[:, first:last].reshape(len(q_h_m), -1, human.n_actions)
-        pi_h = equations.human_policy(q, theory.beta_h, theory.nu_h)
-        pi_h = np.where(holds[..., None], np.array(human.resting_policy), pi_h)
-        answers.append((pi_h, np.where(holds, 0.0, equations.human_value(pi_h, q))))
+        answers.append(_of_one_human(human, theory, q_h_m[:, first:last], holds))
         first = last
     return answers
+
+
+def _of_one_human(human: Agent, theory: Theory, q_h_m: np.ndarray, holds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    q = q_h_m.reshape(*holds.shape, human.n_actions)
+    pi_h = equations.human_policy(q, theory.beta_h, theory.nu_h)
+    pi_h = np.where(holds[..., None], np.array(human.resting_policy), pi_h)
+    return pi_h, np.where(holds, 0.0, equations.human_value(pi_h, q))
 
 
 @dataclass(eq=False)
@@ -136,13 +141,17 @@ class GrowingHumanTargets(GrowingPairs):
 
     def _compute(self, pairs: np.ndarray) -> np.ndarray:
         after, rows = self.ahead(pairs)
+        expected = self._expected(pairs, rows, self._credit(after))
+        humans = [equations.human_q(self.outcome(expected, h), self.belief) for h in range(self.model.n_humans)]
+        return np.concatenate([q.reshape(len(pairs), -1) for q in humans], axis=1)
+
+    def _credit(self, after: np.ndarray) -> np.ndarray:
+        """The bracket of (1) in successors, (n, sum of goals)."""
         achieved = self.achieved(after)
         answers = policy_and_value(self.model, self.theory, self._look(after, (Q,))[Q], achieved)
         v_h_m = np.concatenate([value for _, value in answers], axis=1)
         v_h_m[after // CAPACITY == self.horizon] = 0.0
-        expected = self._expected(pairs, rows, equations.attainment(achieved, v_h_m, self.theory.gamma_h))
-        humans = [equations.human_q(self.outcome(expected, h), self.belief) for h in range(self.model.n_humans)]
-        return np.concatenate([q.reshape(len(pairs), -1) for q in humans], axis=1)
+        return equations.attainment(achieved, v_h_m, self.theory.gamma_h)
 
 
 class LearnedHumans:
@@ -160,10 +169,13 @@ class LearnedHumans:
 
     def policies(self, states: Any, t: np.ndarray, human: int) -> np.ndarray:
         """(n, n_goals, n_actions) with which probability a human does what for each goal, in n states at n times."""
-        world = self._model.world
-        achieved = [goals.achieved(world, states, h) for h, goals in enumerate(self._model.goal_sets)]
-        q_h_m = self._ask(states, t)
-        return policy_and_value(self._model, self.theory, q_h_m, np.concatenate(achieved, axis=1))[human][0]
+        model = self._model
+        agents = model.agents[model.n_robots :]
+        sizes = [len(goals) * agent.n_actions for goals, agent in zip(model.goal_sets, agents, strict=True)]
+        first = sum(sizes[:human])
+        holds = model.goal_sets[human].achieved(model.world, states, human)
+        own = self._ask(states, t)[:, first : first + sizes[human]]
+        return _of_one_human(agents[human], self.theory, own, holds)[0]
 
     def _ask(self, states: Any, t: np.ndarray) -> np.ndarray:
         """(n, columns) what the network says in n states at n times."""

@@ -237,9 +237,11 @@ class ModelTargets(PairTargets):
             targets["v_r"] = v_r[:, None]
         return targets
 
-    def expected(self, pairs: np.ndarray, networks: tuple[str, ...], values: Values, outlook: np.ndarray) -> Values:
-        """What the targets are on average: here they carry no noise."""
-        return self.of_batch(pairs, networks, values, outlook)
+    def compared(
+        self, pairs: np.ndarray, networks: tuple[str, ...], values: Values, outlook: np.ndarray
+    ) -> tuple[Values, float]:
+        """What targets are compared with to tell their variance, and what share of the mean squared distance that is."""
+        return ModelTargets.of_batch(self, pairs, networks, values, outlook), 1.0
 
     def robot_outlook(self, pairs: np.ndarray, worth: np.ndarray) -> np.ndarray:
         """

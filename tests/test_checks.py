@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tables import BatchedTableWorld, random_world
 
-from empo_gym import ChainWorld, ReachCell, Successors, check_world
-from empo_gym.checks import WorldCheckError
+from empo_gym import ChainWorld, ReachCell, Successors, check_world, load_world
+from empo_gym.checks import WorldCheckError, first_unsorted_row
 
 
 def test_good_worlds_pass_and_are_reported():
@@ -128,3 +128,42 @@ def test_a_horizon_may_be_an_integer_of_numpy():
     world = ChainWorld(length=3, horizon=3)
     world.horizon = np.int64(3)
     assert "declarations" in check_world(world).passed
+
+
+def test_joint_actions_that_cannot_be_listed_are_drawn_and_the_report_says_how_many():
+    told = []
+    report = check_world(load_world("warren"), max_states=20, progress=lambda *numbers: told.append(numbers))
+    assert (report.n_states, report.n_rows, report.n_joint, report.n_asked) == (20, 20 * 200, 5**17, 200)
+    assert told[-1] == (20, 20)
+
+
+def test_worlds_are_walked_through_by_the_verb_that_takes_many_states():
+    world, asked = load_world("two_humans"), []
+    original = world.transition_probabilities
+    world.transition_probabilities = lambda state, actions: asked.append(1) or original(state, actions)
+    report = check_world(world, max_states=300)
+    assert report.n_rows == report.n_states * 125 and len(asked) < 10_000
+
+
+def test_a_check_ends_in_bounded_time():
+    report = check_world(ChainWorld(slip=0.3, gates=(1, 2), starts=(0, 4)), seconds=0.0)
+    assert report.n_states == 1 and report.n_rows == 36
+
+
+def test_a_draw_must_be_an_outcome_and_single_rows_those_of_the_scalar_verb():
+    world = load_world("two_humans")
+    world.draw_successors = lambda states, actions, u: np.roll(states, 1, axis=1)
+    with pytest.raises(WorldCheckError, match=r"draw_successors draws .* no outcome"):
+        check_world(world, max_states=20)
+    world = load_world("two_humans")
+    world.successors_of = lambda states, actions: type(world).successors_of(world, states, np.zeros_like(actions))
+    with pytest.raises(WorldCheckError, match="successors_of and transition_probabilities disagree"):
+        check_world(world, max_states=20)
+
+
+def test_rows_of_the_batched_verb_must_be_sorted_and_sum_to_one():
+    sorted_rows = Successors(np.array([0, 2, 3]), np.array([[0, 1], [1, 0], [0, 0]]), np.array([0.5, 0.5, 1.0]))
+    assert first_unsorted_row(sorted_rows) == -1
+    for second in ([1, 0], [0, 9]):
+        wrong = Successors(sorted_rows.indptr, np.array([[2, 0], [0, 1], second])[[2, 0, 1]], sorted_rows.probs)
+        assert first_unsorted_row(Successors(np.array([0, 1, 3]), wrong.states, wrong.probs)) == 1

@@ -325,3 +325,8 @@ def test_demo_learns_what_was_solved_and_draws_it(capsys, tmp_path):
     )
     assert len(learned) == 3 and all(a <= b / 10 for a, b in zip(learned, uniform, strict=True))
     assert {path.name for path in tmp_path.iterdir()} >= {"world.png", "power_map.png", "policy_arrows.png", "episode.gif"}
+
+
+def test_check_says_how_many_of_very_many_joint_actions_it_looked_at(capsys):
+    assert cli.main(["check", "warren"]) == cli.DONE
+    assert "200 of the 762,939,453,125 joint actions of a state were drawn" in capsys.readouterr().out

@@ -8,6 +8,7 @@ import pytest
 from empo_gym import RobotEnv, TabularModel, load_world
 from empo_gym.chain import ChainWorld
 from empo_gym.growing import GrowingModel
+from empo_gym.model import TooManyStates
 
 WORLDS = [load_world("rock_corridor"), load_world("two_humans"), ChainWorld(length=4, horizon=4, starts=(0, 3), slip=0.2)]
 
@@ -106,3 +107,36 @@ def test_exploring_starts_may_be_states_themselves():
     env.set_starts(states, np.array([3, 4]), share=1.0)
     began = {(env.reset(seed=k)[1]["t"], env.state) for k in range(20)}
     assert began == {(3, tuple(states[0].tolist())), (4, tuple(states[1].tolist()))}
+
+
+@pytest.mark.parametrize("world", [*WORLDS, load_world("warren")], ids=["corridor", "crowd", "chain", "warren"])
+def test_rows_of_single_joint_actions_are_the_scalar_verb_s(world):
+    grown, rng = GrowingModel(world), np.random.default_rng(0)
+    numbers = np.zeros(20, dtype=np.int64)
+    for _ in range(4):
+        actions = rng.integers(grown.action_shape, size=(20, len(world.agents)))
+        rows = grown.successors_of(numbers, actions)
+        drawn = grown.draw_successors(numbers, actions, rng.random(20))
+        for i, (number, own) in enumerate(zip(numbers, actions.tolist(), strict=True)):
+            expected = {tuple(s): p for p, s in world.transition_probabilities(grown.state(number), own)}
+            span = slice(rows.indptr[i], rows.indptr[i + 1])
+            states = [tuple(map(int, s)) for s in grown.states_of(rows.numbers[span])]
+            assert dict(zip(states, rows.probs[span].tolist(), strict=True)) == expected
+            assert tuple(map(int, drawn[i])) in expected
+        assert grown.n_states == 1 or (numbers < grown.n_states).all()
+        numbers = grown.add(drawn)
+
+
+def test_wrong_single_joint_actions_are_refused():
+    world = load_world("warren")
+    start = [world.initial_state()]
+    for actions in (np.full((1, 17), 5), np.full((1, 17), -1)):
+        with pytest.raises(ValueError, match="Every action must be a number from 0 to 4"):
+            world.successors_of(start, actions)
+    with pytest.raises(ValueError, match="1 states need actions"):
+        world.successors_of(start, np.zeros((2, 17)))
+
+
+def test_a_world_of_many_agents_is_not_packed():
+    with pytest.raises(TooManyStates, match="762,939,453,125 joint actions, more than the 1,048,576"):
+        TabularModel.pack(load_world("warren"))

@@ -179,8 +179,6 @@ def test_what_cannot_be_is_one_sentence():
         EMPO("MlpPolicy", gate_env(), world_model="big")
     with pytest.raises(ValueError, match="give beta_h to the environment"):
         EMPO("MlpPolicy", gate_env(), beta_h=3.0, **GROWING)
-    with pytest.raises(ValueError, match="use_model_based_targets"):
-        EMPO("MlpPolicy", gate_env(), use_model_based_targets=False, **GROWING)
 
 
 def test_visits_are_counted_as_they_happen():

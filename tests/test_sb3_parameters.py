@@ -141,7 +141,7 @@ def test_sampled_targets_are_right_on_average():
     n = 40_000
     np.random.seed(0)
     samples = targets.of_batch(np.repeat(pair, n), networks, values, outlook)
-    for q, expected in targets.expected(pair, networks, values, outlook).items():
+    for q, expected in targets.compared(pair, networks, values, outlook)[0].items():
         spread = samples[q].std(axis=0) / np.sqrt(n)
         assert (abs(samples[q].mean(axis=0) - expected[0]) < 5 * spread + 1e-12).all(), q
         assert samples[q].std(axis=0).max() > 0.05, "no noise, no samples"

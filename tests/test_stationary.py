@@ -315,3 +315,12 @@ def test_it_is_saved_read_back_and_compared(tmp_path, solution):
     assert read.mode == read.prior.mode == "stationary"
     assert all(value == 0.0 for distances in solution.compare(read).values() for value in distances.values())
     assert np.array_equal(read.policy(CHAIN.initial_state(), 99), solution.policy(CHAIN.initial_state()))
+
+
+def test_a_goal_that_cannot_be_attained_does_not_slow_the_second_beginning_down():
+    """A goal that the robot can bar is worth 0; from 1 it would fall there by gamma_h per sweep, 2,000 times."""
+    mapping = {key: value for key, value in load_world("no_way_through").mapping.items() if key != "max_steps"}
+    model = TabularModel.pack(load_world(mapping))
+    for about in solve_humans(model, Theory(gamma_h=0.99), mode="stationary").convergence:
+        assert [point.start for point in about.tried] == ["no goal within reach", "every goal within reach"]
+        assert about.tried[1].n_sweeps < 500 and about.tried[1].distance < 1e-10 and not about.others

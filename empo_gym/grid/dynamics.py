@@ -22,30 +22,31 @@ MAX_OUTCOMES = 1 << 22
 def expand(t, codec, w, x, states, actions, last, first, indptr, rows, probs):
     """Write the rows of the joint actions from ``actions`` to ``last`` of states from number ``first`` on.
 
-    Returns the number of the first state that did not fit. One kernel serves one joint action and all of them, since it is
-    compiled once for both.
+    ``actions`` and ``last`` have one row for all states, or one for each. Returns the number of the first state that did not
+    fit. One kernel serves one joint action and all of them, since it is compiled once for both.
     """
     n = t.dims[N_AGENTS]
     n_joint = 1
     for i in range(n):
-        n_joint *= last[i] - actions[i] + 1
+        n_joint *= last[0, i] - actions[0, i] + 1
     k = first * n_joint
     for s in range(first, states.shape[0]):
+        own = s if actions.shape[0] > 1 else 0
         begin(t, codec, w, x, states[s])
-        try_all(t, codec, w, x, actions, last)
+        try_all(t, codec, w, x, actions[own], last[own])
         for i in range(n):
-            x.seat[i, ACTION] = actions[i]
+            x.seat[i, ACTION] = actions[own, i]
         changed = ZERO
         while changed >= 0:
             for i in range(changed, n - 1):
                 choose(t, codec, w, x, i, x.seat[i, ACTION])
-            for action in range(actions[n - 1], last[n - 1] + 1):
+            for action in range(actions[own, n - 1], last[own, n - 1] + 1):
                 indptr[k + 1] = last_choice(t, codec, w, x, np.int64(action), rows, probs, indptr[k])
                 if indptr[k + 1] < 0:
                     occupy(t, w, ZERO)
                     return s
                 k += 1
-            changed = next_joint_action(x.seat, actions, last)
+            changed = next_joint_action(x.seat, actions[own], last[own])
         occupy(t, w, ZERO)
     return states.shape[0]
 
@@ -101,8 +102,8 @@ class Dynamics:
         self.layout = layout
         self._n_slots = len(layout.radices)
         n_agents, n_actions = (int(layout.tables.dims[k]) for k in (N_AGENTS, N_ACTIONS))
-        self._first = np.zeros(n_agents, dtype=np.int32)
-        self._last = np.full(n_agents, n_actions - 1, dtype=np.int32)
+        self._first = np.zeros((1, n_agents), dtype=np.int32)
+        self._last = np.full((1, n_agents), n_actions - 1, dtype=np.int32)
         self._spaces = Spares(partial(_Workspace, layout))
 
     def successors(self, states: NDArray[np.int32], n_joint: int) -> Successors:
@@ -112,12 +113,24 @@ class Dynamics:
         :param n_joint: number of joint actions
         :raises ValueError: if one joint action has more than ``MAX_OUTCOMES`` outcomes
         """
+        return self._rows_of(states, self._first, self._last, n_joint)
+
+    def successors_of(self, states: NDArray[np.int32], actions: NDArray[np.int32]) -> Successors:
+        """Return the row of one joint action of each state.
+
+        :param states: (n, n_slots) int32
+        :param actions: (n, n_agents) int32, robots first
+        :raises ValueError: if one joint action has more than ``MAX_OUTCOMES`` outcomes
+        """
+        return self._rows_of(states, actions, actions, 1)
+
+    def _rows_of(self, states: NDArray[np.int32], actions: Any, last: Any, n_joint: int) -> Successors:
         n = len(states)
         indptr = np.zeros(n * n_joint + 1, dtype=np.int64)
         rows = np.empty((n * n_joint * 5 // 4 + 64, self._n_slots), dtype=np.int32)
         probs = np.empty(len(rows))
         done, space = 0, self._spaces.take()
-        while (done := space.expand(states, self._first, self._last, done, indptr, rows, probs)) < n:
+        while (done := space.expand(states, actions, last, done, indptr, rows, probs)) < n:
             if not space.grow_pool():
                 used = int(indptr[done * n_joint])
                 if len(rows) - used >= MAX_OUTCOMES * n_joint:
@@ -135,7 +148,7 @@ class Dynamics:
         :raises ValueError: if there are more than ``MAX_OUTCOMES`` outcomes
         """
         space = self._spaces.take()
-        while space.expand(state, actions, actions, 0, space.indptr, space.rows, space.probs) == 0:
+        while space.expand(state, actions[None], actions[None], 0, space.indptr, space.rows, space.probs) == 0:
             if not space.grow_pool():
                 if len(space.rows) >= MAX_OUTCOMES:
                     raise _too_many()

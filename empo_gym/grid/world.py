@@ -163,6 +163,21 @@ class GridWorld(World):
         """
         return self._dynamics.successors(self._vectors(states), self.n_joint)
 
+    def successors_of(self, states: Any, actions: Any) -> Successors:
+        """Return the row of one joint action of each of many states, where all joint actions are too many.
+
+        :param states: (n, n_components) integers
+        :param actions: (n, n_agents) action numbers of every state's own joint action, robots first
+        :raises WorldError: for a state outside its range, or an action that is not one of the agent's
+        """
+        vectors = self._vectors(states)
+        own = np.ascontiguousarray(actions, dtype=np.int32)
+        if own.shape != (len(vectors), len(self.agents)):
+            raise WorldError(f"{len(vectors)} states need actions {(len(vectors), len(self.agents))}, not {own.shape}.")
+        if not (own.view(np.uint32) < len(self.spec.actions)).all():
+            raise WorldError(f"Every action must be a number from 0 to {len(self.spec.actions) - 1}.")
+        return self._dynamics.successors_of(vectors, own)
+
     def draw_successors(self, states: Any, actions: NDArray[np.int32], u: NDArray[np.float64]) -> NDArray[np.int32]:
         """Return one successor of each of many states.
 

@@ -37,6 +37,7 @@ from empo_sb3.growing import GrowingTargets, MetPairs
 from empo_sb3.networks import WorldSizes
 from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
 from empo_sb3.ranges import check
+from empo_sb3.sampled_growing import SampledGrowingTargets, is_sampled
 from empo_sb3.sampled_targets import SampledTargets, draw
 from empo_sb3.sb3_arguments import OFF_POLICY_KINDS
 from empo_sb3.targets import ModelTargets, TargetCache, Values
@@ -214,8 +215,9 @@ class EMPO(WorldLearner):
             self._adopt_growing(env, model)
             return
         self._configure()
-        kind = ModelTargets if self.config.use_model_based_targets else SampledTargets
-        self.targets = kind(model, expected_humans(env, model, self.theory), self.theory)
+        about = (model, expected_humans(env, model, self.theory), self.theory)
+        n_samples = self.config.n_target_samples
+        self.targets = ModelTargets(*about) if n_samples is None else SampledTargets(*about, n_samples)
         self.live = self.targets.live
 
     def _configure(self) -> None:
@@ -230,11 +232,11 @@ class EMPO(WorldLearner):
                 " and to HumanDQN if the humans were learned"
             )
         self._configure()
-        if not self.config.use_model_based_targets:
-            raise ValueError(
-                "use_model_based_targets=False draws from packed rows; where the world is not packed, leave it out"
-            )
-        self.targets = GrowingTargets(model, env.get_attr("humans")[0], self.theory)
+        humans, n_samples = env.get_attr("humans")[0], self.config.n_target_samples
+        if is_sampled(model, n_samples):
+            self.targets = SampledGrowingTargets(model, humans, self.theory, n_samples)
+        else:
+            self.targets = GrowingTargets(model, humans, self.theory)
         self.live = self.targets.live
 
     def _attach_world(self) -> None:
@@ -371,10 +373,10 @@ class EMPO(WorldLearner):
         """Log what the last update saw, and how much of its losses no network could avoid."""
         for name, number in self.policy.look(pairs, targets).items():
             self.logger.record(f"train/{name}", number)
-        expected = self.targets.expected(pairs, tuple(targets), self.values, self.outlook)
+        compared, share = self.targets.compared(pairs, tuple(targets), self.values, self.outlook)
         for q in targets:
-            noise = self.policy.coordinates(q, targets[q]) - self.policy.coordinates(q, expected[q])
-            self.logger.record(f"train/{q}_irreducible_variance", float(np.mean(noise**2)))
+            noise = self.policy.coordinates(q, targets[q]) - self.policy.coordinates(q, compared[q])
+            self.logger.record(f"train/{q}_irreducible_variance", share * float(np.mean(noise**2)))
         visited = np.unique(self.visits.pairs % self.sizes.n_states)
         self.logger.record("train/visited_states", len(visited))
 

@@ -10,7 +10,7 @@ from typing import Any
 from empo_sb3.ranges import NUMBER, POSITIVE, Kind, check, optional
 
 
-def check_numbers(owner: str, kind: Kind = NUMBER, **given: Any) -> None:
+def check_numbers(owner: str, kind: Kind = NUMBER, /, **given: Any) -> None:
     """
     Refuse what is no number of a kind.
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from stable_baselines3 import A2C
 
 from empo_sb3.lr_rules import KLRule
+from empo_sb3.ranges import NUMBER
 from empo_sb3.rates.base import RateCallback
 from empo_sb3.rates.divergence import frozen, kl_now, require_rollouts
 from empo_sb3.rates.keywords import check_numbers
@@ -58,7 +59,7 @@ class KLAdaptiveLR(RateCallback):
             if relative is None
             else {"relative[0]": relative[0], "relative[1]": relative[1]}
         )
-        check_numbers(self.name, target=target, factor=factor, **bounds)
+        check_numbers(self.name, NUMBER, target=target, factor=factor, **bounds)
         self.rule = KLRule(target, factor, *(relative or (min_lr, max_lr)))
         self.relative = relative is not None
         self.history: list[tuple[float, float]] = []

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import ClassVar
 
 from empo_sb3.optim.parts import actor_critic
+from empo_sb3.ranges import NUMBER
 from empo_sb3.rates.base import RateCallback
 from empo_sb3.rates.hooks import Multiplier
 from empo_sb3.rates.keywords import check_numbers, check_total
@@ -46,7 +47,7 @@ class PerLayerLR(RateCallback):
         for label, factor in factors.items():
             if isinstance(factor, Schedule):
                 continue
-            check_numbers(self.name, **{f"the factor of {label!r}, unless a schedule,": factor})
+            check_numbers(self.name, NUMBER, **{f"the factor of {label!r}, unless a schedule,": factor})
             if not factor >= 0.0:
                 raise ValueError(f"{self.name}: the factor of {label!r} is {factor}; it must not be negative")
         check_total(self.name, total)

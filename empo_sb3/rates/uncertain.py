@@ -21,6 +21,7 @@ from empo_sb3.rates.base import RateCallback
 from empo_sb3.rates.keywords import check_numbers
 from empo_sb3.rates.tap import states_of
 from empo_sb3.uncertainty import RND, Ensemble, MCDropout, Source, Weighing
+from empo_sb3.uncertainty.weighing import DECAY
 
 
 class SourceAdaptiveLR(RateCallback):
