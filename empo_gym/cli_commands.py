@@ -228,7 +228,7 @@ def check(arguments: argparse.Namespace) -> None:
                 report = check_world(world, progress=progress)
         except (ValueError, OSError) as error:
             sentence, failed = " ".join(str(error).split()), True
-            named = sentence if str(file)[:80] in sentence else f"{file}: {sentence}"
+            named = sentence if str(file)[:60] in sentence else f"{file}: {sentence}"
             print(f"empo check: {named}", file=sys.stderr, flush=True)
             continue
         print(f"{file}: {world_line(world)}")

@@ -342,17 +342,17 @@ class RobotEnv(gym.Env):
         state = self.world.initial_state() if given is None else self._given_state(given)
         t = whole("t", options["t"]) if "t" in options else 0 if given is None else self._depth(state)
         if t < 0 or (self.world.horizon is not None and t >= self.world.horizon):
-            raise ValueError(f"There is no step at t = {t}; the horizon is {self.world.horizon}.")
+            hint = "" if "t" in options else "; this state comes so late, give an earlier 't' with it"
+            raise ValueError(f"There is no step at t = {t}; the horizon is {self.world.horizon}{hint}.")
         return t, state
 
     def _depth(self, state: Any) -> int:
-        """Return the smallest number of steps that leads to a state; 0 where nobody knows, and where none would be left."""
+        """Return the smallest number of steps that leads to a state; 0 where nobody knows."""
         main = self.main_stage()
         if not isinstance(main, PackedStage):
             return 0
         s = int(main.model.index_all([state])[0])
-        depth = int(main.model.depth[s]) if s >= 0 else 0
-        return depth if depth != self.world.horizon else 0
+        return int(main.model.depth[s]) if s >= 0 else 0
 
     def _given_state(self, state: Any) -> Any:
         if isinstance(state, Mapping):

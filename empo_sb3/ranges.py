@@ -50,12 +50,12 @@ class Kind:
 
 
 def _remedy(value: Any) -> str:
-    """How a YAML file writes the number that a text shows, since YAML 1.1 reads 5e-2 as text."""
+    """How to write the number that a text shows, since YAML 1.1 reads 5e-2 as text."""
     try:
         number = float(value) if isinstance(value, str) else math.nan
     except ValueError:
         return ""
-    return "" if math.isnan(number) else f" (a YAML file writes it {number:e} or !!float {value})"
+    return "" if math.isnan(number) else f" (YAML reads this as text; write {number!r})"
 
 
 def as_float(value: Any) -> float:

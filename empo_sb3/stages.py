@@ -66,11 +66,11 @@ class WarmupMonitor(BaseCallback):
 
 def _are_stages(stages: Any) -> bool:
     rows = isinstance(stages, list | tuple) and all(isinstance(row, list | tuple) and len(row) == 2 for row in stages)
-    return rows and all(COUNT.holds(n_steps) and PATTERNS.holds(patterns) for n_steps, patterns in stages)
+    return rows and all(PATTERNS.holds(patterns) for _, patterns in stages)
 
 
 PATTERNS = each(instance("a name", str), "names")
-STAGES = Kind("rows of (environment steps of at least 1, patterns of names)", _are_stages)
+STAGES = Kind("rows of (environment steps, patterns of names)", _are_stages)
 
 
 class WarmupStages(BaseCallback):
@@ -89,6 +89,8 @@ class WarmupStages(BaseCallback):
     def __init__(self, stages: Sequence[tuple[int, Sequence[str]]], verbose: int = 0) -> None:
         super().__init__(verbose)
         STAGES.check("WarmupStages: stages", stages)
+        for n_steps, _ in stages:
+            COUNT.check("WarmupStages: steps of a stage", n_steps)
         self.stages = tuple((int(n_steps), tuple(patterns)) for n_steps, patterns in stages)
 
     @property

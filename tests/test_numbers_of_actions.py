@@ -90,7 +90,7 @@ def test_in_pettingzoos_interface_an_action_is_an_integer(action):
     env.step({"robot_0": np.int64(1), "human_0": np.array(1)})
 
 
-@pytest.mark.parametrize("goals", [{0: 99}, {0: -1}, {0: 0.5}, {3: 0}, [0]])
+@pytest.mark.parametrize("goals", [{0: 99}, {0: -1}, {0: 0.5}, {3: 0}, [99], 0])
 def test_in_pettingzoos_interface_a_goal_exists(goals):
     with pytest.raises(ValueError, match=r"options\['goals'\]"):
         parallel_env("empty").reset(options={"goals": goals})

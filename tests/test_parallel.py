@@ -116,7 +116,7 @@ def test_an_action_that_does_not_exist_is_refused_and_changes_nothing(wrong):
     assert (env.t, env.goals, env.state().tolist()) == before
 
 
-@pytest.mark.parametrize("wrong", [{0: 99}, {0: -1}, {2: 0}, {0: 0.5}, [1, 1]])
+@pytest.mark.parametrize("wrong", [{0: 99}, {0: -1}, {2: 0}, {0: 0.5}, [1, 99], "11"])
 def test_goals_that_do_not_exist_are_refused_at_a_reset(wrong):
     with pytest.raises(ValueError, match="goal"):
         parallel_env("two_humans").reset(seed=0, options={"goals": wrong})

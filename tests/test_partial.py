@@ -32,7 +32,7 @@ def seen_by(env, **agent):
     description = env.world.describe(env.world.initial_state())
     robot = 1  # the human comes first on the map
     description["agents"][robot].update(agent)
-    return env.reset(seed=0, options={"state": description})[0]
+    return env.reset(seed=0, options={"state": description, "t": 0})[0]
 
 
 def minigrids_view(env, x, y, direction, see_through_walls):

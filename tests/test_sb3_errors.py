@@ -98,7 +98,11 @@ def test_exact_gap_looks_at_least_every_step():
 @pytest.mark.parametrize(
     ("keyword", "value", "sentence"),
     [
-        ("lr_q_r", "1e-3", "lr_q_r must be a number in [0, inf), not '1e-3'"),
+        (
+            "lr_q_r",
+            "1e-3",
+            "lr_q_r must be a number in [0, inf), not '1e-3' (YAML reads this as text; write 0.001)",
+        ),
         ("x_h_use_network", "no", "x_h_use_network must be True or False, not 'no'"),
         ("x_h_use_network", 1, "x_h_use_network must be True or False, not 1"),
         ("warmup_x_h_steps", True, "warmup_x_h_steps must be an integer >= 0, not True"),

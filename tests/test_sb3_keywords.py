@@ -34,7 +34,7 @@ HOSTILE_EXAMPLES = settings().max_examples // 2
         ("lr_cooldown_fraction", 3, "a number in [0, 1], not 3"),
         ("max_grad_norm", -1, "a number in (0, inf], or None, not -1"),
         ("exploring_starts", True, "a number in [0, 1], not True"),
-        ("exploring_pairs", "0.5", "a number in [0, 1], not '0.5'"),
+        ("exploring_pairs", "0.5", "a number in [0, 1], not '0.5' (YAML reads this as text; write 0.5)"),
         ("goal_resample_prob", 1.5, "a number in [0, 1], or None, not 1.5"),
         ("weight_decay", math.inf, "a number in [0, inf), not inf"),
         ("dropout", 1.0, "a number in [0, 1), not 1.0"),
@@ -76,7 +76,7 @@ def test_learning_takes_whole_numbers_in_other_writings():
 
 def test_both_learners_of_worlds_share_what_is_the_same():
     shared = {field.name for field in fields(WorldTraining)}
-    assert len(shared) == 8
+    assert len(shared) == 9
     for config in (TrainingConfig, HumanTraining):
         assert issubclass(config, WorldTraining) and not shared & vars(config).get("__annotations__", {}).keys()
 

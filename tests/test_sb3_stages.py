@@ -88,7 +88,7 @@ def test_stages_leave_no_hooks_and_name_wrong_patterns():
     assert not model.policy.optimizer._optimizer_step_pre_hooks
     with pytest.raises(ValueError, match=r"no parameter is 'critic\.\*'; their names begin with .*mlp_extractor"):
         model.learn(16, WarmupStages([(100, ["critic.*"])]))
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match=">= 1"):
         WarmupStages([(0, ["*"])])
 
 

@@ -107,7 +107,8 @@ def test_drawn_successors_are_one_step_later_and_successors_of_the_action():
     model, set_of_pairs = targets.model, targets.live
     n_robot, n_human = model.action_shape
     robots, humans = (np.random.default_rng(0).integers(n, size=(len(set_of_pairs), 3)) for n in (n_robot, n_human))
-    found = targets._draw_successors(set_of_pairs, robots, [humans])
+    u = np.random.default_rng(1).random(robots.shape)
+    found = targets._drawn_ahead(set_of_pairs, np.stack([robots, humans], axis=2), u)
     t, s = np.divmod(set_of_pairs, model.n_states)
     assert (found // model.n_states == t[:, None] + 1).all()
     for i, j in np.ndindex(found.shape):
