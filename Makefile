@@ -53,7 +53,7 @@ test-all: $(STAMP)
 
 # Ten minutes of hostile files, values and call orders; ARGS="--hypothesis-seed=1" for other ones.
 fuzz: $(STAMP)
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n $(WORKERS) -m "" $(wildcard tests/test_fuzz_*.py) $(ARGS)
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n $(WORKERS) -m "" $(wildcard tests/test_fuzz_*.py) tests/test_call_orders.py tests/test_sb3_keywords.py $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

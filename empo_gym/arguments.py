@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from empo_gym.world import number_below
 
+MOST = (1 << 31) - 1
+
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     """Require one of some values.
@@ -30,12 +32,12 @@ def check_probability(name: str, value: Any) -> None:
 
 
 def check_count(name: str, value: Any, otherwise: str = "") -> None:
-    """Require an integer >= 1.
+    """Require an integer from 1 to ``MOST``.
 
     :param otherwise: what else could have been given, as the sentence says it
     :raises ValueError: for another
     """
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 1 <= value <= MOST:
         raise ValueError(f"{name} must be a positive whole number{otherwise}, not {value!r}.")
 
 

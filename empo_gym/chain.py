@@ -21,10 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.goals import GoalSet, ReachCell
+from empo_gym.wording import shown
 from empo_gym.world import STILL, Agent, World
 
 ChainState = tuple[int, ...]
 _MOVES = {"left": -1, STILL: 0, "right": 1}
+
+
+LONGEST = 1 << 20
+"""Cells of a chain: each is a goal of its own by default."""
 
 
 class ChainWorld(World):
@@ -50,6 +55,10 @@ class ChainWorld(World):
         slip: float = 0.0,
         goal_sets: Sequence[GoalSet] | None = None,
     ) -> None:
+        if not isinstance(length, int) or not 1 <= length <= LONGEST:
+            raise ValueError(f"length must be an integer from 1 to {LONGEST:,}, not {shown(length)}.")
+        if not isinstance(gates_open, bool | np.bool_):
+            raise ValueError(f"gates_open must be true or false, not {shown(gates_open)}.")
         for what, cells in (("start", starts), ("gate", gates)):
             for cell in cells:
                 if not 0 <= cell < length:
@@ -74,6 +83,8 @@ class ChainWorld(World):
     def transition_probabilities(self, state: ChainState, actions: Sequence[int]) -> list[tuple[float, ChainState]]:
         """Return the distinct successors of a joint action, sorted by state."""
         self.joint_index(actions)
+        if not isinstance(state, tuple) or len(state) != len(self._initial):
+            raise ValueError(f"A state of this chain is a tuple of {len(self._initial)} numbers, not {shown(state)}.")
         n = self.n_humans
         toggles, steps = actions[: self.n_robots], actions[self.n_robots :]
         opened = tuple(gate ^ toggle for gate, toggle in zip(state[n:], toggles, strict=True))

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.model import first_bad_row, is_batched
+from empo_gym.wording import shown
 from empo_gym.world import Successors, WorldModel, action_shape
 
 _SUM_TOLERANCE = 1e-12
@@ -89,7 +92,9 @@ def check_world(
     :raises WorldCheckError: with one sentence, at the first violation
     """
     _check_declarations(world)
-    sample = _explore(world, max_states, np.random.default_rng(seed), seconds, progress)
+    if not isinstance(seconds, Real) or isinstance(seconds, bool) or not 0.0 <= seconds <= threading.TIMEOUT_MAX:
+        raise ValueError(f"seconds must be a number >= 0, not {shown(seconds)}.")
+    sample = _explore(world, max_states, np.random.default_rng(seed), float(seconds), progress)
     passed = ["declarations", "outcomes"]
     for check in _CHECKS:
         check(sample)

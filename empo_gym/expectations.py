@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from empo_gym import kernels
 from empo_gym.model import TabularModel
+from empo_gym.wording import floats
 
 Floats = NDArray[np.float64]
 Belief = str | NDArray[Any]
@@ -55,7 +56,7 @@ def of_one_state(expects: kernels.Expectations, s: int) -> kernels.Expectations:
 
 def _at(given: NDArray[Any], shape: tuple[int, ...], t: int) -> Floats:
     """Return layer ``t`` of an array that broadcasts to ``shape`` = (time, state, ...); its state axis may stay 1."""
-    array = np.asarray(given, dtype=np.float64)
+    array = floats(given, "Beliefs, mu and habits")
     if array.ndim > len(shape) or any(
         have not in (1, want) for have, want in zip(array.shape[::-1], shape[::-1], strict=False)
     ):

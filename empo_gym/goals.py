@@ -13,6 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.wording import floats
+
 
 @runtime_checkable
 class Goal(Protocol):
@@ -102,7 +104,7 @@ class GoalSet:
         self.goals: tuple[Goal, ...] = tuple(goals)
         if not self.goals:
             raise ValueError("A goal set needs at least one goal.")
-        given = np.ones(len(self.goals)) if weights is None else np.asarray(weights, dtype=np.float64)
+        given = np.ones(len(self.goals)) if weights is None else floats(weights, "Goal weights")
         if given.shape != (len(self.goals),):
             raise ValueError(f"{len(self.goals)} goals need {len(self.goals)} weights, not {given.size}.")
         if not (np.isfinite(given).all() and (given > 0.0).all()):

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from empo_gym.cache import solved
 from empo_gym.goals import GoalSet
 from empo_gym.growing import Column
-from empo_gym.model import TabularModel
+from empo_gym.model import TabularModel, is_batched
 from empo_gym.recent import Recent
 from empo_gym.solution import HumanPrior
 from empo_gym.state_index import VectorIndex
 from empo_gym.theory import Theory
 from empo_gym.threads import Lock
 from empo_gym.views import goal_maps
+from empo_gym.wording import shown
 from empo_gym.world import Successors, World, number_below
 
 _LOOKS = 24
@@ -67,6 +68,8 @@ class ManyWorlds(World):
 
     def __init__(self, worlds: Sequence[Any]) -> None:
         self.worlds = tuple(worlds)
+        if not self.worlds or not all(map(is_batched, self.worlds)):
+            raise ValueError(f"ManyWorlds needs a list of at least one batched world, not {shown(worlds)}.")
         one = self.worlds[0]
         what = {
             "agents": lambda w: [(a.role, a.actions) for a in w.agents],

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 _LONGEST = 80
+
+
+def floats(value: object, what: str) -> NDArray[np.float64]:
+    """Return what somebody gave as an array of float64.
+
+    :param what: how the error calls it
+    :raises ValueError: if it is none
+    """
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{what} must be numbers, not {shown(value)}.") from error
 
 
 def shown(value: object) -> str:
