@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import shutil
 import sys
 import textwrap
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from empo_gym.cli_report import states_counted, text_table
+from empo_gym.files import write_whole
 from empo_gym.registration import env_id, world_files
 
 COUNTED = Path(__file__).with_name("cli_worlds.json")
@@ -80,12 +80,7 @@ def write() -> None:
     """Count all shipped worlds and write their rows, whole or not at all."""
     rows = {name: [digest(path), *counted(path)] for name, path in sorted(world_files().items())}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
-    unfinished = COUNTED.with_name(f".{COUNTED.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
-        os.replace(unfinished, COUNTED)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(COUNTED, lambda unfinished: unfinished.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from empo_gym.views import OBSERVATIONS, REWARDS, Entered, picture
 from empo_gym.world import action_shape
 
 MAX_STATES = 50_000
+MAX_ROWS = 1 << 25
 SEEN_BYTES = 16 << 20  # observations of the packed world that one environment keeps
 STAGE_BYTES = (
     16 << 20
@@ -165,10 +166,12 @@ class RobotEnv(gym.Env):
         return self._results.solved(self.model, self.theory)
 
     def _packed(self) -> TabularModel | None:
-        """The packed model if the world has at most 50,000 states, or if the humans were explicitly asked to plan."""
+        """The packed model if the world has at most 50,000 states and ``MAX_ROWS`` rows (joint actions in each of its
+        states), or if the humans were explicitly asked to plan."""
         if isinstance(self._given_policy, HumanPrior):
             return self._given_policy.model
-        limit = PACK_LIMIT if self._given_policy == "boltzmann" else MAX_STATES
+        most = max(1, min(MAX_STATES, MAX_ROWS // math.prod(action_shape(self.world.agents))))
+        limit = PACK_LIMIT if self._given_policy == "boltzmann" else most
         try:
             return self._results.packed(self.world, limit)
         except TooManyStates:

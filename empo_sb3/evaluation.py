@@ -4,6 +4,7 @@ SB3's ``EvalCallback`` follows the environment's reward, which for EMPO is only 
 """
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,7 @@ def play(
         whichever end first would prefer short ones
     :param solution: whose U_r is the power
     :return: share of the humans who attained a goal in an episode; mean U_r of the visited states (NaN without a solution)
+    :raises ValueError: if the environments' infos do not hold what is counted
     """
     shares: list[float] = []
     powers: list[float] = []
@@ -120,6 +122,7 @@ def play(
         for i, info in enumerate(infos):
             if not left[i]:
                 continue
+            _require(info, ["attained"] if solution is None else ["attained", "t", "state_id"])
             now = np.array(info["attained"], dtype=bool)
             before = attained[i]
             attained[i] = now if before is None else before | now
@@ -130,3 +133,11 @@ def play(
                 attained[i] = None
                 left[i] -= 1
     return float(np.mean(shares)), float(np.mean(powers)) if powers else float("nan")
+
+
+def _require(info: Mapping[str, Any], keys: Sequence[str]) -> None:
+    missing = [key for key in keys if key not in info]
+    if missing:
+        raise ValueError(
+            f"The evaluation reads {' and '.join(missing)} in the environment's infos; let wrappers and info_keys= keep them."
+        )

@@ -36,3 +36,12 @@ def test_the_native_vector_is_sb3_s_too():
     envs = VecEnvAdapter(VectorRobotEnv(2, world="warren", human_policy="uniform"))
     assert len(envs.reset()) == 2
     assert len(envs.step(np.array([0, 7]))[0]) == 2
+
+
+@pytest.mark.parametrize("n_humans", [5, 7])
+def test_a_world_with_too_many_rows_to_pack_is_played_without_its_model(n_humans):
+    rows = [["We"] * (n_humans + 2), ["We", *["Ay"] * n_humans, "We"], ["We", "Ae", *[".."] * (n_humans - 1), "We"]]
+    text = "\n".join(" ".join(row) for row in [*rows, rows[0]])
+    env = RobotEnv({"map": text, "actions": "compass", "max_steps": 10})
+    env.reset(seed=0)
+    assert not env.is_packed and len(env.step(0)[-1]["human_actions"]) == n_humans

@@ -7,7 +7,9 @@ from sb3_worlds import gate_env
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from empo_gym.planning import solve_robot
+from empo_gym.vector import VectorRobotEnv
 from empo_sb3.evaluation import play
+from empo_sb3.vec_env import VecEnvAdapter
 
 
 class ShortOrLong(gym.Env):
@@ -61,3 +63,13 @@ def test_power_is_that_of_the_counted_episodes_only():
     solution = solve_robot(env.model, gate_env().prior, env.theory)
     one, many = (play(Still(), DummyVecEnv([lambda: gate_env(human_policy=lambda *_: 0)] * n), 6, solution) for n in (1, 4))
     assert one[1] == pytest.approx(many[1]) and np.isfinite(many[1])
+
+
+@pytest.mark.parametrize("kept", [["t", "state_id"], ["attained", "t"]])
+def test_infos_without_what_is_counted_are_refused_in_one_sentence(kept):
+    one = gate_env()
+    env = VecEnvAdapter(VectorRobotEnv(2, world=one.world), info_keys=kept)
+    solution = solve_robot(one.model, one.prior, one.theory)
+    missing = {"attained", "t", "state_id"}.difference(kept).pop()
+    with pytest.raises(ValueError, match=f"evaluation reads {missing} .* info_keys="):
+        play(Still(), env, 2, solution)

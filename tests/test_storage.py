@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from empo_gym import ChainWorld, EmpoSolution, TabularModel, Theory, load_world, memory, solve, solve_humans, solve_robot
+from empo_gym.goals import GoalSet, ReachCell
 from empo_gym.memory import NotEnoughMemory
 
 CHAIN = ChainWorld(length=5, horizon=6, slip=0.1, gates=(2, 3), starts=(0, 4))
@@ -189,3 +190,11 @@ def test_a_file_whose_content_does_not_fit_is_refused_in_one_sentence_and_not_in
     largest = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert largest < 10e6
+
+
+def test_goal_weights_that_do_not_sum_to_1_are_read_back_as_they_are(tmp_path):
+    goals = GoalSet([ReachCell(x, 0) for x in range(3)], [2.0, 3.0, 0.5], normalize=False)
+    solution = solve(TabularModel.pack(ChainWorld(length=3, horizon=2, gates=(1,), goal_sets=[goals])), THEORY)
+    (read,) = through_a_file(solution, tmp_path / "solution.npz").model.goal_sets
+    assert read.weights.tolist() == [2.0, 3.0, 0.5] and not read.is_normalized
+    assert read.pibar_weights.tobytes() == goals.pibar_weights.tobytes()

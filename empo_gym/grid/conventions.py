@@ -15,14 +15,14 @@ SIZES = ("width", "height", "grid_size")
 _LARGEST_ROOM = 200
 
 
-def role_of(colour: str) -> Literal["robot", "human"]:
+def role_of(color: str) -> Literal["robot", "human"]:
     """Return the role of an agent that no file names: yellow is a human, any other color a robot."""
-    return "human" if colour == "yellow" else "robot"
+    return "human" if color == "yellow" else "robot"
 
 
-def tell_roles(colours: Sequence[str], named: Sequence[bool]) -> None:
+def tell_roles(colors: Sequence[str], named: Sequence[bool]) -> None:
     """Warn of agents that are robots only because nothing says what they are."""
-    guessed = [f"{i} ({colours[i]})" for i in range(len(colours)) if not named[i] and colours[i] not in ("yellow", "grey")]
+    guessed = [f"{i} ({colors[i]})" for i in range(len(colors)) if not named[i] and colors[i] not in ("yellow", "grey")]
     if guessed:
         said = "Agent " + guessed[0] + " is a robot" if len(guessed) == 1 else "Agents " + ", ".join(guessed) + " are robots"
         warnings.warn(f"{said}, as every agent that is not yellow; name others in 'humans' or 'robots'.", stacklevel=4)
