@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import re
 import zipfile
 from dataclasses import dataclass
 from enum import Enum
@@ -17,10 +18,11 @@ from gymnasium import spaces
 from imitation_worlds import Features, Side, learner
 from sb3_worlds import SHORT, crowd_env, gate_env
 from stable_baselines3 import PPO
+from test_diffusion_dppo import model_of
 
 from empo_gym.chain import ChainWorld
 from empo_gym.env import RobotEnv
-from empo_sb3 import EMPO, HumanDQN
+from empo_sb3 import EMPO, HumanDQN, RecurrentPPO
 from empo_sb3.empo.checkpoint import env_state, random_state
 from empo_sb3.empo.plain import NotPlain, Reader, Writer, classes_in
 from empo_sb3.imitation import transfer_features
@@ -49,6 +51,21 @@ class Payload:
 
 
 # ------------------------------------------------------------------------------------------------------------- damaged files
+@pytest.mark.parametrize("make", [lambda: RecurrentPPO("MlpGruPolicy", "CartPole-v1", n_steps=8, batch_size=8), model_of])
+def test_damaged_models_of_policy_gradients_are_loaded_or_one_sentence(make, tmp_path):
+    model, rng, refused = make(), random.Random(0), 0
+    model.save(tmp_path / "model.zip")
+    content = (tmp_path / "model.zip").read_bytes()
+    for _ in range(12):
+        (tmp_path / "damaged.zip").write_bytes(damaged(content, rng))
+        try:
+            type(model).load(tmp_path / "damaged.zip")
+        except ValueError as error:
+            refused += 1
+            assert re.match(SENTENCE, str(error)) and "damaged.zip" in str(error)
+    assert refused > 6 and type(model).load(tmp_path / "model.zip").policy is not None
+
+
 def damaged(content: bytes, rng: random.Random) -> bytes:
     """The content with some bits flipped, or cut off, or with a stretch of zeros."""
     kind, at = rng.randrange(3), rng.randrange(len(content))

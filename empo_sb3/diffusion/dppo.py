@@ -21,6 +21,7 @@ from stable_baselines3.common.utils import explained_variance
 from torch.nn import functional as F
 
 from empo_sb3.diffusion.policy import DiffusionPolicy
+from empo_sb3.empo.storage import CheckedLoad
 from empo_sb3.ranges import DISCOUNT, STEPS, check, integer
 from empo_sb3.sb3_arguments import ON_POLICY_KINDS, check_timesteps
 
@@ -56,7 +57,7 @@ class ChainDictRolloutBuffer(ChainRolloutBuffer, DictRolloutBuffer):
     """The same for observations that are dictionaries."""
 
 
-class DPPO(PPO):
+class DPPO(CheckedLoad, PPO):
     """
     Fine-tune a :class:`~empo_sb3.diffusion.policy.DiffusionPolicy` in an environment of chunks.
 

@@ -75,6 +75,22 @@ def _require_ratio(archive: zipfile.ZipFile) -> None:
         raise Damaged(f"it would inflate from {stored:,} to {inflated:,} bytes")
 
 
+class CheckedLoad:
+    """For an algorithm of SB3: ``load`` says in one sentence what is wrong with a damaged file."""
+
+    @classmethod
+    def load(cls, path: Any, *args: Any, **kwargs: Any) -> Any:
+        """
+        Load as in SB3. A saved model is partly a pickle: loading one can run code, so load none that you do not trust.
+
+        :raises FileNotFoundError: if there is no such file
+        :raises ValueError: if the file is cut off or something else
+        """
+        with reading(getattr(path, "name", path), f"{cls.__name__} model"):
+            require_complete(path, MODEL_MEMBERS)
+            return super().load(path, *args, **kwargs)  # type: ignore[misc]
+
+
 def existing(path: str | os.PathLike) -> Path:
     """A file by its name, to which ``.zip`` is added where that alone exists."""
     plain = Path(path)

@@ -24,6 +24,7 @@ from stable_baselines3.common.utils import FloatSchedule, explained_variance, ob
 from stable_baselines3.common.vec_env import VecEnv
 from torch.nn import functional as F
 
+from empo_sb3.empo.storage import CheckedLoad
 from empo_sb3.ranges import check, optional
 from empo_sb3.recurrent import policies
 from empo_sb3.recurrent.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer, SequenceSamples, buffer_class
@@ -49,7 +50,7 @@ class Losses(NamedTuple):
     clip_fraction: th.Tensor
 
 
-class RecurrentPPO(sb3_contrib.RecurrentPPO):
+class RecurrentPPO(CheckedLoad, sb3_contrib.RecurrentPPO):
     """
     sb3-contrib's RecurrentPPO with GRU, LSTM and attention policies and optional action masks.
 
