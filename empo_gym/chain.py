@@ -15,15 +15,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.goals import GoalSet, ReachCell
+from empo_gym.wording import shown
 from empo_gym.world import STILL, Agent, World
 
 ChainState = tuple[int, ...]
+_LONGEST = 1_000_000
 _MOVES = {"left": -1, STILL: 0, "right": 1}
 
 
@@ -50,6 +53,10 @@ class ChainWorld(World):
         slip: float = 0.0,
         goal_sets: Sequence[GoalSet] | None = None,
     ) -> None:
+        if not isinstance(length, Integral) or not 1 <= length <= _LONGEST:
+            raise ValueError(f"length must be a whole number from 1 to {_LONGEST:,}, not {shown(length)}.")
+        if gates_open not in (True, False):
+            raise ValueError(f"gates_open must be true or false, not {shown(gates_open)}.")
         for what, cells in (("start", starts), ("gate", gates)):
             for cell in cells:
                 if not 0 <= cell < length:
@@ -100,7 +107,7 @@ class ChainWorld(World):
         :raises ValueError: for a kind other than ``"features"``
         """
         if kind != "features":
-            raise ValueError(f"A chain offers the observation kind 'features', not {kind!r}.")
+            raise ValueError(f"A chain offers the observation kind 'features', not {shown(kind)}.")
         table = np.asarray(states, dtype=np.float32).reshape(-1, len(self._initial)).copy()
         table[:, : self.n_humans] /= max(self.length - 1, 1)
         if self.horizon is None:

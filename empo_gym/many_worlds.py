@@ -24,6 +24,7 @@ from empo_gym.state_index import VectorIndex
 from empo_gym.theory import Theory
 from empo_gym.threads import Lock
 from empo_gym.views import goal_maps
+from empo_gym.wording import shown
 from empo_gym.world import Successors, World, number_below
 
 _LOOKS = 24
@@ -181,7 +182,7 @@ class ManyWorlds(World):
         :raises ValueError: for another kind
         """
         if kind != "planes":
-            raise ValueError(f'What many worlds have in common is seen as planes; give observation="planes", not {kind!r}.')
+            raise ValueError(f'Many worlds have planes in common; give observation="planes", not {shown(kind)}.')
         vectors = np.asarray(states, dtype=np.int32).reshape(-1, 1 + self._width)
         shape = (len(vectors), *self._goal_planes.shape[1:3], -1)
         with self._lock:

@@ -26,7 +26,8 @@ from empo_gym.goals import GoalSet
 from empo_gym.memory import require_memory
 from empo_gym.search import check_whole
 from empo_gym.state_index import ObjectIndex, StateIndex, VectorIndex, states_at
-from empo_gym.world import Agent, action_shape
+from empo_gym.wording import shown
+from empo_gym.world import Agent, WorldModel, action_shape
 
 MAX_STATES = 20_000_000
 MAX_JOINT = 1 << 20
@@ -299,6 +300,8 @@ class TabularModel:
         :raises NotEnoughMemory: as soon as the next depth will not fit into memory
         :raises ValueError: if probabilities do not sum to 1, goal sets do not fit the humans, or a number is none
         """
+        if not isinstance(world, WorldModel):
+            raise ValueError(f"world must have a world model's verbs; {shown(world)} has not. Load files by load_world.")
         shape = action_shape(world.agents)
         if len(world.goal_sets) != sum(agent.role == "human" for agent in world.agents):
             raise ValueError(f"The world has {len(world.goal_sets)} goal sets; it needs one per human.")
