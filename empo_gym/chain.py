@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -53,7 +52,7 @@ class ChainWorld(World):
         slip: float = 0.0,
         goal_sets: Sequence[GoalSet] | None = None,
     ) -> None:
-        if not isinstance(length, Integral) or not 1 <= length <= _LONGEST:
+        if not isinstance(length, int | np.integer) or not 1 <= length <= _LONGEST:
             raise ValueError(f"length must be a whole number from 1 to {_LONGEST:,}, not {shown(length)}.")
         if gates_open not in (True, False):
             raise ValueError(f"gates_open must be true or false, not {shown(gates_open)}.")
