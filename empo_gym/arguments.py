@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.wording import shown
 from empo_gym.world import number_below
 
 MOST = (1 << 31) - 1
@@ -19,7 +20,7 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     :raises ValueError: for another
     """
     if value not in tuple(choices):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}.")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {shown(value)}.")
 
 
 def check_probability(name: str, value: Any) -> None:
@@ -28,7 +29,7 @@ def check_probability(name: str, value: Any) -> None:
     :raises ValueError: for another
     """
     if not isinstance(value, int | float | np.integer | np.floating) or not 0.0 <= value <= 1.0:
-        raise ValueError(f"{name} must be a probability, not {value!r}.")
+        raise ValueError(f"{name} must be a probability, not {shown(value)}.")
 
 
 def check_count(name: str, value: Any, otherwise: str = "") -> None:
@@ -38,7 +39,7 @@ def check_count(name: str, value: Any, otherwise: str = "") -> None:
     :raises ValueError: for another
     """
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 1 <= value <= MOST:
-        raise ValueError(f"{name} must be a positive whole number{otherwise}, not {value!r}.")
+        raise ValueError(f"{name} must be a positive whole number{otherwise}, not {shown(value)}.")
 
 
 def check_sizes(num_envs: Any, max_episode_steps: Any) -> None:
@@ -65,7 +66,7 @@ def whole(name: str, value: Any) -> int:
     :raises ValueError: if it is none
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ValueError(f"{name} must be a whole number, not {value!r}.")
+        raise ValueError(f"{name} must be a whole number, not {shown(value)}.")
     return int(value)
 
 
@@ -77,7 +78,7 @@ def given_goals(goal_sets: Sequence[Any], given: Any) -> dict[int, int]:
     :raises ValueError: for a human or a goal that does not exist
     """
     if not isinstance(given, Mapping | Sequence | np.ndarray) or isinstance(given, str):
-        raise ValueError(f"options['goals'] must be {{human: number of its goal}}, not {given!r}.")
+        raise ValueError(f"options['goals'] must be {{human: number of its goal}}, not {shown(given)}.")
     goals = {}
     for key, value in (given if isinstance(given, Mapping) else dict(enumerate(given))).items():
         human = number_below(len(goal_sets), key, "options['goals']: the number of a human")

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from empo_gym.wording import shown
 from empo_gym.world import number_below
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def told_actions(told: Mapping[int, int], shape: Sequence[int]) -> dict[int, int
     :raises ValueError: for a human or an action that does not exist
     """
     if not isinstance(told, Mapping):
-        raise ValueError(f"The humans are told {{human: number of its action}}, not {told!r}.")
+        raise ValueError(f"The humans are told {{human: number of its action}}, not {shown(told)}.")
     checked = {}
     for human, action in told.items():
         human = number_below(len(shape), human, "The number of a human who is told what to do")

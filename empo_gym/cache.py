@@ -19,6 +19,7 @@ from empo_gym.planning import solve_humans
 from empo_gym.recent import Recent, Same
 from empo_gym.registration import world_files
 from empo_gym.solution import EmpoSolution, HumanPrior
+from empo_gym.wording import shown
 from empo_gym.world import WorldModel, belief_of
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def shared_world(source: Any, allow_imports: Allow | None = None) -> WorldModel:
     """
     if not isinstance(source, str | os.PathLike | Mapping):
         if not isinstance(source, WorldModel):
-            raise ValueError(f"A world is a name, a path, a mapping or an object with a world model's verbs, not {source!r}.")
+            raise ValueError(
+                f"A world is a name, a path, a mapping or an object with a world model's verbs, not {shown(source)}."
+            )
         return source
     from empo_gym.grid import load_world  # other world models need none of the grid's compiled code
     from empo_gym.grid.files import content_key

@@ -25,9 +25,6 @@ from empo_gym.wording import shown
 from empo_gym.world import STILL, Agent, World
 
 ChainState = tuple[int, ...]
-_MOVES = {"left": -1, STILL: 0, "right": 1}
-
-
 LONGEST = 1 << 20
 """Cells of a chain: each is a goal of its own by default."""
 
@@ -55,7 +52,7 @@ class ChainWorld(World):
         slip: float = 0.0,
         goal_sets: Sequence[GoalSet] | None = None,
     ) -> None:
-        if not isinstance(length, int) or not 1 <= length <= LONGEST:
+        if not isinstance(length, int | np.integer) or not 1 <= length <= LONGEST:
             raise ValueError(f"length must be an integer from 1 to {LONGEST:,}, not {shown(length)}.")
         if not isinstance(gates_open, bool | np.bool_):
             raise ValueError(f"gates_open must be true or false, not {shown(gates_open)}.")
@@ -111,7 +108,7 @@ class ChainWorld(World):
         :raises ValueError: for a kind other than ``"features"``
         """
         if kind != "features":
-            raise ValueError(f"A chain offers the observation kind 'features', not {kind!r}.")
+            raise ValueError(f"A chain offers the observation kind 'features', not {shown(kind)}.")
         table = np.asarray(states, dtype=np.float32).reshape(-1, len(self._initial)).copy()
         table[:, : self.n_humans] /= max(self.length - 1, 1)
         if self.horizon is None:

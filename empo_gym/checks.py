@@ -117,7 +117,7 @@ def _check_declarations(world: Any) -> None:
     _demand(len(set(names)) == len(names), f"The agents' names must differ, but they are {', '.join(names)}.")
     horizon = world.horizon
     steps = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool) and bool(horizon >= 0)
-    _demand(horizon is None or steps, f"The horizon must be a number of steps or None, not {horizon!r}.")
+    _demand(horizon is None or steps, f"The horizon must be a number of steps or None, not {shown(horizon)}.")
     humans = [agent for agent in world.agents if agent.role == "human"]
     _demand(len(world.goal_sets) == len(humans), f"{len(humans)} humans need as many goal sets, not {len(world.goal_sets)}.")
 

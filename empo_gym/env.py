@@ -32,6 +32,7 @@ from empo_gym.stage import OpenStage, PackedStage, Stage
 from empo_gym.theory import Theory
 from empo_gym.toytext import Transitions
 from empo_gym.views import OBSERVATIONS, REWARDS, Entered, picture
+from empo_gym.wording import shown
 from empo_gym.world import action_shape
 
 MAX_STATES = 50_000
@@ -93,9 +94,9 @@ class RobotEnv(gym.Env):
         if reward == "power" and solution is None:
             raise ValueError('reward="power" needs solution=, the EmpoSolution whose U_r is paid.')
         if not isinstance(solution, EmpoSolution | None):
-            raise ValueError(f"solution must be an EmpoSolution, not {solution!r}; load a file by EmpoSolution.load(path).")
+            raise ValueError(f"solution must be an EmpoSolution, not {shown(solution)}; load files by EmpoSolution.load.")
         if not isinstance(observe_goals, bool | np.bool_):
-            raise ValueError(f"observe_goals must be true or false, not {observe_goals!r}.")
+            raise ValueError(f"observe_goals must be true or false, not {shown(observe_goals)}.")
         self.world: Any = shared_world(world, allow_imports)  # a WorldModel; pictures and descriptions are a grid's own
         require_own(self.world, human_policy, "human_policy: this HumanPrior")
         require_own(self.world, solution, "solution: this EmpoSolution")
@@ -248,6 +249,8 @@ class RobotEnv(gym.Env):
 
     def set_state(self, saved: Mapping[str, Any]) -> None:
         """Go on from where :meth:`get_state` was called: the same actions lead to the same episode."""
+        if not isinstance(saved, Mapping) or not saved.keys() >= {"state", "t", "goals", "succeeded", "rng"}:
+            raise ValueError(f"set_state takes what get_state gave, not {shown(saved)}.")
         self.t, self.goals, self._succeeded = saved["t"], saved["goals"], saved["succeeded"]
         self._stage = None if saved["state"] is None else self._stage_for(saved["state"], self.t)
         if self._stage is not None:
@@ -338,7 +341,7 @@ class RobotEnv(gym.Env):
         :raises ValueError: for an unknown option, or a state or time that does not exist
         """
         if not isinstance(options, Mapping):
-            raise ValueError(f"options must be a mapping with some of 'state', 't' and 'goals', not {options!r}.")
+            raise ValueError(f"options must be a mapping with some of 'state', 't' and 'goals', not {shown(options)}.")
         for name in options:
             check_choice("options", name, ("state", "t", "goals"))
         given = options.get("state")
@@ -369,7 +372,8 @@ class RobotEnv(gym.Env):
             and all(isinstance(v, int) and 0 <= v < radix for v, radix in zip(state, radices, strict=True))
         ):
             raise ValueError(
-                f"A state is a description or {len(radices)} whole numbers below {tuple(radices.tolist())}, not {state!r}."
+                f"A state is a description or {len(radices)} whole numbers below {tuple(radices.tolist())}, "
+                f"not {shown(state)}."
             )
         return state
 
@@ -442,7 +446,7 @@ class RobotEnv(gym.Env):
             or len(given) != len(bounds)
             or any(not 0 <= a < n for a, n in zip(given, bounds, strict=True))
         ):
-            raise ValueError(f"The robots' action must be in {self.action_space}, not {action!r}.")
+            raise ValueError(f"The robots' action must be in {self.action_space}, not {shown(action)}.")
         return self._joint_actions(given[0]) if joint else tuple(given)
 
     def _joint_actions(self, number: int) -> tuple[int, ...]:
@@ -492,5 +496,5 @@ def environment_theory(world: Any, theory: Theory | Mapping[str, float] | None) 
     if isinstance(theory, Theory):
         return theory
     if not isinstance(theory, Mapping | None):
-        raise ValueError(f"theory must be a Theory or a mapping of its parameters, not {theory!r}.")
+        raise ValueError(f"theory must be a Theory or a mapping of its parameters, not {shown(theory)}.")
     return Theory.from_mapping({**getattr(world, "theory", {}), **(theory or {})})

@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from empo_gym.wording import shown
+
 Array = Any
 TIE = 1e-12
 
@@ -56,7 +58,7 @@ def human_q(outcome: Array, belief: str | Array = "worst_case", mu: Array | None
     xp = _namespace(outcome)
     if isinstance(belief, str):
         if belief not in ("worst_case", "best_case", "uniform"):
-            raise ValueError(f"belief must be 'worst_case', 'best_case', 'uniform' or an array, not {belief!r}.")
+            raise ValueError(f"belief must be 'worst_case', 'best_case', 'uniform' or an array, not {shown(belief)}.")
         over_robots = {"worst_case": xp.amin, "best_case": xp.amax, "uniform": xp.mean}[belief](outcome, axis=-1)
     else:
         over_robots = (outcome * belief[..., None, None, :]).sum(axis=-1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from empo_gym import kernels
 from empo_gym.model import TabularModel
-from empo_gym.wording import floats
+from empo_gym.wording import floats, shown
 
 Floats = NDArray[np.float64]
 Belief = str | NDArray[Any]
@@ -72,7 +72,7 @@ def _distribution_at(
     """Return layer ``t`` of probabilities over the last axis of (time, state, *width)."""
     try:
         layer = np.ascontiguousarray(_at(given, (n_layers, model.n_states, *width), t))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{what} must hold arrays of probabilities: {error}") from None
     used = layer[: model.n_within(t)] if n_layers == model.horizon else layer
     if not ((used >= 0.0).all() and np.allclose(used.sum(axis=-1), 1.0, rtol=0.0, atol=1e-9)):
@@ -94,7 +94,7 @@ def _belief_at(model: TabularModel, belief: Belief, t: int, n_layers: int) -> tu
     n_a_r = model.n_robot_joint
     if isinstance(belief, str):
         if belief not in _KINDS:
-            raise ValueError(f"belief must be 'worst_case', 'best_case', 'uniform' or an array, not {belief!r}.")
+            raise ValueError(f"belief must be 'worst_case', 'best_case', 'uniform' or an array, not {shown(belief)}.")
         return _KINDS[belief], np.full((1, n_a_r), 1.0 / n_a_r)
     return kernels.EXPECTED, _distribution_at(model, belief, (n_a_r,), t, n_layers, "belief")
 

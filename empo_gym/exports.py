@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.files import write_whole
+from empo_gym.wording import shown
 
 if TYPE_CHECKING:
     from empo_gym.model import TabularModel
@@ -63,7 +64,7 @@ def to_prism(model: TabularModel, path: str | Path, rewards: NDArray[Any] | None
     :raises ValueError: for an unknown dialect, or rewards that do not fit, are no numbers, or are negative for Storm
     """
     if dialect not in DIALECTS:
-        raise ValueError(f"dialect must be 'prism' or 'storm', not {dialect!r}.")
+        raise ValueError(f"dialect must be 'prism' or 'storm', not {shown(dialect)}.")
     if rewards is not None and np.shape(rewards) != (model.n_states,):
         raise ValueError(f"rewards must hold one number per state, ({model.n_states},), not {np.shape(rewards)}.")
     if rewards is not None and not np.isfinite(np.asarray(rewards, dtype=np.float64)).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Callable
@@ -32,3 +33,16 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
         unfinished.unlink(missing_ok=True)
         raise
     return target
+
+
+def require_file(path: str | os.PathLike[str]) -> None:
+    """
+    Refuse what reading would wait for: a pipe, a device, a folder.
+
+    :raises FileNotFoundError: if there is nothing of that name
+    :raises ValueError: if it is no file
+    """
+    if not Path(path).is_file():
+        if Path(path).exists():
+            raise ValueError(f"{path} is no regular file.")
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))

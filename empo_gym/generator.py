@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from empo_gym.wording import shown
+
 Cell = tuple[int, int]
 
 DOORS = {"door": "C", "locked_door": "L"}
@@ -143,14 +145,14 @@ def _wish(width: int, height: int, humans: int, robots: int, counts: Mapping[str
 
 def _check_number(name: str, number: Any, least: int | None) -> None:
     if isinstance(number, bool) or not isinstance(number, int):
-        raise ValueError(f"{name} must be a whole number, not {number!r}.")
+        raise ValueError(f"{name} must be a whole number, not {shown(number)}.")
     if least is not None and number < least:
         raise ValueError(f"{name} must be at least {least}, not {number}.")
 
 
 def _counts(objects: Mapping[str, int] | Sequence[str]) -> dict[str, int]:
     if not isinstance(objects, Mapping | Sequence) or isinstance(objects, str):
-        raise ValueError(f"objects is a mapping of kinds to numbers or a list of kinds, not {objects!r}.")
+        raise ValueError(f"objects is a mapping of kinds to numbers or a list of kinds, not {shown(objects)}.")
     given = objects if isinstance(objects, Mapping) else {kind: list(objects).count(kind) for kind in objects}
     for kind, number in given.items():
         if kind not in KINDS:

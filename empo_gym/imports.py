@@ -7,6 +7,7 @@ Importing a module runs it, so a module outside the allowed ones is not even imp
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -16,6 +17,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from empo_gym.wording import shown
 
 PACKAGES = ("empo_gym", "empo_sb3", "stable_baselines3", "sb3_contrib", "gymnasium", "torch")
 """The packages in which every file may name classes."""
@@ -74,7 +77,7 @@ def as_allow(allow: Any) -> Allow:
         return allow
     names = (allow,) if isinstance(allow, str) else allow
     if not isinstance(names, Collection) or not all(isinstance(name, str) and _is_path(name) for name in names):
-        raise ValueError(f"allow_imports must be True, False or names of modules such as ['my_goals'], not {allow!r}.")
+        raise ValueError(f"allow_imports must be True, False or names of modules such as ['my_goals'], not {shown(allow)}.")
     return tuple(sorted(names))
 
 
@@ -132,6 +135,8 @@ def _attribute(owner: Any, name: str, path: str) -> Any:
 def _import(module: str, path: str, folder: Path | None) -> ModuleType:
     top = module.partition(".")[0]
     beside = folder is not None and ((folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file())
+    if beside and folder is not None:
+        _require_one(top, folder)
     try:
         with _first_on_path(folder if beside else None):
             found = importlib.import_module(module)
@@ -143,6 +148,14 @@ def _import(module: str, path: str, folder: Path | None) -> ModuleType:
         other = getattr(sys.modules[top], "__file__", "elsewhere")
         raise ImportRefused(f"The module {top!r} was imported from {other} before, not from {folder}; rename one of them")
     return found
+
+
+def _require_one(top: str, folder: Path) -> None:
+    """Refuse a module beside the file that is also installed: whoever allowed the name meant only one of them."""
+    with _path_lock:
+        spec = None if top in sys.modules else importlib.util.find_spec(top)
+    if spec is not None and spec.origin and folder.resolve() not in Path(spec.origin).resolve().parents:
+        raise ImportRefused(f"There are two modules {top!r}, one in {folder} and {spec.origin}; rename one of them")
 
 
 @contextmanager

@@ -184,7 +184,7 @@ class ManyWorlds(World):
         :raises ValueError: for another kind
         """
         if kind != "planes":
-            raise ValueError(f'What many worlds have in common is seen as planes; give observation="planes", not {kind!r}.')
+            raise ValueError(f'Many worlds have planes in common; give observation="planes", not {shown(kind)}.')
         vectors = np.asarray(states, dtype=np.int32).reshape(-1, 1 + self._width)
         shape = (len(vectors), *self._goal_planes.shape[1:3], -1)
         with self._lock:

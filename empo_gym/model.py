@@ -301,7 +301,7 @@ class TabularModel:
         :raises ValueError: if probabilities do not sum to 1, goal sets do not fit the humans, or a number is none
         """
         if not isinstance(world, WorldModel):
-            raise ValueError(f"A model is packed from a world model, not {shown(world)}; load_world makes one of a file.")
+            raise ValueError(f"world must have a world model's verbs; {shown(world)} has not. Load files by load_world.")
         shape = action_shape(world.agents)
         if len(world.goal_sets) != sum(agent.role == "human" for agent in world.agents):
             raise ValueError(f"The world has {len(world.goal_sets)} goal sets; it needs one per human.")

@@ -20,6 +20,7 @@ from empo_gym.cache import shared_world
 from empo_gym.imports import Allow
 from empo_gym.stage import OpenStage
 from empo_gym.views import OBSERVATIONS, picture
+from empo_gym.wording import shown
 from empo_gym.world import number_below
 
 try:
@@ -50,7 +51,7 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         if ParallelEnv is None:
             raise ImportError("parallel_env needs PettingZoo; run pip install 'empo[pettingzoo]'.")
         if render_mode not in ("rgb_array", "ansi", None):
-            raise ValueError(f"render_mode must be 'rgb_array', 'ansi' or None, not {render_mode!r}.")
+            raise ValueError(f"render_mode must be 'rgb_array', 'ansi' or None, not {shown(render_mode)}.")
         check_probability("goal_resample_prob", goal_resample_prob)
         self.world: Any = shared_world(world, allow_imports)
         self.goal_resample_prob = goal_resample_prob
@@ -108,7 +109,7 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         if not self.agents:
             return {}, {}, {}, {}, {}
         if not isinstance(actions, Mapping):
-            raise ValueError(f"actions must be {{agent: action}} for {', '.join(self.agents)}, not {actions!r}.")
+            raise ValueError(f"actions must be {{agent: action}} for {', '.join(self.agents)}, not {shown(actions)}.")
         chosen = [
             number_below(agent.n_actions, actions.get(name), f"The action of {name}")
             for name, agent in zip(self.possible_agents, self.world.agents, strict=True)

@@ -32,6 +32,7 @@ from empo_gym.recomputed import DeferredHumans, Recomputed, RecomputedHumans, Re
 from empo_gym.search import Method, check_whole
 from empo_gym.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
+from empo_gym.wording import shown
 
 Floats = NDArray[Any]
 Report = Callable[[int, float], None]
@@ -180,13 +181,13 @@ def check_choices(model: Any, theory: Any, keep: str, dtype: Any, threads: int) 
     if not isinstance(theory, Theory):
         raise ValueError(f"theory must be a Theory, such as Theory(beta_r=5.0), not {theory!r:.40}.")
     if keep not in KEEP:
-        raise ValueError(f"keep must be 'policy', 'values' or 'all', not {keep!r}.")
+        raise ValueError(f"keep must be 'policy', 'values' or 'all', not {shown(keep)}.")
     try:
         known = np.dtype(dtype) in (np.float64, np.float32)
     except TypeError:
         known = False
     if not known or dtype is None:
-        raise ValueError(f"dtype must be float64 or float32, not {dtype!r}.")
+        raise ValueError(f"dtype must be float64 or float32, not {shown(dtype)}.")
     check_whole("threads", threads)
 
 
@@ -197,7 +198,7 @@ def mode_of(model: TabularModel, mode: str | None) -> str:
     """
     mode = ("stationary" if model.horizon is None else "finite") if mode is None else mode
     if mode not in ("finite", "stationary"):
-        raise ValueError(f"There is no mode {mode!r}; this planner knows 'finite' and 'stationary'.")
+        raise ValueError(f"There is no mode {shown(mode)}; this planner knows 'finite' and 'stationary'.")
     if mode == "finite" and model.horizon is None:
         raise ValueError("The finite mode needs a world with a horizon; give the world max_steps, or pack it with horizon=.")
     if mode == "finite" and model.horizon == 0:

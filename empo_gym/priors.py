@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from empo_gym.model import TabularModel
 from empo_gym.phases import HumanPhase
-from empo_gym.planning import mode_of
+from empo_gym.planning import check_choices, mode_of
 from empo_gym.solution import HumanPrior
 from empo_gym.stationary import HumanMap, check_stationary
 from empo_gym.theory import Theory
@@ -28,6 +28,7 @@ def prior_of(model: TabularModel, theory: Theory, policy: Policy) -> HumanPrior:
 
     :raises ValueError: naming what does not fit
     """
+    check_choices(model, theory, "policy", np.float64, 1)
     mode = mode_of(model, None)
     pi_h = _tabulated(model, policy) if callable(policy) else _arrays(model, policy)
     checked = HumanPrior(model, theory, pi_h, (), mode=mode)

@@ -20,6 +20,7 @@ from empo_gym.arguments import check_sizes
 from empo_gym.cache import RESULT_BYTES, Results
 from empo_gym.env import RobotEnv
 from empo_gym.generator import generate
+from empo_gym.wording import shown
 
 if TYPE_CHECKING:
     from empo_gym.model import TabularModel
@@ -73,7 +74,7 @@ class RandomEnv(gym.Env):
         **keywords: Any,
     ) -> None:
         if new_world not in NEW_WORLDS:
-            raise ValueError(f"new_world must be one of {', '.join(map(repr, NEW_WORLDS))}, not {new_world!r}.")
+            raise ValueError(f"new_world must be one of {', '.join(map(repr, NEW_WORLDS))}, not {shown(new_world)}.")
         if "world" in keywords:
             raise ValueError("EMPO-Random-v0 draws its world; for a world of your own take EMPO-Grid-v0.")
         self._draw: dict[str, Any] = {"width": width, "height": height, "humans": humans, "robots": robots, "objects": objects}

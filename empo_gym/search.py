@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.convergence import NotConverged
+from empo_gym.wording import shown
 
 Floats = NDArray[Any]
 _SETTLED = 1e-2
@@ -37,7 +38,7 @@ class Method:
         except TypeError:
             fits = False
         if not fits:
-            raise ValueError(f"tol must lie in (0, 1), not {self.tol!r}.")
+            raise ValueError(f"tol must lie in (0, 1), not {shown(self.tol)}.")
         for name in ("threads", "max_sweeps", "starts"):
             check_whole(name, getattr(self, name))
 
@@ -52,7 +53,7 @@ def check_whole(name: str, value: Any, least: int = 1) -> None:
     except TypeError:
         fits = False
     if not fits:
-        raise ValueError(f"{name} must be a whole number from {least} on, not {value!r}.")
+        raise ValueError(f"{name} must be a whole number from {least} on, not {shown(value)}.")
 
 
 def relative_gap(new: Floats, old: Floats) -> float:

@@ -29,6 +29,7 @@ from empo_gym.stage import PackedStage
 from empo_gym.stages import OpenStages, PackedStages, Stages
 from empo_gym.sub_env import SHARED, SubEnv
 from empo_gym.views import Entered
+from empo_gym.wording import shown
 
 Numbers = NDArray[np.int64]
 
@@ -151,7 +152,7 @@ class VectorRobotEnv(VectorEnv):
         self._seed(seed)
         if not isinstance(options, Mapping | None):
             raise ValueError(
-                f"options must be a mapping with some of 'state', 't', 'goals' and 'reset_mask', not {options!r}."
+                f"options must be a mapping with some of 'state', 't', 'goals' and 'reset_mask', not {shown(options)}."
             )
         options = dict(options or {})
         mask = np.asarray(options.pop("reset_mask", np.ones(self.num_envs, dtype=np.bool_)))
@@ -173,7 +174,8 @@ class VectorRobotEnv(VectorEnv):
                 return
             if len(seeds) != self.num_envs or not all(isinstance(n, int | np.integer) and n >= 0 for n in seeds):
                 raise ValueError(
-                    f"seed must be a whole number or one for each of {self.num_envs} environments, none below 0, not {seed!r}."
+                    f"seed must be a whole number or one for each of {self.num_envs} environments, none below 0, "
+                    f"not {shown(seed)}."
                 )
             self._np_random, self._np_random_seed = np.random.default_rng(list(map(int, seeds))), -1
         elif seed is not None:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.wording import shown
+
 if TYPE_CHECKING:
     from empo_gym.goals import GoalSet
 
@@ -39,7 +41,7 @@ class Agent:
 
     def __post_init__(self) -> None:
         if self.role not in ("robot", "human"):
-            raise ValueError(f"Agent {self.name!r}: the role must be 'robot' or 'human', not {self.role!r}.")
+            raise ValueError(f"Agent {self.name!r}: the role must be 'robot' or 'human', not {shown(self.role)}.")
         if not self.actions:
             raise ValueError(f"Agent {self.name!r} needs at least one action.")
 
@@ -115,7 +117,7 @@ def number_below(n: int, value: Any, what: str) -> int:
     except TypeError:
         number = -1
     if not 0 <= number < n:
-        raise ValueError(f"{what} must be an integer from 0 to {n - 1}, not {value!r}.")
+        raise ValueError(f"{what} must be an integer from 0 to {n - 1}, not {shown(value)}.")
     return number
 
 

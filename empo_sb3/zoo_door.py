@@ -32,6 +32,7 @@ from stable_baselines3.common.vec_env import VecEnvWrapper
 
 from empo_gym.imports import ImportRefused, Kind, import_name
 from empo_gym.yaml_files import _Loader as PlainLoader
+from empo_sb3 import named
 
 OWN = ("rl_zoo3", "minigrid")
 """Packages that rl-zoo3's own files name, beside those that every file may name."""
@@ -222,6 +223,7 @@ def _patches(allow: Collection[str]) -> Iterator[Any]:
 
     yield mock.patch.object(utils, "eval", read, create=True)
     yield mock.patch.object(manager, "eval", read, create=True)
+    yield mock.patch.object(named, "allowed", (*OWN, *allow))
     yield mock.patch.object(utils, "importlib", _Imports(allow))
     yield mock.patch.object(utils, "get_class_by_name", by_name("callback"))
     yield mock.patch.object(utils.StoreDict, "__call__", store)

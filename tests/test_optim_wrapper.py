@@ -464,7 +464,7 @@ def test_clipped_gradients_are_what_the_tuner_sees():
         ({"s_int": 1.0}, "did you mean 's_init'"),
         ({"weight_decay": 0.1}, "base_kwargs"),
         ({"base": "adan"}, "did you mean 'adam'"),
-        ({"base": "torch.optim:Nothing"}, "cannot be imported"),
+        ({"base": "torch.optim:Nothing"}, "has no .Nothing."),
         ({"base": torch.optim.LBFGS}, "cannot be tuned"),
         ({"lr_unit": 0.0}, "lr_unit must be positive"),
         ({"tuner_of": "network"}, "'all', 'group' or a function"),

@@ -24,6 +24,7 @@ from empo_gym.franka.arm import HOME, N_JOINTS
 from empo_gym.franka.graphics import FAST, FINE, Camera, mujoco
 from empo_gym.franka.scene import CAMERA, MAX_PIXELS, TIP_SITE, build_scene
 from empo_gym.franka.shift import Shift, as_shift
+from empo_gym.wording import shown
 
 MAX_DELTA = 0.04
 SUBSTEPS, WAYPOINTS = 20, 5
@@ -68,7 +69,7 @@ class FR3VisualEnv(gym.Env):
         if max_steps < 1:
             raise ValueError(f"max_steps must be at least 1, not {max_steps}")
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode must be None or 'rgb_array', not {render_mode!r}")
+            raise ValueError(f"render_mode must be None or 'rgb_array', not {shown(render_mode)}")
         self.shift = as_shift(shift)
         self.max_steps, self.render_mode = max_steps, render_mode
         scene = build_scene(self._objects(), self.shift, mjcf_path)
@@ -135,7 +136,7 @@ class FR3VisualEnv(gym.Env):
         """
         numbers = _floats(action)
         if numbers.shape != (3,) or not np.isfinite(numbers).all():
-            raise ValueError(f"an action is three finite numbers, not {action!r}")
+            raise ValueError(f"an action is three finite numbers, not {shown(action)}")
         delta, tip = MAX_DELTA * np.clip(numbers, -1.0, 1.0), self.tip
         self._set_point = np.clip(np.clip(self._set_point + delta, tip - LEASH, tip + LEASH), *WORKSPACE)
         self._drive()
@@ -196,7 +197,7 @@ def _place_within(name: str, given: Any, box: np.ndarray) -> np.ndarray:
     if place.shape != box[0].shape or not ((box[0] <= place) & (place <= box[1])).all():
         axes = ", ".join("xyz"[: len(box[0])])
         raise ValueError(
-            f"options: {name!r} must be ({axes}) in metres between {box[0].tolist()} and {box[1].tolist()}, not {given!r}"
+            f"options: {name!r} must be ({axes}) in metres between {box[0].tolist()} and {box[1].tolist()}, not {shown(given)}"
         )
     return place
 
@@ -217,7 +218,7 @@ def whole_number(name: str, value: Any) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise ValueError(f"{name} must be a whole number, not {value!r}") from None
+        raise ValueError(f"{name} must be a whole number, not {shown(value)}") from None
 
 
 def no_more(options: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from empo_gym.wording import shown
+
 
 @dataclass(frozen=True)
 class Shift:
@@ -41,7 +43,7 @@ class Shift:
             object.__setattr__(self, name, _finite(name, getattr(self, name), "a finite number", ()))
         for name in ("light", "friction"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"shift: {name} is a factor and must be positive, not {getattr(self, name)!r}")
+                raise ValueError(f"shift: {name} is a factor and must be positive, not {shown(getattr(self, name))}")
         if self.target_colour is not None and not all(0 <= x <= 1 for x in self.target_colour):
             raise ValueError(f"shift: target_colour is red, green, blue in [0, 1], not {self.target_colour}")
 
@@ -56,7 +58,7 @@ def _finite(name: str, value: Any, what: str, shape: tuple[int, ...]) -> Any:
     except (TypeError, ValueError):
         numbers = np.array(np.nan)
     if numbers.shape != shape or not np.isfinite(numbers).all():
-        raise ValueError(f"shift: {name} must be {what}, not {value!r}")
+        raise ValueError(f"shift: {name} must be {what}, not {shown(value)}")
     return numbers.tolist()
 
 
@@ -89,7 +91,9 @@ def as_shift(shift: str | Mapping[str, Any] | Shift | None) -> Shift:
             raise ValueError(f"there is no shift called {shift!r}{_nearest(shift, list(SHIFTS))}")
         return SHIFTS[shift]
     if not isinstance(shift, Mapping):
-        raise ValueError(f"a shift is a name ({', '.join(SHIFTS)}), a mapping of Shift's fields, or a Shift, not {shift!r}")
+        raise ValueError(
+            f"a shift is a name ({', '.join(SHIFTS)}), a mapping of Shift's fields, or a Shift, not {shown(shift)}"
+        )
     known = [field.name for field in fields(Shift)]
     for name in shift:
         if name not in known:

@@ -31,7 +31,9 @@ def read_source(source: Source) -> tuple[str, dict[str, Any], Path | None]:
     if isinstance(source, Mapping):
         metadata = source.get("metadata")
         given = metadata.get("name") if isinstance(metadata, Mapping) else None
-        return str(given or "world"), dict(source), None
+        # Anything else is refused later, when it is known not to be a bomb.
+        name = given if isinstance(given, str) else shown(given) if isinstance(given, int | float) else ""
+        return name or "world", dict(source), None
     if not isinstance(source, (str, os.PathLike)):
         raise WorldError(f"A world is a name, a path or a mapping, not {type(source).__name__}.")
     path = _path_of(source)

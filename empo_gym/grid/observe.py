@@ -36,6 +36,7 @@ from empo_gym.grid.layout import (
 from empo_gym.grid.reading import Reading
 from empo_gym.grid.registers import kernel
 from empo_gym.grid.tiles import Tile, WorldError
+from empo_gym.wording import shown
 
 if TYPE_CHECKING:
     from empo_gym.grid.world import GridWorld
@@ -149,7 +150,7 @@ def _highest(world: GridWorld) -> list[int]:
 def _check_kind(kind: str) -> None:
     if kind not in KINDS:
         known = ", ".join(map(repr, (*KINDS, *_OF_PICTURES)))
-        raise WorldError(f"A grid world has no observation {kind!r}, only {known}.")
+        raise WorldError(f"A grid world has no observation {shown(kind)}, only {known}.")
 
 
 def _picture_module() -> Any:

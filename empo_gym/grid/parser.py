@@ -6,6 +6,7 @@ the place and the mend. Cells are named ``x,y``, columns from the left and rows 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -68,6 +69,7 @@ KEYS = (
     *_FOREIGN,
 )
 LARGEST_VIEW = 255
+MOST_AGENTS = 10_000
 _TOO_MANY = 1 << 31
 BELIEFS = ("worst_case", "best_case", "uniform")
 _ACTED_ON = ("key", "ball", "box", "door", "kill_button", "pause_switch", "disabling_switch", "control_button")
@@ -138,8 +140,8 @@ class GridSpec:
     @property
     def names(self) -> tuple[str, ...]:
         """How messages, goals and pictures call the agents, in map reading order: each role is counted from 0."""
-        roles = [agent.role for agent in self.agents]
-        return tuple(f"{role} {roles[:k].count(role)}" for k, role in enumerate(roles))
+        counts = {"robot": itertools.count(), "human": itertools.count()}
+        return tuple(f"{agent.role} {next(counts[agent.role])}" for agent in self.agents)
 
 
 def parse(mapping: Mapping[str, Any], imports: Imports = NO_IMPORTS) -> GridSpec:
@@ -154,6 +156,8 @@ def parse(mapping: Mapping[str, Any], imports: Imports = NO_IMPORTS) -> GridSpec
     check_sizes(mapping, len(rows[0]), len(rows))
     tiles = _tiles(rows, _boolean(mapping, "legacy_codes", False))
     colours = [tile.colour or "grey" for row in tiles for tile in row if tile.type == "agent"]
+    if len(colours) > MOST_AGENTS:
+        raise WorldError(f"The map has {len(colours):,} agents, more than {MOST_AGENTS:,}.")
     roles = _roles(mapping, colours)
     actions = _actions(mapping, tiles)
     cells = [(tile, x, y) for y, row in enumerate(tiles) for x, tile in enumerate(row)]
@@ -399,5 +403,5 @@ def _belief(value: Any) -> str:
     if value is None:
         return BELIEFS[0]
     if value not in BELIEFS:
-        raise WorldError(f"'belief' must be {', '.join(BELIEFS[:-1])} or {BELIEFS[-1]}, not {value!r}.")
+        raise WorldError(f"'belief' must be {', '.join(BELIEFS[:-1])} or {BELIEFS[-1]}, not {shown(value)}.")
     return str(value)

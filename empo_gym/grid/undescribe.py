@@ -28,6 +28,7 @@ from empo_gym.grid.layout import (
 )
 from empo_gym.grid.rows import sort_equals
 from empo_gym.grid.tiles import DIRECTIONS, MOVABLE, Tile, WorldError
+from empo_gym.wording import shown
 
 if TYPE_CHECKING:
     from empo_gym.grid.world import GridWorld
@@ -46,7 +47,7 @@ def state_of(world: GridWorld, description: Mapping[str, Any]) -> tuple[int, ...
         )
     for key in description:
         if key not in ("agents", "objects"):
-            raise WorldError(f"The description of a state has 'agents' and 'objects', but not {key!r}.")
+            raise WorldError(f"The description of a state has 'agents' and 'objects', but not {shown(key)}.")
     return _Reader(world).read(description.get("agents"), description.get("objects", []))
 
 
@@ -97,7 +98,7 @@ class _Reader:
             raise WorldError(f"{name}: 'dir' must be null, since agents of this world have no direction.")
         if not compass:
             if direction not in tuple(DIRECTIONS):
-                raise WorldError(f"{name}: 'dir' must be one of e, s, w, n, not {direction!r}.")
+                raise WorldError(f"{name}: 'dir' must be one of e, s, w, n, not {shown(direction)}.")
             self._set(n + i, DIRECTIONS.index(direction), f"{name}: 'dir'")
         self._set(2 * n + i, self._truth(agent, "alive", name, True), f"{name}: 'alive'")
         if agent.get("forced") is not None:
@@ -204,7 +205,7 @@ class _Reader:
             waits_for = self.layout.order[0]
         for agent in (robot, waits_for):
             if agent is not None and agent not in self.layout.order[: self.world.n_robots]:
-                raise WorldError(f"{name}: 'agent' and 'waits_for' must be robots' numbers or null, not {agent!r}.")
+                raise WorldError(f"{name}: 'agent' and 'waits_for' must be robots' numbers or null, not {shown(agent)}.")
         if (robot is None) != (action is None):
             raise WorldError(f"{name}: 'agent' and 'action' are given together, or both are null.")
         if robot is not None:
@@ -233,12 +234,12 @@ class _Reader:
     def _truth(self, thing: Mapping[str, Any], key: str, name: str, default: bool | None = None) -> int:
         value = thing.get(key, default)
         if not isinstance(value, (bool, np.bool_)):
-            raise WorldError(f"{name}: {key!r} must be true or false, not {value!r}.")
+            raise WorldError(f"{name}: {key!r} must be true or false, not {shown(value)}.")
         return int(value)
 
     def _action(self, action: Any, name: str) -> int:
         if action not in self.world.spec.actions:
-            raise WorldError(f"{name}: there is no action {action!r}; there are {', '.join(self.world.spec.actions)}.")
+            raise WorldError(f"{name}: there is no action {shown(action)}; there are {', '.join(self.world.spec.actions)}.")
         return self.world.spec.actions.index(action)
 
     def _inventory(self) -> str:

@@ -7,12 +7,14 @@ hundred thousand parameters, a millisecond on a CPU.
 from __future__ import annotations
 
 import difflib
-import importlib
 import math
 from collections.abc import Callable
 
 import torch as th
 from torch import nn
+
+from empo_gym.wording import shown
+from empo_sb3.named import find_class
 
 WAVES = 16
 
@@ -127,19 +129,16 @@ def find_denoiser(denoiser: str | Maker) -> Maker:
     """
     The denoiser that is meant.
 
-    :param denoiser: a name of ``DENOISERS``, an import path ``"package.module:Name"``, or anything that maps
+    :param denoiser: a name of ``DENOISERS``, the import path of a class ``"package.module:Name"``, or anything that maps
         ``((T_p, A), C)`` to a module
     :raises ValueError: if there is none
     """
     if callable(denoiser):
         return denoiser
-    if denoiser in DENOISERS:
+    if isinstance(denoiser, str) and denoiser in DENOISERS:
         return DENOISERS[denoiser]
-    module, _, name = str(denoiser).partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        near = difflib.get_close_matches(str(denoiser), DENOISERS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(DENOISERS)} and 'package.module:Name'"
-        why = f" ({error})" if name else ""
-        raise ValueError(f"there is no denoiser {denoiser!r}{why}; {hint}") from None
+    if isinstance(denoiser, str) and ":" in denoiser:
+        return find_class(denoiser, nn.Module, "a torch module")
+    near = difflib.get_close_matches(str(denoiser), DENOISERS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(DENOISERS)} and 'package.module:Name'"
+    raise ValueError(f"there is no denoiser {shown(denoiser)}; {hint}")

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch as th
 
+from empo_gym.files import require_file
+
 UNREADABLE = (OSError, EOFError, KeyError, RuntimeError, AssertionError, UnpicklingError, zipfile.BadZipFile, zlib.error)
 MODEL_MEMBERS = ("data", "policy.pth")
 """What every saved model of Stable-Baselines3 holds."""
@@ -54,6 +56,8 @@ def require_complete(path: Any, members: Collection[str]) -> None:
     """
     file = path if hasattr(path, "read") else existing(path)
     try:
+        if file is not path:
+            require_file(file)
         with zipfile.ZipFile(file) as archive:
             _require_ratio(archive)
             broken, names = archive.testzip(), set(archive.namelist())

@@ -17,6 +17,8 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from numpy.lib import format as npy
 
+from empo_gym.files import require_file
+
 LARGEST = 2**32
 """Bytes of all arrays of a file together."""
 MOST_ARRAYS = 1000
@@ -41,6 +43,7 @@ def read_arrays(path: str | Path, check: Callable[[Mapping[str, Header]], None])
     :raises ValueError: naming the file, if it is damaged, too large, or holds something else
     """
     try:
+        require_file(path)
         with ZipFile(path) as archive:
             members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
             _check_sizes(members, len(archive.infolist()))

@@ -1,10 +1,12 @@
 """Base optimisers by name: whatever proposes the moves that a tuner scales."""
 
 import difflib
-import importlib
 from collections.abc import Callable, Mapping
 
 import torch
+
+from empo_gym.wording import shown
+from empo_sb3.named import find_class
 
 BASES: Mapping[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -26,23 +28,19 @@ def find_base(base: Base) -> Callable[..., torch.optim.Optimizer]:
     """
     The base optimiser that is meant.
 
-    :param base: a name of ``BASES``, an import path ``"package.module:Name"``, or anything that maps
+    :param base: a name of ``BASES``, the import path of a class ``"package.module:Name"``, or anything that maps
         ``(params, lr=..., **options)`` to a torch optimiser
     :raises ValueError: if there is none
     """
-    found = base if callable(base) else BASES[base] if base in BASES else _imported(base)
+    found = base if callable(base) else BASES[base] if isinstance(base, str) and base in BASES else _imported(base)
     if found in UNFIT:
         raise ValueError(f"{found.__name__} cannot be tuned, since its moves do not follow from one gradient and one rate.")
     return found
 
 
 def _imported(path: str) -> Callable[..., torch.optim.Optimizer]:
-    module, _, name = str(path).partition(":")
-    if not name:
+    if not isinstance(path, str) or ":" not in path:
         near = difflib.get_close_matches(str(path), BASES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(BASES)} and 'package.module:Name'."
-        raise ValueError(f"There is no base optimiser {path!r}; {hint}")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"The base optimiser {path!r} cannot be imported: {error}.") from None
+        raise ValueError(f"There is no base optimiser {shown(path)}; {hint}")
+    return find_class(str(path), torch.optim.Optimizer, "a torch optimizer")

@@ -22,16 +22,18 @@ What holds for a parameter, whatever happens to it between two steps:
 import copy
 import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import partial
 from typing import Any
 
 import torch
 
+from empo_gym.wording import shown
 from empo_sb3.optim.bases import Base, find_base
 from empo_sb3.optim.parts import Part, Tensors, actor_critic, dots, norms, totals
 from empo_sb3.optim.tuners import MechanicTuner, State, TRACTuner, Tuner, scale
+from empo_sb3.ranges import real
 from empo_sb3.rates.keywords import check_keywords
 
 OURS = ("labels", "tuners", "base", "n_skipped")
@@ -65,8 +67,11 @@ class ScaledOptimizer(torch.optim.Optimizer):
         tuner_of: str | Callable[[str], str] = "all",
         lr_unit: float = 1.0,
     ) -> None:
-        if not lr_unit > 0.0:
-            raise ValueError(f"lr_unit must be positive, but it is {lr_unit}.")
+        real("[0, inf)").check("lr", lr if not isinstance(lr, torch.Tensor) else lr.item())
+        if not real("(0, inf)").holds(lr_unit):
+            raise ValueError(f"lr_unit must be positive and finite, but it is {shown(lr_unit)}.")
+        if not isinstance(base_kwargs, Mapping | None) or not all(isinstance(name, str) for name in base_kwargs or ()):
+            raise ValueError(f"base_kwargs must be a mapping of names of options to values, not {shown(base_kwargs)}.")
         if not callable(tuner_of) and tuner_of not in ("all", "group"):
             raise ValueError(f"tuner_of must be 'all', 'group' or a function of a parameter's name, not {tuner_of!r}.")
         super().__init__(params, {"lr": lr})
@@ -299,8 +304,10 @@ class ScaledOptimizer(torch.optim.Optimizer):
         """
         Continue where a saved optimizer of the same kind stopped.
 
-        :raises ValueError: if the state was saved from another kind of optimizer
+        :raises ValueError: if the state was saved from another kind of optimizer or of other parameters
         """
+        if not isinstance(state_dict, Mapping):
+            raise ValueError(f"A state is what state_dict() gave, not {shown(state_dict)}.")
         expected = self.tuner.start().keys()
         tuners = state_dict.get("tuners", [])
         if not all(key in state_dict for key in OURS) or any(state.keys() != expected for state in tuners):
@@ -308,6 +315,7 @@ class ScaledOptimizer(torch.optim.Optimizer):
         n, saved = len(self.tuner.start()["s"]), [len(state["s"]) for state in tuners]
         if any(number != n for number in saved):
             raise ValueError(f"This state was saved from {saved[0]} bettors, not of {n}; give the same beta.")
+        self._require_fit(state_dict)
         state_dict = copy.deepcopy(state_dict)
         assert self.base is not None
         super().load_state_dict({key: state_dict[key] for key in ("state", "param_groups")})
@@ -316,6 +324,19 @@ class ScaledOptimizer(torch.optim.Optimizer):
         self.labels, self.n_skipped = list(state_dict["labels"]), state_dict["n_skipped"]
         self.tuners = [{name: array.cpu().numpy() for name, array in state.items()} for state in state_dict["tuners"]]
         self._written.clear()
+
+    def _require_fit(self, state_dict: Mapping[str, Any]) -> None:
+        """Refuse the state of other parameters, or one whose parameters have tuners that it does not hold."""
+        ours = [parameter for group in self.param_groups for parameter in group["params"]]
+        numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
+        n = len(state_dict["tuners"])
+        if len(state_dict["labels"]) != n or len(numbers) != len(ours):
+            raise ValueError(f"This state has {len(numbers)} parameters and {n} tuners, of {len(ours)} parameters here.")
+        for number, parameter in zip(numbers, ours, strict=True):
+            state = state_dict["state"].get(number, {"tuner": -1})
+            shapes = {state[name].shape for name in ("x_ref", "delta") if name in state}
+            if not 0 <= state["tuner"] < n or shapes - {parameter.shape}:
+                raise ValueError(f"Parameter {number} of this state does not fit: it has another shape, or a tuner of none.")
 
     def __getstate__(self) -> dict[str, Any]:
         names = ("base", "tuner", "tuner_of", "lr_unit", "labels", "tuners", "n_skipped")
