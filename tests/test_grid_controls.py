@@ -210,3 +210,16 @@ def test_a_forced_action_is_kept_while_its_robot_is_paused():
     assert play.agent(1)["forced"] == "right" and play.agent(1)["dir"] == "n"
     play.change({1: {"paused": False}}, [({"type": "pause_switch"}, {"on": False})]).step(a1="left")
     assert play.agent(1)["forced"] is None and play.agent(1)["dir"] == "e"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_robot_that_takes_its_own_place_back_within_a_step_is_recorded(first):
+    play = Play("Ae CB Ae\nAy .. ..", orientations=["e", "w", "e"]).step(**{f"a{first}": "toggle"})
+    assert play.objects("control_button")[0]["waits_for"] == first
+
+    def seen(after):
+        button = after.objects("control_button")[0]
+        return button["agent"], button["action"], button["waits_for"]
+
+    chances = play.chances(seen, a0="toggle", a1="toggle")
+    assert chances == pytest.approx({(first, "toggle", None): 0.5, (None, None, 1 - first): 0.5})

@@ -4,6 +4,7 @@ import importlib
 import json
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from grid_play import Play
@@ -332,6 +333,7 @@ def test_agents_that_meet_only_if_others_make_way_are_permuted_too():
     assert chances == pytest.approx({(1, True): 1 / 6, (1, False): 1 / 3, (0, False): 1 / 2})
 
 
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 def test_compiled_rules_are_compiled_anew_when_any_file_of_them_changes():
     folder = Path(registers.__file__).parent
     stamps = {}
