@@ -179,7 +179,7 @@ def test_values_of_python_have_the_same_limits():
 
 def test_values_of_python_are_counted_with_what_holds_them():
     inner = [0] * 9
-    parts, depth = [inner] * ((MAX_VALUES - 1) // 10), []
+    parts, depth = [inner] * ((MAX_VALUES - 1) // 10), 0
     check_size(parts + [0] * (MAX_VALUES - 1 - 10 * len(parts)), "The world")
     with pytest.raises(YamlError, match="values"):
         check_size(parts + [0] * (MAX_VALUES - 10 * len(parts)), "The world")
