@@ -223,3 +223,10 @@ def test_a_robot_that_takes_its_own_place_back_within_a_step_is_recorded(first):
 
     chances = play.chances(seen, a0="toggle", a1="toggle")
     assert chances == pytest.approx({(first, "toggle", None): 0.5, (None, None, 1 - first): 0.5})
+
+
+def test_in_a_crowd_too_a_button_records_what_its_robot_did_before_the_pause():
+    play = Play("Ay Pa CB Ae\nAe Ae Ae Ae", orientations=["e", "w", "n", "n", "n", "n"]).step(a1="toggle")
+    everybody = {f"a{i}": "left" for i in range(1, 6)}
+    chances = play.chances(lambda after: after.objects("control_button")[0]["action"], a0="toggle", **everybody)
+    assert chances == pytest.approx({"left": 0.5, None: 0.5})
