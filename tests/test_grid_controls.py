@@ -1,5 +1,6 @@
 """The rules of doors, keys, boxes and buttons, each a sentence."""
 
+import numpy as np
 import pytest
 from grid_play import Play
 
@@ -230,3 +231,15 @@ def test_in_a_crowd_too_a_button_records_what_its_robot_did_before_the_pause():
     everybody = {f"a{i}": "left" for i in range(1, 6)}
     chances = play.chances(lambda after: after.objects("control_button")[0]["action"], a0="toggle", **everybody)
     assert chances == pytest.approx({"left": 0.5, None: 0.5})
+
+
+def test_draws_record_and_force_actions_with_the_chances_of_the_transitions():
+    play = Play("Ay CB Ae ..\nAy Bu .. ..", orientations=["e", "w", "e"]).step(a1="toggle")
+    for names in ({"a0": "left", "a1": "left"}, {"a0": "toggle", "a1": "still"}, {"a0": "right", "a1": "forward"}):
+        names["a2"] = "forward"
+        joint = [play.world.agents[0].actions.index(names[f"a{k}"]) for k in play.world.agent_order]
+        n = 300
+        drawn = play.world.draw_successors(np.array([play.state] * n), np.array([joint] * n), (np.arange(n) + 0.5) / n)
+        shares = {state: float((drawn == state).all(axis=1).mean()) for state in {tuple(row) for row in drawn.tolist()}}
+        assert shares == pytest.approx({state: p for p, state in play.outcomes(**names)}, abs=0.03)
+        play.step(a0=names["a0"], a1=names["a1"]).change({0: {"dir": "e"}})
