@@ -25,6 +25,7 @@ from empo_gym.wording import shown
 from empo_gym.world import STILL, Agent, World
 
 ChainState = tuple[int, ...]
+_MOVES = {"left": -1, STILL: 0, "right": 1}
 LONGEST = 1 << 20
 """Cells of a chain: each is a goal of its own by default."""
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from tables import random_world
 
-from empo_gym import ChainWorld, RobotEnv, TabularModel, Theory, solve_humans
-from empo_gym.behaviour import _draw_from_prior, draw_many
+from empo_gym import ChainWorld, RobotEnv, TabularModel, Theory, load_world, solve_humans
+from empo_gym.behaviour import BoltzmannHumans, UniformHumans, _draw_from_prior, draw_many
+from empo_gym.stage import OpenStage
 from empo_gym.stages import _draw_rows
 from empo_gym.vector import VectorRobotEnv
 
@@ -91,3 +92,48 @@ def test_a_vectors_joint_actions_are_those_of_robots_with_different_numbers_of_a
     monkeypatch.setattr(envs.stages, "advance", lambda joint, rng: seen.append(joint.copy()))
     envs.step(np.arange(6))
     assert np.array_equal(seen[0][:, :2], np.stack(np.unravel_index(np.arange(6), (2, 3)), axis=1))
+
+
+def test_a_world_that_lists_its_successors_is_stepped_by_them_where_it_is_not_packed():
+    world = ChainWorld(length=5, horizon=6, gates=(), starts=(2,), slip=0.25)
+    stage, rng, met = OpenStage(world, UniformHumans(world)), np.random.default_rng(0), []
+    for _ in range(2000):
+        stage.enter((2,))
+        stage.advance((2,), rng)
+        met.append(stage.state)
+    expected = {state: p for p, state in world.transition_probabilities((2,), (2,))}
+    assert len(expected) > 1 and {state: met.count(state) / 2000 for state in set(met)} == pytest.approx(expected, abs=0.05)
+
+
+def test_a_stationary_prior_says_the_same_at_every_time():
+    model = TabularModel.pack(ChainWorld(length=5, horizon=None, gates=(), starts=(2,)))
+    prior = solve_humans(model, Theory(gamma_h=0.9))
+    humans, states = BoltzmannHumans(prior), list(model.states)
+    for t in (0, 1, 7):
+        assert np.array_equal(humans.policies(states, np.full(len(states), t), 0), prior.pi_h[0][0])
+        assert humans.act(0, lambda: states[0], t, 0, 0, np.random.default_rng(t)) in range(3)
+
+
+def test_draws_from_a_prior_follow_its_cumulated_probabilities():
+    pi_h, zero = np.array([[[[0.25, 0.25, 0.5]]]]), np.zeros(5, dtype=np.int64)
+    u = np.array([0.0, 0.3, 0.49, 0.6, 0.9])
+    assert _draw_from_prior(pi_h, zero + 3, zero, zero, u).tolist() == [0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("action", [0, 2])
+def test_a_function_may_say_each_action_of_a_human(action):
+    env = RobotEnv(CHAIN, human_policy=lambda *_: action)
+    env.reset(seed=0)
+    assert env.step(0)[4]["human_actions"] == (action,)
+
+
+def test_the_only_environment_of_a_vector_has_what_is_its_own():
+    (env,) = VectorRobotEnv(1, world=CHAIN).envs
+    env.set_starts(np.array([env.model.index((3,))]), np.array([2]), 1.0)
+    assert env.set_wrapper_attr("goal_resample_prob", 0.5) and env.get_wrapper_attr("goal_resample_prob") == 0.5
+
+
+def test_an_episode_is_over_when_nobody_can_act_not_when_nothing_can_change():
+    env = RobotEnv(load_world({"map": "Ay We Ae", "actions": "compass", "max_steps": 5, "possible_goals": ["0,0"]}))
+    env.reset(seed=0)
+    assert not env.step(0)[2]

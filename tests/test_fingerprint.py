@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from empo_gym import ChainWorld, EmpoSolution, GoalSet, ReachCell, TabularModel, Theory, load_world, solve_humans, solve_robot
-from empo_gym.fingerprint import fingerprint
+from empo_gym.fingerprint import digest, fingerprint
 from empo_gym.grid.files import read_source
 from empo_gym.growing import GrowingModel
 
@@ -79,3 +79,8 @@ def test_every_array_of_a_model_counts():
 
 def test_a_world_of_very_many_joint_actions_has_a_fingerprint_at_once():
     assert len(fingerprint(ChainWorld(length=3, starts=(0,) * 4, gates=(1,) * 12))) == 32
+
+
+def test_arrays_of_the_same_bytes_are_told_apart_by_their_shape_and_type():
+    zeros = [np.zeros((2, 3)), np.zeros((3, 2)), np.zeros(6), np.zeros(6, dtype=np.int64), np.zeros(12, dtype=np.int32)]
+    assert len({digest([array]) for array in zeros}) == len(zeros)

@@ -1,5 +1,6 @@
 """The rules of doors, keys, boxes and buttons, each a sentence."""
 
+import numpy as np
 import pytest
 from grid_play import Play
 
@@ -210,3 +211,35 @@ def test_a_forced_action_is_kept_while_its_robot_is_paused():
     assert play.agent(1)["forced"] == "right" and play.agent(1)["dir"] == "n"
     play.change({1: {"paused": False}}, [({"type": "pause_switch"}, {"on": False})]).step(a1="left")
     assert play.agent(1)["forced"] is None and play.agent(1)["dir"] == "e"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_robot_that_takes_its_own_place_back_within_a_step_is_recorded(first):
+    play = Play("Ae CB Ae\nAy .. ..", orientations=["e", "w", "e"]).step(**{f"a{first}": "toggle"})
+    assert play.objects("control_button")[0]["waits_for"] == first
+
+    def seen(after):
+        button = after.objects("control_button")[0]
+        return button["agent"], button["action"], button["waits_for"]
+
+    chances = play.chances(seen, a0="toggle", a1="toggle")
+    assert chances == pytest.approx({(first, "toggle", None): 0.5, (None, None, 1 - first): 0.5})
+
+
+def test_in_a_crowd_too_a_button_records_what_its_robot_did_before_the_pause():
+    play = Play("Ay Pa CB Ae\nAe Ae Ae Ae", orientations=["e", "w", "n", "n", "n", "n"]).step(a1="toggle")
+    everybody = {f"a{i}": "left" for i in range(1, 6)}
+    chances = play.chances(lambda after: after.objects("control_button")[0]["action"], a0="toggle", **everybody)
+    assert chances == pytest.approx({"left": 0.5, None: 0.5})
+
+
+def test_draws_record_and_force_actions_with_the_chances_of_the_transitions():
+    play = Play("Ay CB Ae ..\nAy Bu .. ..", orientations=["e", "w", "e"]).step(a1="toggle")
+    for names in ({"a0": "left", "a1": "left"}, {"a0": "toggle", "a1": "still"}, {"a0": "right", "a1": "forward"}):
+        names["a2"] = "forward"
+        joint = [play.world.agents[0].actions.index(names[f"a{k}"]) for k in play.world.agent_order]
+        n = 300
+        drawn = play.world.draw_successors(np.array([play.state] * n), np.array([joint] * n), (np.arange(n) + 0.5) / n)
+        shares = {state: float((drawn == state).all(axis=1).mean()) for state in {tuple(row) for row in drawn.tolist()}}
+        assert shares == pytest.approx({state: p for p, state in play.outcomes(**names)}, abs=0.03)
+        play.step(a0=names["a0"], a1=names["a1"]).change({0: {"dir": "e"}})

@@ -1,13 +1,16 @@
 """Every rule of grid worlds, one sentence each."""
 
+import importlib
 import json
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from grid_play import Play
+from numba.core.dispatcher import Dispatcher
 
-from empo_gym.grid import WorldError, load_world
+from empo_gym.grid import WorldError, load_world, registers
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -328,3 +331,15 @@ def test_agents_that_meet_only_if_others_make_way_are_permuted_too():
     # The key lies behind the rock: only once it is taken can the third agent push, and only then is there room for the ball.
     chances = play.chances(lambda p: (p.cell(2)[0], p.agent(0)["carrying"] is None), a0="drop", a1="pickup", a2="forward")
     assert chances == pytest.approx({(1, True): 1 / 6, (1, False): 1 / 3, (0, False): 1 / 2})
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+def test_compiled_rules_are_compiled_anew_when_any_file_of_them_changes():
+    folder = Path(registers.__file__).parent
+    stamps = {}
+    for path in folder.glob("*.py"):
+        members = vars(importlib.import_module(f"empo_gym.grid.{path.stem}")).values()
+        own = [one for one in members if isinstance(one, Dispatcher) and one.__module__ == f"empo_gym.grid.{path.stem}"]
+        stamps |= {(path.stem, one.__name__): one._cache._cache_file._source_stamp for one in own}
+    assert {"rules", "handling", "moving", "orders"} < {name for name, _ in stamps} <= set(registers._SOURCES)
+    assert set(stamps.values()) == {registers._STAMP}

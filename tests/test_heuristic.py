@@ -6,7 +6,7 @@ import pytest
 from empo_gym import ChainWorld, RobotEnv, Theory, load_world
 from empo_gym.behaviour import draw_many
 from empo_gym.grid.alone import Alone
-from empo_gym.heuristic import PathHumans, Planner
+from empo_gym.heuristic import DETOUR, PathHumans, Planner
 
 LOCKED = """
 We We We We We We We We
@@ -270,3 +270,23 @@ def test_nobody_goes_nearer_to_a_goal_by_dying():
 def test_a_bush_that_hardly_lets_anybody_in_is_walked_around():
     text = "We We We We We\nWe Ay Bu .. We\nWe .. .. .. We\nWe We We Ae We"
     assert steps_to(grid(text, "3,2", actions="compass", enter_bush_success_prob=0.1), seed=1)[0] == "south"
+
+
+# ----------------------------------------------------------------------------------------------------- how far it searches
+def test_every_path_is_known_that_is_at_most_a_detour_and_a_step_longer():
+    room = "\n".join(["We " * 14, *["We " + ".. " * 12 + "We"] * 12, "We " * 14]).replace("We .. ..", "We Ay Ae", 1)
+    world = grid(room, "4,1", actions="compass")
+    planner, whole = Planner(world, 0, SURE), np.array([world.initial_state()], dtype=np.int32)
+    region = planner._explored(planner._alone.project(whole)[0], whole, 0, 0)
+    through = region.steps + planner._lower_bound(0, region.index.states)
+    assert through.min() == 3 and through[region.is_open].min() > 3 + DETOUR + 1
+
+
+def test_there_is_no_way_around_somebody_who_stands_on_the_goal():
+    world = grid("We We We We We\nWe Ay .. .. We\nWe .. .. Ae We", "2,1", actions="compass")
+    planner, whole = Planner(world, 0, SURE), np.array([world.initial_state()], dtype=np.int32)
+    region = planner._explored(planner._alone.project(whole)[0], whole, 0, 1000)
+    distance = planner._choice(region, 0, whole)[1]
+    nobody = np.zeros(len(distance), dtype=np.bool_)
+    assert distance[0] == 1 and region.around_others(0, distance, nobody, 5).tolist() == [1.0, 1.0, 0.0, 2.0, 1.0]
+    assert region.around_others(0, distance, distance == 0, 5) is None

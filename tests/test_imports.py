@@ -1,5 +1,6 @@
 """The one door through which files name code, and the one reader of YAML."""
 
+import re
 import sys
 import textwrap
 
@@ -174,3 +175,22 @@ def test_values_of_python_have_the_same_limits():
         with pytest.raises(YamlError):
             check_size(value, "The world")
     check_size({"a": [1, 2, (3, {"b": 4})]}, "The world")
+
+
+def test_values_of_python_are_counted_with_what_holds_them():
+    inner = [0] * 9
+    parts, depth = [inner] * ((MAX_VALUES - 1) // 10), 0
+    check_size(parts + [0] * (MAX_VALUES - 1 - 10 * len(parts)), "The world")
+    with pytest.raises(YamlError, match="values"):
+        check_size(parts + [0] * (MAX_VALUES - 10 * len(parts)), "The world")
+    for _ in range(MAX_DEPTH - 1):
+        depth = [depth]
+    check_size(depth, "The world")
+    with pytest.raises(YamlError, match="deep"):
+        check_size([depth], "The world")
+
+
+def test_a_name_of_120_characters_is_quoted_whole():
+    for n, end in ((120, "'"), (121, "...'")):
+        with pytest.raises(ImportRefused, match=re.escape("a" * 120 + end)):
+            import_name("a" * n, False, Kind("a class", callable))

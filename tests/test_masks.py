@@ -88,6 +88,7 @@ def test_the_vector_masks_each_environment_as_it_would_be_alone(monkeypatch, lim
             "EMPO-Grid-v0", num_envs=3, vectorization_mode="vector_entry_point", world=LAVA, action_space=space
         )
         assert envs.action_masks().all()
+        assert envs.action_masks().shape == (3, 5)
         envs.reset(seed=0)
         steps = np.array([0, 2, 4])
         envs.step(steps if space == "joint" else steps[:, None])

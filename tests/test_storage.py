@@ -8,8 +8,19 @@ import zipfile
 import numpy as np
 import pytest
 
-from empo_gym import ChainWorld, EmpoSolution, TabularModel, Theory, load_world, memory, solve, solve_humans, solve_robot
-from empo_gym.goals import GoalSet, ReachCell
+from empo_gym import (
+    ChainWorld,
+    EmpoSolution,
+    GoalSet,
+    ReachCell,
+    TabularModel,
+    Theory,
+    load_world,
+    memory,
+    solve,
+    solve_humans,
+    solve_robot,
+)
 from empo_gym.memory import NotEnoughMemory
 
 CHAIN = ChainWorld(length=5, horizon=6, slip=0.1, gates=(2, 3), starts=(0, 4))
@@ -62,6 +73,14 @@ def test_policies_are_computed_again_from_what_the_humans_expected(tmp_path, tol
     read = through_a_file(solution, tmp_path / "s.npz")
     expected = solve_humans(model, THEORY, **told).pi_h
     assert [np.asarray(pi_h).tobytes() for pi_h in read.prior.pi_h] == [pi_h.tobytes() for pi_h in expected]
+
+
+def test_whether_goal_weights_are_shares_is_read_back(tmp_path):
+    goals = [GoalSet([ReachCell(0, 0), ReachCell(4, 0)], [1.0, 3.0], normalize=one) for one in (True, False)]
+    model = TabularModel.pack(ChainWorld(length=5, horizon=2, starts=(0, 4), goal_sets=goals))
+    read = through_a_file(solve(model, THEORY), tmp_path / "s.npz").model.goal_sets
+    assert [one.is_normalized for one in read] == [True, False]
+    assert [one.weights.tolist() for one in read] == [[0.25, 0.75], [1.0, 3.0]]
 
 
 def test_a_file_holds_no_policies_that_were_not_kept_and_no_states_before_their_time(tmp_path):

@@ -194,6 +194,13 @@ def test_a_value_is_made_once_however_many_threads_ask():
     assert all(one is other for row in found for one, other in zip(row, found[0], strict=True))
 
 
+def test_of_a_value_that_is_made_nothing_but_the_value_is_kept():
+    recent = Recent(1 << 20)
+    for key in range(50):
+        recent.get(key, lambda: 0)
+    assert len(recent) == 50 and not recent._makers
+
+
 def test_who_waits_for_a_value_that_cannot_be_made_tries_itself():
     recent, tried = Recent(1 << 20), []
 

@@ -63,18 +63,22 @@ def _stamp_of_sources() -> str:
 _STAMP = _stamp_of_sources()
 
 
-def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function for the types of its first call and keep the result on disk."""
-    dispatcher = njit(**_OPTIONS)(function)
-    # numba compares only the file of the called kernel with its cache; a change to a kernel that it calls must count, too.
+def _compiled(function: Callable[..., Any], **more: Any) -> Any:
+    dispatcher = njit(**_OPTIONS, **more)(function)
+    # numba compares only the function's own file with its cache; a change to what the function calls must count, too.
     if isinstance(dispatcher, Dispatcher):
         dispatcher._cache._cache_file._source_stamp = _STAMP  # type: ignore[attr-defined]
     return dispatcher
 
 
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function for the types of its first call and keep the result on disk."""
+    return _compiled(function)
+
+
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a function into its callers: passing dozens of arrays would take longer than the work that it does."""
-    return njit(**_OPTIONS, forceinline=True)(function)
+    return _compiled(function, forceinline=True)
 
 
 @inlined
