@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from empo_gym import __version__, cli_arguments
-from empo_gym.cli_arguments import BadUsage, Reported, with_imports
+from empo_gym.cli_arguments import BadUsage, Reported, warnings_told, with_imports
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -140,7 +140,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = build_parser().parse_args(with_imports(sys.argv[1:] if argv is None else argv))
     try:
-        load_target(arguments.target)(arguments)
+        with warnings_told(f"empo {arguments.command}"):
+            load_target(arguments.target)(arguments)
         sys.stdout.flush()
         return DONE
     except BrokenPipeError:

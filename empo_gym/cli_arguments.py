@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from empo_gym.imports import Allow, as_allow
 from empo_gym.theory import Theory
@@ -47,6 +51,24 @@ def add_imports(parser: argparse.ArgumentParser) -> None:
         default=False,
         help="let world files name goal classes of these modules, which runs their code; without =MODULE,... of any module",
     )
+
+
+@contextmanager
+def warnings_told(where: str) -> Iterator[None]:
+    """Print warnings meant for users as errors are printed, each time, without the line of code that gave them."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if category is UserWarning:
+                print(f"{where}: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+            else:
+                usual(message, category, *place, **more)
+
+        warnings.showwarning = show
+        if not sys.warnoptions:
+            warnings.simplefilter("always", UserWarning)
+        yield
 
 
 def with_imports(words: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from empo_gym.checks import check_world
-from empo_gym.cli_arguments import Reported, theory_overrides
+from empo_gym.cli_arguments import Reported, theory_overrides, warnings_told
 from empo_gym.cli_planner import fixed_point_lines, pack_to_solve, planner_pictures, progress_shown
 from empo_gym.cli_report import (
     first_decisions,
@@ -223,7 +223,8 @@ def check(arguments: argparse.Namespace) -> None:
     failed = False
     for file in arguments.files:
         try:
-            world = load_world(file, arguments.allow_imports)
+            with warnings_told(f"empo check: {file}"):
+                world = load_world(file, arguments.allow_imports)
             with progress_shown(str(file), where="{:,} of {:,} states found so far".format) as progress:
                 report = check_world(world, progress=progress)
         except (ValueError, OSError) as error:

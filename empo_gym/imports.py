@@ -109,7 +109,7 @@ def _require_allowed(module: str, allow: Allow, path: str) -> None:
         return
     raise ImportRefused(
         f"{_cut(path)} is code outside {', '.join(PACKAGES)}; if you trust it, allow its module by "
-        f"allow_imports=[{module!r}] or --allow-imports {module}"
+        f"allow_imports=[{module!r}] or --allow-imports={module}"
     )
 
 

@@ -193,7 +193,7 @@ def _refuse_code(config: str, allow: Collection[str]) -> None:
         return
     module = Path(config).stem if config.endswith(".py") else config
     if not any(module == name or module.startswith(f"{name}.") for name in allow):
-        raise ZooRefused(f"--conf-file {config} is Python code; if you trust it, add --allow-imports {module}, else take YAML")
+        raise ZooRefused(f"--conf-file {config} is Python code; if you trust it, add --allow-imports={module}, else take YAML")
 
 
 def _patches(allow: Collection[str]) -> Iterator[Any]:

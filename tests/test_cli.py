@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -55,6 +56,18 @@ def test_asking_for_help_loads_neither_torch_nor_compiled_code():
 def test_bad_usage_is_exit_status_2_and_names_what_is_wrong(capsys, words, named):
     status, _, err = run(capsys, *words)
     assert status == cli.BAD_USAGE and named in err
+
+
+def test_a_warning_about_a_world_is_one_sentence_without_the_line_of_code_that_gave_it(capsys, tmp_path):
+    file = tmp_path / "red.yaml"
+    file.write_text("map: |\n  We We We We\n  We Ar Ay We\n  We We We We\nmax_steps: 2\n")
+    usual = warnings.showwarning
+    said = "warning: Agent 0 (red) is a robot, as every agent that is not yellow; name others in 'humans' or 'robots'.\n"
+    status, _, err = run(capsys, "show", str(file))
+    assert (status, err) == (cli.DONE, f"empo show: {said}") and warnings.showwarning is usual
+    twin = tmp_path / "twin.yaml"
+    twin.write_text(file.read_text())
+    assert run(capsys, "check", str(file), str(twin))[2] == f"empo check: {file}: {said}empo check: {twin}: {said}"
 
 
 @pytest.mark.parametrize("words", [["solve", "no_such_world"], ["show", "no_such_world"], ["check", "no_such_world.yaml"]])

@@ -116,7 +116,7 @@ WRONG = {
     "default: {callback: [[empo_sb3.callbacks.KLMonitor]]}": "a class is named by its path",
     "default: {callback: torch.nn.ReLU}": "'torch.nn.ReLU' is not a callback",
     "default: {env_wrapper: empo_sb3.callbacks.KLMonitor}": "is not a wrapper",
-    "default: {callback: mymodule.Mine}": "--allow-imports mymodule",
+    "default: {callback: mymodule.Mine}": "--allow-imports=mymodule",
     "default: {batch_size: '5'}": "YAML reads batch_size: 5 as text; write 5 without quotes",
     "default: {lr_q_r: 1.5e3}": "YAML reads lr_q_r: 1.5e3 as text; write 1.5e+3",
     "default: " + "[" * 3000 + "]" * 3000: "nested more than",

@@ -177,7 +177,7 @@ def test_a_module_that_the_reader_names_may_be_used(tmp_path, monkeypatch, capsy
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "argv", list(sys.argv))
     words = ["train", "--algo", "dqn", "--env", ENV, "--eval-freq", "-1", "-f", str(tmp_path / "logs")]
-    assert "--allow-imports my_callbacks" in refused(capsys, *words, "--conf-file", str(tmp_path / "mine.yml"))
+    assert "--allow-imports=my_callbacks" in refused(capsys, *words, "--conf-file", str(tmp_path / "mine.yml"))
     assert zoo.main([*words, "--conf-file", str(tmp_path / "mine.yml"), "--allow-imports", "a,my_callbacks"]) == 0
     for settings in (str(tmp_path / "my_settings.py"), "my_settings"):
         assert "is Python code" in refused(capsys, *words, "--conf-file", settings)
