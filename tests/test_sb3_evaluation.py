@@ -1,5 +1,7 @@
 """Are evaluations free of the bias that counting whichever episodes end first would have?"""
 
+from types import SimpleNamespace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -58,11 +60,25 @@ def test_each_environment_plays_its_share_and_no_more():
     assert few.n_asked == 6
 
 
+class Second(ShortOrLong):
+    """Episodes of two steps, whose state tells whether it is the first episode."""
+
+    n_episodes = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.n_episodes, self.length = self.n_episodes + 1, 2
+        return np.zeros(1, dtype=np.float32), {}
+
+    def step(self, action):
+        *step, info = super().step(action)
+        return *step, info | {"state_id": int(self.n_episodes > 1)}
+
+
 def test_power_is_that_of_the_counted_episodes_only():
-    env = gate_env(human_policy=lambda *_: 0)
-    solution = solve_robot(env.model, gate_env().prior, env.theory)
-    one, many = (play(Still(), DummyVecEnv([lambda: gate_env(human_policy=lambda *_: 0)] * n), 6, solution) for n in (1, 4))
-    assert one[1] == pytest.approx(many[1]) and np.isfinite(many[1])
+    solution = SimpleNamespace(u_r=np.tile([-1.0, -7.0], (3, 1)))
+    _, power = play(Still(), DummyVecEnv([Second] * 4), 6, solution)
+    assert power == pytest.approx((4 * -1.0 + 2 * -7.0) / 6), "two environments play a second episode that is not counted"
 
 
 @pytest.mark.parametrize("kept", [["t", "state_id"], ["attained", "t"]])
