@@ -294,8 +294,8 @@ def _fit(policy: Any, names: list[str], evaluate: Evaluate, episodes: _Episodes)
         fit.ended = "interrupted"
         print(f"stopped in epoch {len(fit.train_losses) + 1}: the parameters after epoch {fit.best_epoch} are kept")
     except ValueError as error:
-        # torch's distributions refuse what is no number in several lines
-        if all(bool(p.isfinite().all()) for p in parameters):
+        # torch's distributions refuse what is no number, or a scale of 0, in several lines
+        if "\n" not in str(error) and all(bool(p.isfinite().all()) for p in parameters):
             raise
         raise ValueError(
             f"a fit with learning_rate={recipe.learning_rate:g} diverged in epoch {len(fit.train_losses) + 1};"
