@@ -266,7 +266,15 @@ class _Episodes:
 def _reached(policy: Any, evaluate: Evaluate, rows: np.ndarray) -> list[str]:
     """Names of the parameters that a loss depends on."""
     named = {name: p for name, p in policy.named_parameters() if p.requires_grad}
-    gradients = th.autograd.grad(evaluate(rows), list(named.values()), allow_unused=True)
+    try:
+        loss = evaluate(rows)
+    except ValueError as error:
+        if "\n" not in str(error):
+            raise
+        raise ValueError(
+            "the policy's weights give no distribution of actions before the fit; load or make it anew"
+        ) from error
+    gradients = th.autograd.grad(loss, list(named.values()), allow_unused=True)
     return [name for name, gradient in zip(named, gradients, strict=True) if gradient is not None]
 
 
