@@ -271,9 +271,7 @@ def _reached(policy: Any, evaluate: Evaluate, rows: np.ndarray) -> list[str]:
     except ValueError as error:
         if "\n" not in str(error):
             raise
-        raise ValueError(
-            "the policy's weights give no distribution of actions before the fit; load or make it anew"
-        ) from error
+        raise ValueError("the policy's weights give no distribution of actions before the fit; load it anew") from error
     gradients = th.autograd.grad(loss, list(named.values()), allow_unused=True)
     return [name for name, gradient in zip(named, gradients, strict=True) if gradient is not None]
 
