@@ -19,9 +19,10 @@ from empo_sb3.rates import divergence
 from empo_sb3.rates.kl import KLAdaptiveLR
 from empo_sb3.rates.layers import PerLayerLR, TwoTimescale
 from empo_sb3.rates.scale import KLBoundedScale
+from empo_sb3.rates.uncertain import value_network
 from empo_sb3.schedules import Constant, Linear, Piecewise, WarmupRampDecay
 from empo_sb3.stages import WarmupStages
-from empo_sb3.uncertainty import RND
+from empo_sb3.uncertainty import RND, CountedTable
 
 
 @pytest.mark.parametrize("kl", [0.005, 0.02])
@@ -151,3 +152,24 @@ def test_the_monitor_refuses_a_factor_of_zero_and_takes_any_fall_of_the_return()
 
 def test_a_warmup_stage_may_be_a_single_step():
     assert WarmupStages([(1, ["*"])]).stages == ((1, ("*",)),)
+
+
+def test_dropout_of_a_q_network_is_asked_without_actions():
+    network, answer, takes_actions = value_network(build("DQN"))
+    assert answer is network and takes_actions is False
+
+
+def test_a_table_of_means_that_no_factor_names_is_left_to_itself():
+    model = build("PPO")
+    model.policy.table = CountedTable(2, 2)
+    callback = PerLayerLR({"action_net.*": 0.5})
+    callback.model = model
+    callback.check()
+    callback.factors["table.*"] = 0.5
+    with pytest.raises(ValueError, match="a 1/n table takes no factor"):
+        callback.check()
+
+
+def test_bets_may_forget_almost_everything_at_once():
+    beta = (0.001, 0.999)
+    assert Mechanic([torch.zeros(1, requires_grad=True)], beta=beta).tuner.beta == beta

@@ -172,6 +172,15 @@ def test_minibatches_begin_with_the_states_of_their_first_rows():
     assert rows == 64
 
 
+@pytest.mark.parametrize("delay", [3, 2])
+def test_nothing_follows_an_episode_that_ends_with_the_rollout(delay):
+    # Cue ends after delay + 1 steps: with the rollout's twelfth step for both, at every fourth or third
+    model = RecurrentPPO("MlpGruPolicy", make_vec_env(lambda: Cue(delay), 2), gamma=1.0, **(SMALL | {"n_steps": 12}))
+    model.train = lambda: None
+    buffer = model.learn(24).rollout_buffer
+    np.testing.assert_allclose(buffer.returns[-1], buffer.rewards[-1], atol=1e-6)
+
+
 def test_a_callback_can_stop_the_run():
     class Stop(BaseCallback):
         def _on_step(self):

@@ -90,6 +90,27 @@ def test_replay_forgets_the_oldest_pairs():
     assert set(buffer.sample_pairs(200)) == {2, 3, 4}
 
 
+def test_replay_draws_from_the_latest_pairs_alone_until_it_is_reset():
+    env = gate_env()
+    buffer = PairReplayBuffer(9, env.observation_space, env.action_space, n_envs=2)
+    assert len(buffer.pairs) == 4, "the size is of all environments together"
+
+    def stored(*rows):
+        for pair in rows:
+            buffer.add_pairs([pair, 10 + pair])
+        drawn = set(buffer.sample_pairs(300).tolist())
+        assert buffer.n_stored() == len(drawn)
+        return drawn
+
+    assert stored(0) == {0, 10}
+    buffer.shrink_to_present()
+    assert stored(1) == {1, 11}
+    buffer.shrink_to_present()
+    assert stored(2, 3, 4) == {4, 14}, "it has shrunk for good"
+    buffer.reset()
+    assert stored(5, 6) == {5, 15, 6, 16}
+
+
 def test_exact_gap_looks_at_least_every_step():
     with pytest.raises(ValueError, match="every"):
         ExactGap(every=0)

@@ -100,6 +100,20 @@ def test_targets_and_starts_are_renewed_as_often_as_they_should_be(interval, ref
     assert calls == {"_refresh_after_load": refreshes, "_move_starts": 2}
 
 
+def test_the_learning_rate_is_a_factor_on_the_rate_of_the_network():
+    learner = HumanDQN("TablePolicy", gate_env(), learning_rate=0.0, lr_q_h_m=1.0, seed=0)
+    before = learner.policy.evaluate("q_h_m", learner.live)
+    assert np.array_equal(learner.learn(20).policy.evaluate("q_h_m", learner.live), before)
+
+
+def test_where_nobody_can_come_humans_of_a_learned_prior_act_uniformly():
+    learner = HumanDQN("TablePolicy", gate_env(), seed=0)
+    far = np.setdiff1d(np.arange(learner.sizes.n_pairs), learner.live)
+    for pi_h in learner.prior().pi_h:
+        unseen = pi_h.reshape(-1, *pi_h.shape[2:])[far]
+        assert len(unseen) and np.all(unseen == 1.0 / pi_h.shape[-1])
+
+
 def test_wrong_uses_are_one_sentence():
     with pytest.raises(ValueError, match="'lr_q_r'"):
         HumanDQN("TablePolicy", gate_env(), lr_q_r=0.1)

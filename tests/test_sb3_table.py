@@ -88,6 +88,19 @@ def test_afterwards_episodes_begin_where_the_world_says():
         assert env.reset()[1]["state_id"] == 0 and env.t == 0
 
 
+@pytest.mark.parametrize(("epsilon", "least", "most"), [(0.0, 1.0, 1.0), (0.3, 0.72, 0.87)])
+def test_robots_explore_as_often_as_epsilon_says(epsilon, least, most):
+    n = 2000
+    model = EMPO("TablePolicy", gate_env(), seed=0, epsilon_r_start=epsilon, epsilon_r_end=epsilon)
+    model._setup_learn(1)
+    model._pairs = np.zeros(n, dtype=int)
+    model.values["pi_r"][:] = np.eye(model.sizes.n_robot_joint)[-1]
+    np.random.seed(0)
+    wanted = model.policy.as_env_actions(np.array([model.sizes.n_robot_joint - 1]))
+    share = np.mean(np.all(model._sample_action(0, n_envs=n)[0].reshape(n, -1) == wanted.reshape(1, -1), axis=1))
+    assert least <= share <= most
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_default_world_is_learned_in_20000_steps(seed):
