@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 help:
 	@echo "make demo      solve, learn, compare and draw the default world (writes demo/)"
 	@echo "make test      the fast tests        make test-all  the slow ones too"
-	@echo "make fuzz      ten minutes of random files, values and call orders"
+	@echo "make fuzz      minutes of random files, values and call orders (FUZZ_EXAMPLES=4000)"
 	@echo "make check     format, lint, types and the fast tests"
 	@echo "make bench     the benchmarks        make clean     remove what was built"
 	@echo "make finetune-study   the robot arm's study, four CPU hours; ARGS=\"gaussian --limit 3\" for a part of it, goes on where it stopped"

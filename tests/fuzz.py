@@ -7,7 +7,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6000"))
+FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4000"))
 
 
 def load_profile() -> None:
