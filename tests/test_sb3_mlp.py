@@ -8,6 +8,7 @@ from sb3_worlds import crowd_env, errors, exact, gate_env, uniform
 from empo_gym.env import RobotEnv
 from empo_gym.grid import load_world
 from empo_sb3 import EMPO
+from empo_sb3.base_policy import _clip
 from empo_sb3.callbacks import ExactGap
 from empo_sb3.timeline import QUANTITIES
 from empo_sb3.transforms import Identity, LogCost, LogShare, PowerMean, UnitInterval
@@ -101,3 +102,30 @@ def test_a_perceptron_reads_planes_too():
     model = EMPO("MlpPolicy", env, seed=0, policy_kwargs={"net_arch": [16]}).learn(60)
     action, _ = model.predict(env.reset()[0], deterministic=True)
     assert env.action_space.contains(int(action))
+
+
+def test_errors_are_added_over_outputs_and_averaged_over_the_batch():
+    policy = EMPO("MlpPolicy", gate_env(), seed=0, max_grad_norm=None).policy
+    net, pairs = policy.net("v_h_e"), np.array([0, 7, 12, 7])
+    targets = np.linspace(0.1, 0.9, 4 * policy.sizes.n_outputs("v_h_e")).reshape(4, -1)
+    policy.update(pairs, {"v_h_e": targets}, {}, {"v_h_e": 0.0})
+    wanted = net.transform.apply(th.as_tensor(targets, dtype=th.float32))
+    loss = ((net(policy.inputs_of(pairs)) - wanted) ** 2).sum(dim=1).mean()
+    parameters = list(net.parameters())
+    for parameter, gradient in zip(parameters, th.autograd.grad(loss, parameters), strict=True):
+        th.testing.assert_close(parameter.grad, gradient)
+
+
+@pytest.mark.parametrize(("limit", "factor"), [(26.0, 1.0), (13.0, 1.0), (6.5, 0.5)])
+def test_gradients_dense_and_sparse_have_one_norm_that_is_bounded(limit, factor):
+    dense, table = th.nn.Parameter(th.zeros(2)), th.nn.Embedding(3, 1, sparse=True)
+    dense.grad = th.tensor([3.0, 4.0])
+    table(th.tensor([1, 1])).sum().mul(6.0).backward()
+    _clip([dense, table.weight], limit)
+    th.testing.assert_close(dense.grad, factor * th.tensor([3.0, 4.0]))
+    th.testing.assert_close(table.weight.grad.to_dense().flatten(), factor * th.tensor([0.0, 12.0, 0.0]))
+
+
+@pytest.mark.parametrize(("beta_r", "sharpness"), [(7.0, 7.0), (100.0, 50.0)])
+def test_errors_of_q_r_weigh_by_beta_r_up_to_a_bound(beta_r, sharpness):
+    assert EMPO("MlpPolicy", gate_env(), beta_r=beta_r).policy.sharpness == sharpness
