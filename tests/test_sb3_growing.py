@@ -6,6 +6,7 @@ import torch as th
 from sb3_worlds import SHARP, SHORT, crowd_env, errors, exact, gate_env, uniform
 from test_sb3_checkpoints import SaveAt
 
+from empo_gym.chain import ChainWorld
 from empo_gym.env import RobotEnv
 from empo_gym.planning import solve_robot
 from empo_sb3 import EMPO, HumanDQN
@@ -35,7 +36,13 @@ def both(env, **keywords):
     return packed, growing, pairs, growing.targets.pairs_of(packed.targets.model, pairs)
 
 
-@pytest.mark.parametrize("env", [gate_env, crowd_env])
+def three_env(**keywords):
+    """Three humans who differ in what they can reach."""
+    world = ChainWorld(length=4, horizon=3, starts=(0, 1, 3), gates=(2,), gates_open=False, slip=0.3)
+    return RobotEnv(world, **keywords)
+
+
+@pytest.mark.parametrize("env", [gate_env, crowd_env, three_env])
 def test_targets_are_those_of_the_packed_world(env):
     packed, growing, pairs, same = both(env)
     wanted = packed.targets.of_batch(pairs, ALL, packed.values, packed.outlook)
@@ -195,3 +202,17 @@ def test_the_humans_of_a_learned_prior_are_planned_for():
     learner = HumanDQN("MlpPolicy", gate_env(human_policy="uniform"), seed=0).learn(50)
     prior = learner.prior()
     assert solve_robot(prior.model, prior, prior.theory).v_r[0, 0] < 0
+
+
+def test_exploring_starts_begin_at_any_time_up_to_that_of_the_visit():
+    _, growing, _, pairs = both(gate_env)
+    late = pairs[pairs // CAPACITY == 2][:1]
+    np.random.seed(0)
+    times = growing.targets.earlier(np.repeat(late, 200)) // CAPACITY
+    assert times.max() == 2, "the time of the visit itself is among them"
+
+
+def test_successors_that_are_all_equally_novel_make_every_action_worth_just_that():
+    _, growing, _, pairs = both(crowd_env)
+    outlook = growing.targets.robot_outlook(pairs[:5], lambda numbers: np.full(len(numbers), 3.0))
+    np.testing.assert_allclose(outlook, 3.0)

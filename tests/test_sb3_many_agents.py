@@ -217,3 +217,8 @@ def test_values_are_learned_from_draws():
     right = exact(EMPO("TablePolicy", gate_env(), **sharp))
     near, bad = errors(found, right), errors(uniform(EMPO("TablePolicy", gate_env(), **sharp)), right)
     assert near["v_r"] < 0.3 * bad["v_r"] and near["v_h_e"] < bad["v_h_e"], (near, bad)
+
+
+def test_the_variance_of_a_draw_is_half_the_squared_distance_of_two():
+    _, drawn = listed_and_drawn(three_env)
+    assert drawn.targets.compared(some_pairs(drawn), ("q_r",))[1] == 0.5

@@ -8,6 +8,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from empo_gym.env import RobotEnv
 from empo_sb3 import EMPO
+from empo_sb3.empo.emphasis import Emphasis
 from empo_sb3.policies import TablePolicy
 
 ALL = {"u_r_use_network": True, "v_r_use_network": True}
@@ -99,6 +100,37 @@ def test_robots_explore_as_often_as_epsilon_says(epsilon, least, most):
     wanted = model.policy.as_env_actions(np.array([model.sizes.n_robot_joint - 1]))
     share = np.mean(np.all(model._sample_action(0, n_envs=n)[0].reshape(n, -1) == wanted.reshape(1, -1), axis=1))
     assert least <= share <= most
+
+
+def test_before_learning_starts_robots_act_at_random():
+    model = EMPO("TablePolicy", gate_env(), seed=0, epsilon_r_start=0.0, epsilon_r_end=0.0)
+    model._setup_learn(1)
+    model._pairs = np.zeros(500, dtype=int)
+    model.values["pi_r"][:] = np.eye(model.sizes.n_robot_joint)[-1]
+    np.random.seed(0)
+    first, later = (model._sample_action(starts, n_envs=500)[0] for starts in (10, 0))
+    assert len(np.unique(first)) > 1 and len(np.unique(later)) == 1
+
+
+def test_a_length_of_the_run_that_is_given_is_kept():
+    model = EMPO("TablePolicy", gate_env(), seed=0, total_steps=10_000).learn(5)
+    assert model.config.total_steps == 10_000
+
+
+def test_rare_starts_are_preferred_by_the_fourth_power_of_what_is_unknown():
+    model = EMPO("TablePolicy", gate_env(), seed=0)
+    model._setup_learn(1)
+    unknown = np.linspace(0.5, 1.0, len(model.live))
+    model.visits = lambda pairs: unknown
+    model._prefer_rare_starts()
+    np.testing.assert_allclose(model._start_weights, unknown**4)
+
+
+def test_candidates_are_chosen_in_proportion_to_their_factors():
+    emphasis = Emphasis(lambda states: states, lambda uncertainty, typical: uncertainty, lambda pairs: pairs.astype(float))
+    np.random.seed(0)
+    chosen = emphasis.choose(np.array([1, 3]), 4_000)
+    assert np.mean(chosen == 3) == pytest.approx(0.75, abs=0.03)
 
 
 @pytest.mark.slow
