@@ -133,3 +133,9 @@ def test_a_policy_without_features_cannot_thaw_them():
         learner("PPO", Side()).learn(32, UnfreezeFeatures(10))
     with pytest.raises(ValueError, match=r"^UnfreezeFeatures: steps must be an integer >= 0, not -1$"):
         UnfreezeFeatures(-1)
+
+
+def test_features_learn_from_the_very_step_on_at_which_their_rest_ends():
+    factor = UnfreezeFeatures(3, factor=0.5).factors
+    late = next(iter(factor.values()))
+    assert [late(step) for step in (0, 2, 3, 4)] == [0.0, 0.0, 0.5, 0.5]
