@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from grid_play import Play
 
+from empo_gym import load_world
+
 
 def test_a_key_opens_a_locked_door_of_its_colour_only():
     text = "Ay Lr ..\nKr Kb Ae"
@@ -243,3 +245,11 @@ def test_draws_record_and_force_actions_with_the_chances_of_the_transitions():
         shares = {state: float((drawn == state).all(axis=1).mean()) for state in {tuple(row) for row in drawn.tolist()}}
         assert shares == pytest.approx({state: p for p, state in play.outcomes(**names)}, abs=0.03)
         play.step(a0=names["a0"], a1=names["a1"]).change({0: {"dir": "e"}})
+
+
+def test_two_boxes_of_equal_content_opened_at_once_release_one_object_each():
+    boxes = load_world({"map": "We We We We\nWe Ae XrKb We\nWe Ay XrKb We\nWe We We We", "max_steps": 2})
+    toggle = boxes.agents[0].actions.index("toggle")
+    [(probability, state)] = boxes.transition_probabilities(boxes.initial_state(), (toggle, toggle))
+    lying = sorted((o["x"], o["y"]) for o in boxes.describe(state)["objects"] if o["type"] == "key" and "x" in o)
+    assert probability == 1.0 and lying == [(2, 1), (2, 2)]
