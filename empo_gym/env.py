@@ -38,9 +38,8 @@ from empo_gym.world import action_shape
 MAX_STATES = 50_000
 MAX_ROWS = 1 << 25
 SEEN_BYTES = 16 << 20  # observations of the packed world that one environment keeps
-STAGE_BYTES = (
-    16 << 20
-)  # models packed from states in which episodes were let begin, but could not otherwise have been so early
+# Models packed from states in which episodes were let begin, but could not otherwise have been so early.
+STAGE_BYTES = 16 << 20
 _ENTRY_BYTES = 400  # of an entry of a dictionary beside the numbers of the array
 _POLICIES = ("boltzmann", "heuristic", "uniform")
 

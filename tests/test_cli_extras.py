@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from test_cli import run
 
 from empo_gym import EmpoSolution, RobotEnv, Theory, cli, compile_cache, load_world, planning, solve_humans, solve_robot
 from empo_gym.cli_report import indecision
@@ -28,15 +29,6 @@ EXTRAS = (
     "tensorboard",
     "pytorch_optimizer",
 )
-
-
-def run(capsys, *words):
-    try:
-        status = cli.main(words)
-    except SystemExit as stop:
-        status = stop.code
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 # ------------------------------------------------------------------------------------------------------ without extras

@@ -9,6 +9,7 @@ from imitation_worlds import Features, Side, learner
 from stable_baselines3 import PPO
 from test_diffusion_dppo import model_of
 from test_diffusion_policies import shown
+from test_optim_wrapper import train
 
 from empo_sb3.diffusion import fit_chunks
 from empo_sb3.imitation import clone, prefit_critic, record, transfer_features
@@ -134,14 +135,6 @@ def regression():
     x = torch.randn(64, 6)
     y = torch.sin(x @ torch.randn(6, 2))
     return net, lambda: torch.nn.functional.mse_loss(net(x), y)
-
-
-def train(optimizer, loss_of, steps):
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss_of().backward()
-        optimizer.step()
-    return loss_of().item()
 
 
 @BOTH
