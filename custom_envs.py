@@ -8,7 +8,7 @@ variable EMPO_ALLOW_IMPORTS names modules of yours whose classes a zoo file may 
 import sys
 
 from empo_sb3.zoo import allowed_modules, check, register
-from empo_sb3.zoo_door import guard
+from empo_sb3.zoo.door import guard
 
 register()
 guard(allowed_modules())

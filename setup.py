@@ -1,4 +1,4 @@
-"""Packaging of EMPO: two Python packages, and the worlds of ``envs/`` beside them as data."""
+"""Packaging of EMPO: three Python packages, and the worlds of ``envs/`` beside them as data."""
 
 from pathlib import Path
 
@@ -33,13 +33,14 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     # Worlds and zoo files are data: a wheel carries them as empo_envs and empo_zoo_configs, which nobody imports.
-    packages=[*find_packages(include=["empo_gym", "empo_gym.*", "empo_sb3", "empo_sb3.*"]), "empo_envs", "empo_zoo_configs"],
+    packages=[*find_packages(include=["empo_*"]), "empo_envs", "empo_zoo_configs"],
     package_dir={"empo_envs": "envs", "empo_zoo_configs": "zoo_configs"},
     package_data={
         "empo_envs": ["**/*.yaml"],
         "empo_zoo_configs": ["*.yml"],
-        "empo_gym": ["py.typed", "cli_worlds.json"],
+        "empo_gym": ["py.typed"],
         "empo_sb3": ["py.typed"],
+        "empo_cli": ["py.typed", "worlds.json"],
     },
     install_requires=[
         "numpy>=1.26,<3",
@@ -64,7 +65,7 @@ setup(
         "oracles": ORACLES,
         "dev": DEV,
     },
-    entry_points={"console_scripts": ["empo = empo_gym.cli:main"]},
+    entry_points={"console_scripts": ["empo = empo_cli.main:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",

@@ -19,7 +19,7 @@ import torch as th
 from studies import RESULTS, commit, read, write
 
 from empo_gym import RobotEnv
-from empo_gym.planning import solve_robot
+from empo_gym.planning.finite_horizon import solve_robot
 from empo_sb3 import EMPO
 from empo_sb3.callbacks import ExactGap
 

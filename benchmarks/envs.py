@@ -44,9 +44,9 @@ from stable_baselines3.common.env_checker import check_env as check_env_of_sb3  
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor  # noqa: E402
 
 from empo_gym import load_world  # noqa: E402
-from empo_gym.files import write_whole  # noqa: E402
 from empo_gym.registration import env_ids  # noqa: E402
-from empo_sb3.vec_env import VecEnvAdapter  # noqa: E402
+from empo_gym.util.files import write_whole  # noqa: E402
+from empo_sb3.wrappers.vec_env import VecEnvAdapter  # noqa: E402
 
 ID, MINIGRID = "EMPO-Grid-v0", "MiniGrid-Empty-8x8-v0"
 NUM_ENVS = 4096

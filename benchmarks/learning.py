@@ -23,12 +23,12 @@ import numpy as np
 import torch as th
 from studies import RESULTS, commit, read, write
 
-from empo_gym.env import RobotEnv
-from empo_gym.planning import solve_robot
-from empo_gym.solution import EmpoSolution
+from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.planning.finite_horizon import solve_robot
+from empo_gym.solution.solution import EmpoSolution
 from empo_sb3 import EMPO
 from empo_sb3.callbacks import ExactGap
-from empo_sb3.timeline import QUANTITIES
+from empo_sb3.empo.timeline import QUANTITIES
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "learning.png"
 MEASURES = {"v_r": "V_r(s0)", "v_h_e": "RMSE V_h^e", "pi_r": "TV pi_r"}

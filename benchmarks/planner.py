@@ -34,16 +34,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import naive  # noqa: E402
 
-from empo_gym import (  # noqa: E402
-    ChainWorld,
-    TabularModel,
-    Theory,
-    load_world,
-    phases,
-    solve,
-    solve_humans,
-    solve_robot,
-)
+from empo_gym import ChainWorld, TabularModel, Theory, load_world, solve, solve_humans, solve_robot  # noqa: E402
+from empo_gym.bellman import backups as phases  # noqa: E402
 
 SIZES = {"10^4 states": (6, 5, 10), "10^5 states": (10, 8, 16), "10^6 states": (18, 13, 24)}
 SMALL = (4, 4, 6)

@@ -25,7 +25,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from studies import RESULTS, commit, read, write
 
 from empo_gym import RobotEnv, TabularModel, Theory, load_world, solve_humans, solve_robot
-from empo_gym.solution import HumanPrior
+from empo_gym.solution.solution import HumanPrior
 from empo_sb3 import EMPO, HumanDQN
 
 WORLD = "berry_garden"

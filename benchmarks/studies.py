@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import torch as th
 
-from empo_gym.files import write_whole
+from empo_gym.util.files import write_whole
 
 Plan = dict[str, Any]
 Row = dict[str, Any]

@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from naive_grid import NaiveGrid, copied, key_of  # noqa: E402
 
 from empo_gym import RobotEnv, load_world  # noqa: E402
-from empo_gym.vector import VectorRobotEnv  # noqa: E402
+from empo_gym.envs.vector_env import VectorRobotEnv  # noqa: E402
 
 EAGERNESS = {"still": 1, "left": 2, "right": 2, "forward": 6, "pickup": 2, "drop": 1, "toggle": 3}
 

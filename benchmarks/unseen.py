@@ -23,9 +23,9 @@ from scale import attainment
 from studies import RESULTS, commit, read, write
 
 from empo_gym import RobotEnv, TabularModel, Theory, generate, load_world, solve_humans, solve_robot
-from empo_gym.many_worlds import ManyWorlds, SolvedHumans
+from empo_gym.envs.many_worlds import ManyWorlds, SolvedHumans
 from empo_sb3 import EMPO
-from empo_sb3.many_worlds import PlacesPolicy
+from empo_sb3.empo.networks.places_policy import PlacesPolicy
 
 N_TRAINING, N_TEST = 100, 60
 EPISODES = 200

@@ -9,50 +9,50 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from empo_gym import compile_cache
 from empo_gym.registration import register_envs
+from empo_gym.util import compile_cache, old_paths  # noqa: F401  old paths still lead to their modules
 
 if TYPE_CHECKING:
-    from empo_gym.chain import ChainWorld
-    from empo_gym.checks import check_world
-    from empo_gym.env import RobotEnv
-    from empo_gym.generator import generate
-    from empo_gym.goals import Goal, GoalSet, ReachCell, ReachRect
+    from empo_gym.envs.parallel_env import parallel_env
+    from empo_gym.envs.robot_env import RobotEnv
     from empo_gym.grid import GridWorld, list_worlds, load_world
-    from empo_gym.model import TabularModel
-    from empo_gym.parallel import parallel_env
-    from empo_gym.planning import solve, solve_humans, solve_robot
-    from empo_gym.policy import PlannerPolicy
-    from empo_gym.solution import EmpoSolution, HumanPrior
+    from empo_gym.grid.map.generator import generate
+    from empo_gym.model.tabular import TabularModel
+    from empo_gym.planning.finite_horizon import solve, solve_humans, solve_robot
+    from empo_gym.solution.planner_policy import PlannerPolicy
+    from empo_gym.solution.solution import EmpoSolution, HumanPrior
     from empo_gym.theory import Theory
-    from empo_gym.world import Agent, Successors, World
+    from empo_gym.worlds.chain import ChainWorld
+    from empo_gym.worlds.checks import check_world
+    from empo_gym.worlds.goals import Goal, GoalSet, ReachCell, ReachRect
+    from empo_gym.worlds.world import Agent, Successors, World
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Agent": "world",
-    "ChainWorld": "chain",
-    "EmpoSolution": "solution",
-    "Goal": "goals",
-    "GoalSet": "goals",
-    "GridWorld": "grid",
-    "HumanPrior": "solution",
-    "PlannerPolicy": "policy",
-    "ReachCell": "goals",
-    "ReachRect": "goals",
-    "RobotEnv": "env",
-    "Successors": "world",
-    "TabularModel": "model",
+    "Agent": "worlds.world",
+    "ChainWorld": "worlds.chain",
+    "EmpoSolution": "solution.solution",
+    "Goal": "worlds.goals",
+    "GoalSet": "worlds.goals",
+    "GridWorld": "grid.world",
+    "HumanPrior": "solution.solution",
+    "PlannerPolicy": "solution.planner_policy",
+    "ReachCell": "worlds.goals",
+    "ReachRect": "worlds.goals",
+    "RobotEnv": "envs.robot_env",
+    "Successors": "worlds.world",
+    "TabularModel": "model.tabular",
     "Theory": "theory",
-    "World": "world",
-    "check_world": "checks",
-    "generate": "generator",
-    "list_worlds": "grid",
-    "load_world": "grid",
-    "parallel_env": "parallel",
-    "solve": "planning",
-    "solve_humans": "planning",
-    "solve_robot": "planning",
+    "World": "worlds.world",
+    "check_world": "worlds.checks",
+    "generate": "grid.map.generator",
+    "list_worlds": "grid.map.files",
+    "load_world": "grid.world",
+    "parallel_env": "envs.parallel_env",
+    "solve": "planning.finite_horizon",
+    "solve_humans": "planning.finite_horizon",
+    "solve_robot": "planning.finite_horizon",
 }
 
 __all__ = [

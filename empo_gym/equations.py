@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from empo_gym.wording import shown
+from empo_gym.util.wording import shown
 
 Array = Any
 TIE = 1e-12

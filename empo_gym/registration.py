@@ -14,7 +14,7 @@ import gymnasium as gym
 DEFAULT_ID = "EMPO-Grid-v0"
 DEFAULT_WORLD = "default"
 RANDOM_ID = "EMPO-Random-v0"
-ENTRY_POINT = "empo_gym.env:RobotEnv"
+ENTRY_POINT = "empo_gym.envs.robot_env:RobotEnv"
 FRANKA_ENTRY_POINTS = {  # these alone need the extra `franka`, and only when they are made
     "FR3VisualReach-v0": "empo_gym.franka:FR3VisualReach",
     "FR3VisualPush-v0": "empo_gym.franka:FR3VisualPush",
@@ -22,7 +22,7 @@ FRANKA_ENTRY_POINTS = {  # these alone need the extra `franka`, and only when th
 THEMES = {  # what ids of a folder of envs/ add to RobotEnv's defaults
     "memory": {"observation": "partial", "human_policy": "heuristic"},  # humans who go where a wish leads them give it away
 }
-VECTOR_ENTRY_POINT = "empo_gym.vector:VectorRobotEnv"
+VECTOR_ENTRY_POINT = "empo_gym.envs.vector_env:VectorRobotEnv"
 
 
 def worlds_directory() -> Path:
@@ -63,8 +63,8 @@ def register_envs() -> None:
             kwargs = {"world": name} | THEMES.get(files[name].parent.name, {})
             gym.register(id=identifier, entry_point=ENTRY_POINT, vector_entry_point=VECTOR_ENTRY_POINT, kwargs=kwargs)
     if RANDOM_ID not in gym.registry:
-        vector = "empo_gym.random_env:VectorRandomEnv"
-        gym.register(id=RANDOM_ID, entry_point="empo_gym.random_env:RandomEnv", vector_entry_point=vector)
+        vector = "empo_gym.envs.random_env:VectorRandomEnv"
+        gym.register(id=RANDOM_ID, entry_point="empo_gym.envs.random_env:RandomEnv", vector_entry_point=vector)
     for identifier, entry_point in FRANKA_ENTRY_POINTS.items():
         if identifier not in gym.registry:
             gym.register(id=identifier, entry_point=entry_point)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from empo_gym.wording import shown
+from empo_gym.util.wording import shown
 
 _INF = math.inf
 _Range = tuple[Callable[[float], bool], str]

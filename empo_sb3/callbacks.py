@@ -1,4 +1,4 @@
-"""Observers of a training run, and the callbacks of :mod:`empo_sb3.rates` that adapt the learning rate of any SB3 algorithm.
+"""Observers of a training run, and the callbacks of :mod:`empo_sb3.learning_rates` for any SB3 algorithm.
 
 The losses of a bootstrapped learner say little: they shrink whenever the targets stand still. Where the world can be planned,
 :class:`ExactGap` shows the truth instead, the distance to the exact solution while it trains.
@@ -9,20 +9,20 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from empo_gym.planning import solve_robot
-from empo_gym.solution import EmpoSolution
+from empo_gym.planning.finite_horizon import solve_robot
+from empo_gym.solution.solution import EmpoSolution
+from empo_sb3.common.ranges import COUNT, check, instance, optional
 from empo_sb3.empo import EMPO
+from empo_sb3.empo.evaluation import EmpoEvalCallback
 from empo_sb3.empo.progress import StageProgressBar
-from empo_sb3.evaluation import EmpoEvalCallback
-from empo_sb3.kl_monitor import KLMonitor
-from empo_sb3.ranges import COUNT, check, instance, optional
-from empo_sb3.rates.kl import KLAdaptiveLR
-from empo_sb3.rates.layers import PerLayerLR, TwoTimescale
-from empo_sb3.rates.scale import KLBoundedScale
-from empo_sb3.rates.schedule import LearningRateSchedule
-from empo_sb3.rates.uncertain import EnsembleAdaptiveLR, MCDropoutAdaptiveLR, RNDAdaptiveLR
-from empo_sb3.stages import WarmupMonitor, WarmupStages
-from empo_sb3.timeline import QUANTITIES
+from empo_sb3.empo.timeline import QUANTITIES
+from empo_sb3.learning_rates.kl_bounded_scale import KLBoundedScale
+from empo_sb3.learning_rates.kl_lr import KLAdaptiveLR
+from empo_sb3.learning_rates.kl_monitor import KLMonitor
+from empo_sb3.learning_rates.per_layer import PerLayerLR, TwoTimescale
+from empo_sb3.learning_rates.schedule_callback import LearningRateSchedule
+from empo_sb3.learning_rates.uncertainty_lr import EnsembleAdaptiveLR, MCDropoutAdaptiveLR, RNDAdaptiveLR
+from empo_sb3.learning_rates.warmup_stages import WarmupMonitor, WarmupStages
 
 __all__ = [
     "Checkpoints",

@@ -22,8 +22,8 @@ from weakref import WeakSet, ref
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import FloatSchedule
 
-from empo_sb3.rates.clock import timesteps_of_owner
-from empo_sb3.rates.keywords import check_numbers
+from empo_sb3.common.clock import timesteps_of_owner
+from empo_sb3.common.keywords import check_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

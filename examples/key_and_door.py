@@ -9,8 +9,8 @@ empowers and for one that acts at random.
 
 import numpy as np
 
+from empo_cli.report import uniform_robot
 from empo_gym import TabularModel, Theory, load_world, solve_humans, solve_robot
-from empo_gym.cli_report import uniform_robot
 from empo_gym.plots import visits
 
 WORLD = {

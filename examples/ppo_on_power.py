@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from empo_gym import RobotEnv, solve_robot
 from empo_sb3 import EMPO
-from empo_sb3.evaluation import play
+from empo_sb3.empo.evaluation import play
 
 WORLD = "rock_corridor"
 

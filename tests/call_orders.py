@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from empo_gym import ChainWorld, TabularModel, load_world
-from empo_gym.stage import nobody_is_awake
+from empo_gym.envs.simulator import nobody_is_awake
 
 DEADLY = {"map": "We We We We\nWe Ay La We\nWe Ae La We\nWe We We We", "max_steps": 5, "actions": "compass"}
 WORLDS = {

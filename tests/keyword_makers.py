@@ -14,16 +14,16 @@ from sb3_worlds import gate_env
 
 from empo_gym.theory import Theory
 from empo_sb3 import EMPO, HumanDQN, RecurrentPPO, TrainingConfig
-from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.callbacks import Checkpoints, EmpoEvalCallback, ExactGap, WarmupStages
+from empo_sb3.common.sb3_arguments import ON_POLICY_KINDS
 from empo_sb3.diffusion import DPPO, DiffusionPolicy, Horizons, ImplicitPolicy, NoiseSchedule, RecedingHorizon, fit_chunks
 from empo_sb3.diffusion.base import ChunkPolicy
+from empo_sb3.empo.buffers import PairReplayBuffer
+from empo_sb3.empo.human_dqn import OFF_POLICY, HumanTraining
 from empo_sb3.finetune import Settings
-from empo_sb3.human_dqn import OFF_POLICY, HumanTraining
 from empo_sb3.imitation import Recipe, UnfreezeFeatures, clone, prefit_critic, record
 from empo_sb3.recurrent.attention import Attention
 from empo_sb3.recurrent.policies import OWN_KEYWORDS
-from empo_sb3.sb3_arguments import ON_POLICY_KINDS
 from empo_sb3.uncertainty import RND, CountedTable, Ensemble, MCDropout, VisitCounts, Weighing
 
 HORIZONS = Horizons(2, 3, 2)

@@ -14,10 +14,10 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
-from empo_sb3.rates.kl import KLAdaptiveLR
-from empo_sb3.rates.layers import PerLayerLR, TwoTimescale
-from empo_sb3.rates.schedule import LearningRateSchedule
-from empo_sb3.rates.uncertain import EnsembleAdaptiveLR, MCDropoutAdaptiveLR, RNDAdaptiveLR
+from empo_sb3.learning_rates.kl_lr import KLAdaptiveLR
+from empo_sb3.learning_rates.per_layer import PerLayerLR, TwoTimescale
+from empo_sb3.learning_rates.schedule_callback import LearningRateSchedule
+from empo_sb3.learning_rates.uncertainty_lr import EnsembleAdaptiveLR, MCDropoutAdaptiveLR, RNDAdaptiveLR
 from empo_sb3.recurrent import RecurrentPPO
 from empo_sb3.schedules import Constant
 

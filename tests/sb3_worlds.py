@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from empo_gym.chain import ChainWorld
-from empo_gym.env import RobotEnv
-from empo_gym.planning import solve_robot
-from empo_gym.solution import EmpoSolution
+from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.planning.finite_horizon import solve_robot
+from empo_gym.solution.solution import EmpoSolution
+from empo_gym.worlds.chain import ChainWorld
 from empo_sb3.empo import EMPO
 
 SHARP = {"beta_r": 100.0}

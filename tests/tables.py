@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from empo_gym.goals import GoalSet
-from empo_gym.world import Agent, Successors, World
+from empo_gym.worlds.goals import GoalSet
+from empo_gym.worlds.world import Agent, Successors, World
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from empo_sb3 import EMPO, HumanDQN, RecurrentPPO
 from empo_sb3.diffusion import DPPO
 from empo_sb3.imitation import Demonstrations
 
+pytestmark = pytest.mark.filterwarnings("ignore:empo_:DeprecationWarning")  # old paths
+
 DATA = Path(__file__).parent / "data" / "before_the_move"
 ENV = "EMPO-Chain-v0"
 TINY = {"map": "We We We We We\nWe Ay .. Ae We\nWe We We We We", "actions": "small", "orientations": "e", "max_steps": 4}
@@ -137,8 +139,8 @@ def world(path: Path):
 
 def zoo_file(path: Path):
     from empo_sb3 import zoo
-    from empo_sb3.zoo_check import check_file
-    from empo_sb3.zoo_models import build
+    from empo_sb3.zoo.file_check import check_file
+    from empo_sb3.zoo.models import build
 
     zoo.register()
     check_file(path, RecurrentPPO, zoo.environments())
@@ -149,7 +151,7 @@ def zoo_file(path: Path):
 
 
 def zoo_run(path: Path):
-    from empo_sb3.zoo_models import load
+    from empo_sb3.zoo.models import load
 
     model = load("ppo_gru", path / "ppo_gru" / f"{ENV}_1" / f"{ENV}.zip", gym.make(ENV))
     return of_policy(model) | acting(model, gym.make(ENV))

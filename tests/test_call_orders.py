@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from empo_gym import RobotEnv
-from empo_gym.vector import VectorRobotEnv
+from empo_gym.envs.vector_env import VectorRobotEnv
 
 
 class SingleEnvironment(RuleBasedStateMachine):

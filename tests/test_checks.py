@@ -5,7 +5,7 @@ import pytest
 from tables import BatchedTableWorld, random_world
 
 from empo_gym import ChainWorld, ReachCell, Successors, check_world, load_world
-from empo_gym.checks import WorldCheckError, first_unsorted_row
+from empo_gym.worlds.checks import WorldCheckError, first_unsorted_row
 
 
 def test_good_worlds_pass_and_are_reported():

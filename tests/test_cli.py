@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from empo_gym import cli
+from empo_cli import main as cli
 
 SMALL = "rock_corridor"
 JUDGED = ("V_r at the start, relative", "V_h^e, root mean square", "pi_r, mean total variation")
@@ -36,7 +36,7 @@ def test_every_target_can_be_loaded():
 
 
 def test_asking_for_help_loads_neither_torch_nor_compiled_code():
-    code = "import sys; from empo_gym.cli import build_parser; build_parser(); print({'torch', 'numba'} & set(sys.modules))"
+    code = "import sys; from empo_cli.main import build_parser; build_parser(); print({'torch', 'numba'} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"
 
@@ -97,8 +97,8 @@ def test_worlds_lists_every_world_with_its_environment_id_and_how_large_it_is(ca
 
 
 def test_worlds_with_very_many_joint_actions_are_not_counted():
+    from empo_cli.report import states_counted
     from empo_gym import load_world
-    from empo_gym.cli_report import states_counted
 
     crowd = {
         "map": "We " * 14 + "We\nWe Ae" + " Ay" * 12 + " We\n" + "We " * 15,
@@ -111,7 +111,7 @@ def test_worlds_with_very_many_joint_actions_are_not_counted():
 
 def test_a_reader_that_stops_early_is_no_error():
     shown = subprocess.run(
-        f"{sys.executable} -m empo_gym.cli worlds | head -1; exit ${{PIPESTATUS[0]}}",
+        f"{sys.executable} -m empo_cli.main worlds | head -1; exit ${{PIPESTATUS[0]}}",
         shell=True,
         executable="/bin/bash",
         capture_output=True,
@@ -157,7 +157,7 @@ def test_less_can_be_kept_and_what_cannot_be_drawn_of_it_is_said(capsys, tmp_pat
 
 
 def test_long_solves_tell_where_they_stand_and_short_ones_do_not(capsys, monkeypatch):
-    from empo_gym import cli_planner
+    from empo_cli import sweep as cli_planner
 
     now = iter([0.0, 1.0, 3.0, 4.0, 20.0])
     monkeypatch.setattr(cli_planner.time, "perf_counter", lambda: next(now))
@@ -172,8 +172,8 @@ def test_long_solves_tell_where_they_stand_and_short_ones_do_not(capsys, monkeyp
 def test_other_fixed_points_are_told():
     from tables import random_world
 
+    from empo_cli.sweep import fixed_point_lines
     from empo_gym import TabularModel, Theory, solve_humans, solve_robot
-    from empo_gym.cli_planner import fixed_point_lines
 
     model = TabularModel.pack(random_world(57, (2,), (2, 2), n_states=5), horizon=None)
     theory = Theory(gamma_h=0.9, gamma_r=0.9, beta_r=200.0, zeta=3.0, xi=2.0, eta=2.0)
@@ -184,8 +184,8 @@ def test_other_fixed_points_are_told():
 
 
 def test_the_actions_of_the_likeliest_path_have_a_column_however_many_there_are():
+    from empo_cli.report import first_decisions, likeliest_path
     from empo_gym import RobotEnv, solve_robot
-    from empo_gym.cli_report import first_decisions, likeliest_path
 
     env = RobotEnv("in_series")
     exact = solve_robot(env.model, env.prior, env.theory)
@@ -245,8 +245,8 @@ def test_compare_prints_one_table_with_exact_learned_and_uniform(capsys, trained
 def test_train_takes_every_registered_algorithm_and_says_what_can_be_done_with_its_run(algo, capsys, tmp_path):
     import yaml
 
-    from empo_gym.env import RobotEnv
-    from empo_sb3.play import trained_robots
+    from empo_cli.trained_robots import trained_robots
+    from empo_gym.envs.robot_env import RobotEnv
 
     words = ["train", SMALL, "--algo", algo, "-n", "64", "--seed", "1", "--zeta", "3", "--no-progress", "-o", str(tmp_path)]
     status, out, err = run(capsys, *words)

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from test_cli import run
 
-from empo_gym import EmpoSolution, RobotEnv, Theory, cli, compile_cache, load_world, planning, solve_humans, solve_robot
-from empo_gym.cli_report import indecision
-from empo_gym.cli_worlds import COUNTED, digest, known, row_of
-from empo_gym.memory import NotEnoughMemory
+from empo_cli import main as cli
+from empo_cli.report import indecision
+from empo_cli.worlds import COUNTED, digest, known, row_of
+from empo_gym import EmpoSolution, RobotEnv, Theory, load_world, solve_humans, solve_robot
+from empo_gym.planning import finite_horizon as planning
 from empo_gym.registration import world_files
+from empo_gym.util import compile_cache
+from empo_gym.util.memory import NotEnoughMemory
 
 SMALL = "rock_corridor"
 EXTRAS = (
@@ -85,7 +88,9 @@ def test_a_command_that_cannot_do_without_an_extra_names_it_in_one_sentence(with
 
 # -------------------------------------------------------------------------------------------------------------- worlds
 def test_the_list_of_worlds_takes_less_than_a_second_and_no_compiled_code():
-    code = "import sys; from empo_gym.cli import main; main(['worlds']); print({'torch', 'numba', 'scipy'} & set(sys.modules))"
+    code = (
+        "import sys; from empo_cli.main import main; main(['worlds']); print({'torch', 'numba', 'scipy'} & set(sys.modules))"
+    )
     start = os.times().children_user
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.splitlines()[-1] == "set()" and os.times().children_user - start < 1.0
@@ -94,7 +99,7 @@ def test_the_list_of_worlds_takes_less_than_a_second_and_no_compiled_code():
 def test_the_numbers_of_the_list_are_those_of_the_files_as_they_are():
     rows = known()
     stale = [name for name, path in world_files().items() if rows.get(name, [None])[0] != digest(path)]
-    assert not stale, f"run `python -m empo_gym.cli_worlds` to count them again and commit {COUNTED.name}"
+    assert not stale, f"run `python -m empo_cli.worlds` to count them again and commit {COUNTED.name}"
     assert rows.keys() == world_files().keys()
 
 
@@ -106,7 +111,7 @@ def test_a_world_that_was_not_counted_yet_is_counted(name):
 
 @pytest.mark.slow
 def test_the_numbers_of_the_list_are_right_for_every_world():
-    from empo_gym.cli_worlds import counted
+    from empo_cli.worlds import counted
 
     assert {name: counted(path) for name, path in world_files().items()} == {name: row[1:] for name, row in known().items()}
 
@@ -125,8 +130,8 @@ def test_check_names_each_file_that_fails_and_goes_on_with_the_next(capsys, tmp_
 
 # -------------------------------------------------------------------------------------------------------- large worlds
 def test_a_world_whose_solution_does_not_fit_is_refused_while_it_is_packed(capsys, monkeypatch):
-    monkeypatch.setattr("empo_gym.memory.available_memory", lambda: 2e7)
-    monkeypatch.setattr("empo_gym.model._CHUNK_ROWS", 1000)
+    monkeypatch.setattr("empo_gym.util.memory.available_memory", lambda: 2e7)
+    monkeypatch.setattr("empo_gym.model.tabular._CHUNK_ROWS", 1000)
     start = time.process_time()
     status, _, err = run(capsys, "solve", "hotel")
     assert status == cli.FAILED and err.count("\n") == 1 and time.process_time() - start < 10.0
@@ -145,7 +150,7 @@ def test_what_packing_asks_for_is_never_more_than_the_solution_takes(monkeypatch
 
 
 def test_a_long_packing_tells_where_it_stands(capsys, monkeypatch):
-    from empo_gym import cli_planner
+    from empo_cli import sweep as cli_planner
 
     monkeypatch.setattr(cli_planner, "_PATIENCE", -1.0)
     model = cli_planner.pack_to_solve(load_world("key_door"))
@@ -160,7 +165,7 @@ def test_a_world_of_too_many_states_is_trained_on_as_its_states_are_met(capsys, 
 
 
 def test_a_solution_that_is_not_enough_memory_away_is_an_error_of_the_planner_too(monkeypatch):
-    monkeypatch.setattr("empo_gym.memory.available_memory", lambda: 1e3)
+    monkeypatch.setattr("empo_gym.util.memory.available_memory", lambda: 1e3)
     with pytest.raises(NotEnoughMemory, match="at depth 3 and more will come"):
         planning.require_room(load_world("default"), 50, 3)
 
@@ -184,7 +189,7 @@ def test_a_robot_that_is_nearly_uniform_is_told_of_with_the_norm_to_change():
 
 
 def test_solve_prints_that_its_robot_is_nearly_uniform(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("empo_gym.cli_commands.can_draw", lambda: False)
+    monkeypatch.setattr("empo_cli.worlds_and_solve.can_draw", lambda: False)
     assert "nearly uniform" in run(capsys, "solve", SMALL, "--beta-r", "0.01", "-o", str(tmp_path))[1]
 
 
@@ -198,7 +203,7 @@ def test_a_world_file_states_what_its_humans_expect_of_the_robots(capsys, tmp_pa
     hopeful, fearful = (solve_humans(model, theory, belief=belief) for belief in ("best_case", "worst_case"))
     assert not np.array_equal(hopeful.pi_h[0], fearful.pi_h[0])
     assert env.world.belief == "best_case" and env.prior.pi_h[0].tobytes() == hopeful.pi_h[0].tobytes()
-    monkeypatch.setattr("empo_gym.cli_commands.can_draw", lambda: False)
+    monkeypatch.setattr("empo_cli.worlds_and_solve.can_draw", lambda: False)
     for words, expected in (([], hopeful), (["--belief", "worst_case"], fearful)):
         assert run(capsys, "solve", str(path), "-o", str(tmp_path), *words)[0] == cli.DONE
         assert EmpoSolution.load(tmp_path / "solution.npz").prior.pi_h[0].tobytes() == expected.pi_h[0].tobytes()
@@ -224,7 +229,7 @@ def test_an_unknown_belief_in_a_world_file_is_one_sentence():
 def test_where_compiled_code_cannot_be_kept_a_temporary_folder_takes_its_place(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache"), "TMPDIR": str(tmp_path)}
-    code = "import empo_gym.search, empo_gym.model, os; print(os.environ['NUMBA_CACHE_DIR'])"
+    code = "import empo_gym.planning.fixed_point, empo_gym.model.tabular, os; print(os.environ['NUMBA_CACHE_DIR'])"
     shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     folder = shown.stdout.strip()

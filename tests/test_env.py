@@ -10,10 +10,10 @@ from gymnasium.utils.env_checker import check_env
 from scipy.stats import chisquare
 from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
-import empo_gym.env as env_module
+import empo_gym.envs.robot_env as env_module
 from empo_gym import ChainWorld, RobotEnv, TabularModel, Theory, load_world, solve_humans, solve_robot
+from empo_gym.envs.simulator import OpenStage
 from empo_gym.registration import env_ids
-from empo_gym.stage import OpenStage
 
 DEADLY = {"map": "We We We We\nWe Ay La We\nWe Ae La We\nWe We We We", "max_steps": 5, "actions": "compass"}
 

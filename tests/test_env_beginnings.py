@@ -5,10 +5,10 @@ import pytest
 from tables import random_world
 
 from empo_gym import ChainWorld, RobotEnv, TabularModel, Theory, load_world, solve_humans
-from empo_gym.behaviour import BoltzmannHumans, UniformHumans, _draw_from_prior, draw_many
-from empo_gym.stage import OpenStage
-from empo_gym.stages import _draw_rows
-from empo_gym.vector import VectorRobotEnv
+from empo_gym.envs.human_policies import BoltzmannHumans, UniformHumans, _draw_from_prior, draw_many
+from empo_gym.envs.simulator import OpenStage
+from empo_gym.envs.vector_env import VectorRobotEnv
+from empo_gym.envs.vector_simulator import _draw_rows
 
 CHAIN = ChainWorld(length=5, horizon=6, gates=(), starts=(2,))
 

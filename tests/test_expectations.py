@@ -6,8 +6,9 @@ import pytest
 from tables import AmongStates, TableWorld, random_world
 from test_planning import assert_equals_naive
 
-from empo_gym import GoalSet, TabularModel, Theory, kernels, solve_humans, solve_robot
-from empo_gym.world import Agent
+from empo_gym import GoalSet, TabularModel, Theory, solve_humans, solve_robot
+from empo_gym.bellman import kernels
+from empo_gym.worlds.world import Agent
 
 INF = float("inf")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from empo_gym import ChainWorld, RobotEnv, TabularModel, Theory, solve_humans, solve_robot
-from empo_gym.policy import PlannerPolicy
-from empo_gym.vector import VectorRobotEnv
+from empo_gym.envs.vector_env import VectorRobotEnv
+from empo_gym.solution.planner_policy import PlannerPolicy
 
 THEORY = Theory(beta_r=3.0)
 CHAIN = ChainWorld(length=4, horizon=3, slip=0.25, gates=(2,), starts=(0, 3))
@@ -50,7 +50,7 @@ def test_the_toy_text_table_has_the_rows_of_the_model(model):
 
 
 def test_a_table_of_too_many_rows_is_refused(model, monkeypatch):
-    monkeypatch.setattr("empo_gym.exports._MAX_ROWS", 10)
+    monkeypatch.setattr("empo_gym.model.exports._MAX_ROWS", 10)
     with pytest.raises(ValueError, match="more than 10; take to_scipy"):
         model.to_P()
 

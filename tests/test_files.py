@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from empo_gym.files import write_whole
+from empo_gym.util.files import write_whole
 
 
 def test_a_file_has_the_permissions_that_the_umask_leaves(tmp_path):
@@ -80,7 +80,7 @@ def _demonstrations(folder):
 
 
 def _run(folder):
-    from empo_sb3.commands import write_yaml
+    from empo_cli.learn import write_yaml
 
     write_yaml(folder / "args.yml", {"world": "gate"})
 

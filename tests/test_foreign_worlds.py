@@ -8,7 +8,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from empo_gym import TabularModel, Theory, check_world, cli, load_world, solve_humans, solve_robot
+from empo_cli import main as cli
+from empo_gym import TabularModel, Theory, check_world, load_world, solve_humans, solve_robot
 
 GATEWAY = """
 # rock before the passage

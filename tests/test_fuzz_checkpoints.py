@@ -20,8 +20,8 @@ from sb3_worlds import SHORT, crowd_env, gate_env
 from stable_baselines3 import PPO
 from test_diffusion_dppo import model_of
 
-from empo_gym.chain import ChainWorld
-from empo_gym.env import RobotEnv
+from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, HumanDQN, RecurrentPPO
 from empo_sb3.empo.checkpoint import env_state, random_state
 from empo_sb3.empo.plain import NotPlain, Reader, Writer, classes_in

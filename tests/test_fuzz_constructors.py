@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import empo_gym
 from empo_gym import ChainWorld, TabularModel, Theory, load_world, solve_humans, solve_robot
-from empo_gym.many_worlds import ManyWorlds
+from empo_gym.envs.many_worlds import ManyWorlds
 
 HOSTILE = [math.nan, math.inf, -math.inf, -1, 0, 1.5, "x", "", None, True, 10**400, -(10**400), 2**62, [], {}, (), 1e308]
 HOSTILE += [object, object(), np.zeros(2), np.float64("nan"), np.int64(-3), b"x", 1j, {"a": 1}, [[1]], print]

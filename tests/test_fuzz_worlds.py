@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from empo_gym import RobotEnv, load_world
-from empo_gym.grid.parser import KEYS
-from empo_gym.grid.tiles import all_codes
+from empo_gym.grid.map.parser import KEYS
+from empo_gym.grid.map.tiles import all_codes
 from empo_gym.registration import world_files
 
 SECONDS = 5.0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import empo_gym
 from empo_gym import check_world, load_world
-from empo_gym.generator import GOALS_PER_HUMAN, KINDS, generate
+from empo_gym.grid.map.generator import GOALS_PER_HUMAN, KINDS, generate
 
 FULL = {"locked_door": 2, "door": 1, "rock": 3, "block": 1, "lava": 1, "bush": 2, "wall": 3, "ball": 1, "box": 1}
 CODES = {"door": "C", "locked_door": "L", "ball": "B", "box": "X"}
@@ -60,7 +60,8 @@ def test_the_same_arguments_give_the_same_world_and_another_seed_another_one():
 
 
 def test_a_world_is_the_same_in_every_process():
-    code = "from empo_gym.generator import generate; print(generate(9, 8, humans=2, objects=['rock', 'locked_door'], seed=5))"
+    call = "generate(9, 8, humans=2, objects=['rock', 'locked_door'], seed=5)"
+    code = f"from empo_gym import generate; print({call})"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == str(generate(9, 8, humans=2, objects=["rock", "locked_door"], seed=5))
 

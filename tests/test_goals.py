@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from empo_gym import ChainWorld, GoalSet, ReachCell, ReachRect, load_world
-from empo_gym.goals import Goal
-from empo_gym.model import reachable_states
+from empo_gym.model.tabular import reachable_states
+from empo_gym.worlds.goals import Goal
 
 WORLD = ChainWorld(length=5, starts=(0, 4), gates=())
 STATES = [(0, 4), (2, 3), (3, 2)]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from empo_gym import TabularModel, Theory, solve_humans
-from empo_gym.goals import ReachCell, ReachRect
 from empo_gym.grid import WorldError, load_world
-from empo_gym.grid.goals import AgentAt, All, AnyOf, FixtureIs, Holds, Not, ObjectAt, cells_of
+from empo_gym.grid.goals.goals import AgentAt, All, AnyOf, FixtureIs, Holds, Not, ObjectAt, cells_of
+from empo_gym.worlds.goals import ReachCell, ReachRect
 
 WORKSHOP = (
     "We We We We We We We\nWe Ay Kr .. Lr .. We\nWe Ro Ae Bu .. Ay We\nWe .. Bl XrKb dK Pa We\nWe Sw La Ma Ki Bg We\n"

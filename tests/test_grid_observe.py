@@ -9,7 +9,7 @@ from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 
 from empo_gym import RobotEnv
 from empo_gym.grid import WorldError, load_world
-from empo_gym.grid.observe import COLOUR_NUMBERS, OBJECT_NUMBERS
+from empo_gym.grid.observations.symbolic import COLOUR_NUMBERS, OBJECT_NUMBERS
 
 EVERYTHING = (
     "We We We We We We We We\nWe Ay .. XrKb La Un We Gr\nWe Ro Kr Lr .. Ki Pa Pa\n"

@@ -258,8 +258,8 @@ def test_the_default_goals_of_worlds_too_large_to_walk_through_are_all_cells_wit
 def test_the_default_goals_are_not_looked_for_longer_than_some_number_of_transitions(monkeypatch):
     mapping = {"map": "Ay .. Lr .. Ae", "max_steps": 6}
     assert load_world(mapping).goal_sets[0].names == ("0,0", "1,0")
-    monkeypatch.setattr("empo_gym.grid.goal_cells.MAX_ROWS", 50)
-    monkeypatch.setattr("empo_gym.grid.goal_cells._CHUNK_ROWS", 50)
+    monkeypatch.setattr("empo_gym.grid.goals.default_goals.MAX_ROWS", 50)
+    monkeypatch.setattr("empo_gym.grid.goals.default_goals._CHUNK_ROWS", 50)
     assert load_world(mapping).goal_sets[0].names == ("0,0", "1,0", "2,0", "3,0", "4,0")
 
 

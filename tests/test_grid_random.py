@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_grid_naive import mappings
 
 from empo_gym.grid import WorldError, load_world
-from empo_gym.grid.tiles import MOVABLE
+from empo_gym.grid.map.tiles import MOVABLE
 from empo_gym.registration import world_files
 
 

@@ -10,7 +10,8 @@ import pytest
 from grid_play import Play
 from numba.core.dispatcher import Dispatcher
 
-from empo_gym.grid import WorldError, load_world, registers
+from empo_gym.grid import WorldError, load_world
+from empo_gym.grid.dynamics import kernel as registers
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -335,11 +336,12 @@ def test_agents_that_meet_only_if_others_make_way_are_permuted_too():
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 def test_compiled_rules_are_compiled_anew_when_any_file_of_them_changes():
-    folder = Path(registers.__file__).parent
+    folder = Path(registers.__file__).parent.parent
     stamps = {}
-    for path in folder.glob("*.py"):
-        members = vars(importlib.import_module(f"empo_gym.grid.{path.stem}")).values()
-        own = [one for one in members if isinstance(one, Dispatcher) and one.__module__ == f"empo_gym.grid.{path.stem}"]
+    for path in (path for name in registers._FOLDERS for path in (folder / name).glob("*.py")):
+        module = f"empo_gym.grid.{path.parent.name}.{path.stem}"
+        members = vars(importlib.import_module(module)).values()
+        own = [one for one in members if isinstance(one, Dispatcher) and one.__module__ == module]
         stamps |= {(path.stem, one.__name__): one._cache._cache_file._source_stamp for one in own}
-    assert {"rules", "handling", "moving", "orders"} < {name for name, _ in stamps} <= set(registers._SOURCES)
+    assert {"turn", "interaction", "movement", "joint_outcomes", "walking", "symbolic"} < {name for name, _ in stamps}
     assert set(stamps.values()) == {registers._STAMP}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from empo_gym import RobotEnv, TabularModel, load_world
-from empo_gym.chain import ChainWorld
-from empo_gym.growing import GrowingModel
-from empo_gym.model import TooManyStates
+from empo_gym.model.growing import GrowingModel
+from empo_gym.model.tabular import TooManyStates
+from empo_gym.worlds.chain import ChainWorld
 
 WORLDS = [load_world("rock_corridor"), load_world("two_humans"), ChainWorld(length=4, horizon=4, starts=(0, 3), slip=0.2)]
 

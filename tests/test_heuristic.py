@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from empo_gym import ChainWorld, RobotEnv, Theory, load_world
-from empo_gym.behaviour import draw_many
-from empo_gym.grid.alone import Alone
-from empo_gym.heuristic import DETOUR, PathHumans, Planner
+from empo_gym.envs.human_policies import draw_many
+from empo_gym.envs.shortest_path_humans import DETOUR, PathHumans, Planner
+from empo_gym.grid.paths.single_agent import Alone
 
 LOCKED = """
 We We We We We We We We
@@ -155,7 +155,7 @@ def test_walking_on_a_large_map_is_what_exact_paths_say_where_there_are_no_thing
     states = states_of(RobotEnv(world, human_policy="uniform"), 60)
     exact = PathHumans(world, Theory(beta_h=0.7))
     small = {(state, goal): exact.policy(state, 0, goal) for state in states for goal in range(3)}
-    monkeypatch.setattr("empo_gym.heuristic.SMALL", 0)
+    monkeypatch.setattr("empo_gym.envs.shortest_path_humans.SMALL", 0)
     walking, compared = PathHumans(world, Theory(beta_h=0.7)), 0
     for (state, goal), expected in small.items():
         robot, human = world.agent_positions([state])[0]
@@ -171,12 +171,12 @@ def test_walking_on_a_large_map_is_what_exact_paths_say_where_there_are_no_thing
 def test_on_a_large_map_ways_are_as_short_as_on_a_small_one(monkeypatch, text, goal):
     world = grid(text, goal)
     exact = len(steps_to(world))
-    monkeypatch.setattr("empo_gym.heuristic.SMALL", 0)
+    monkeypatch.setattr("empo_gym.envs.shortest_path_humans.SMALL", 0)
     assert len(steps_to(world)) == exact < 60
 
 
 def test_on_a_large_map_it_walks_around_a_robot_and_waits_where_it_cannot_pass(monkeypatch):
-    monkeypatch.setattr("empo_gym.heuristic.SMALL", 0)
+    monkeypatch.setattr("empo_gym.envs.shortest_path_humans.SMALL", 0)
     wide = grid("We We We We We We\nWe Ay Ae .. .. We\nWe .. .. .. .. We\nWe We We We We We", "3,1", actions="compass")
     assert len(steps_to(wide)) == 4
     narrow = grid("We We We We We We\nWe Ay Ae .. .. We\nWe We We We We We", "3,1", actions="compass")

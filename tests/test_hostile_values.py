@@ -10,13 +10,13 @@ import pytest
 import torch as th
 
 from empo_gym import ChainWorld, HumanPrior, RobotEnv, TabularModel, Theory, load_world, solve_humans
-from empo_gym.imports import ImportRefused, Kind, import_name
+from empo_gym.util.imports import ImportRefused, Kind, import_name
 from empo_sb3 import EMPO
 from empo_sb3.diffusion.denoisers import find_denoiser
 from empo_sb3.imitation.files import read_arrays
 from empo_sb3.imitation.transfer import transfer_features
 from empo_sb3.optim import TRAC, Mechanic
-from empo_sb3.zoo_door import guarded
+from empo_sb3.zoo.door import guarded
 
 ROOM = {"map": "Ay .. Ae", "actions": "compass", "max_steps": 2}
 
@@ -37,7 +37,7 @@ def test_a_path_within_the_options_of_a_zoo_file_imports_nothing(tmp_path, monke
     with guarded():
         assert "allow its module" in sentence(lambda: make("payload_of_options:Thing"))
         sentence(lambda: make("torch.hub:load"))
-        sentence(lambda: make("empo_sb3.zoo_door:os.system"))
+        sentence(lambda: make("empo_sb3.zoo.door:os.system"))
     assert not (tmp_path / "ran").exists()
     with guarded(["payload_of_options"]):
         sentence(lambda: make("payload_of_options:Thing"))
@@ -66,7 +66,7 @@ def test_a_module_beside_a_file_that_is_installed_too_is_refused(tmp_path, monke
 
 def test_a_goal_class_of_ours_with_arguments_that_mean_nothing_is_one_sentence():
     for x, y in ((-5, 99), ("a", None), (float("nan"), 1.5), (10**12, 1)):
-        goal = {"class": "empo_gym.grid.goals:Pressed", "x": x, "y": y}
+        goal = {"class": "empo_gym.grid.goals.goals:Pressed", "x": x, "y": y}
         assert "fails in the initial state" in sentence(lambda goal=goal: load_world(ROOM | {"possible_goals": [goal]}))
 
 

@@ -6,10 +6,11 @@ import sys
 import gymnasium as gym
 import pytest
 
-from empo_gym import RobotEnv, Theory, cli, load_world, parallel_env
-from empo_gym.cache import shared_world
-from empo_gym.goals import GoalSet, ReachCell
+from empo_cli import main as cli
+from empo_gym import RobotEnv, Theory, load_world, parallel_env
+from empo_gym.envs.cache import shared_world
 from empo_gym.grid import WorldError
+from empo_gym.worlds.goals import GoalSet, ReachCell
 
 MAP = "We We We We\nWe Ay Ae We\nWe .. .. We\nWe We We We"
 GOAL = """
@@ -56,11 +57,11 @@ def beside(tmp_path, request):
         '{class: "subprocess:Popen", args: "touch TOUCHED", shell: true}',
         '{not: {class: "subprocess:Popen", args: "touch TOUCHED", shell: true}}',
         '{class: "pathlib:Path.touch", self: "TOUCHED"}',
-        '{class: "empo_gym.cli:os.system", command: "touch TOUCHED"}',
-        '{class: "empo_gym.play:Path", touch: "TOUCHED"}',
+        '{class: "empo_cli.main:os.system", command: "touch TOUCHED"}',
+        '{class: "empo_cli.play:Path", touch: "TOUCHED"}',
         '{class: "torch.utils.cpp_extension:os.popen", cmd: "touch TOUCHED"}',
         '{class: "torch:load", f: "TOUCHED"}',
-        '{class: "empo_gym.env:RobotEnv", world: "default"}',
+        '{class: "empo_gym.envs.robot_env:RobotEnv", world: "default"}',
         '{class: "MODULE:Anywhere", touch: "TOUCHED"}',
     ],
 )

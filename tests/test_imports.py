@@ -6,8 +6,8 @@ import textwrap
 
 import pytest
 
-from empo_gym.imports import ImportRefused, Kind, as_allow, import_name
-from empo_gym.yaml_files import MAX_BYTES, MAX_DEPTH, MAX_VALUES, YamlError, check_size, parse_yaml, read_yaml
+from empo_gym.util.imports import ImportRefused, Kind, as_allow, import_name
+from empo_gym.util.yaml_files import MAX_BYTES, MAX_DEPTH, MAX_VALUES, YamlError, check_size, parse_yaml, read_yaml
 
 A_CLASS = Kind("a class", lambda found: isinstance(found, type))
 
@@ -31,8 +31,13 @@ def test_a_module_outside_the_allowed_packages_is_not_even_imported(path, tmp_pa
 @pytest.mark.parametrize(
     "path",
     [
-        *("empo_gym.cli:os.system", "torch:os", "empo_gym.cli:argparse.ArgumentParser", "empo_gym.goals:dataclass"),
-        *("empo_gym.goals:Goal.__init__", "empo_gym:__main__.main", "empo_gym.__main__:main", "empo_gym.cli_commands:Image"),
+        *("empo_cli.main:os.system", "torch:os", "empo_cli.main:argparse.ArgumentParser", "empo_gym.worlds.goals:dataclass"),
+        *(
+            "empo_gym.worlds.goals:Goal.__init__",
+            "empo_gym:__main__.main",
+            "empo_gym.__main__:main",
+            "empo_cli.worlds_and_solve:Image",
+        ),
     ],
 )
 def test_a_path_does_not_wander_out_of_an_allowed_module(path):

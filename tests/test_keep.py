@@ -4,20 +4,13 @@ import numpy as np
 import pytest
 from tables import random_world
 
-from empo_gym import (
-    ChainWorld,
-    EmpoSolution,
-    TabularModel,
-    Theory,
-    kernels,
-    memory,
-    phases,
-    planning,
-    solve_humans,
-    solve_robot,
-)
-from empo_gym.memory import NotEnoughMemory
-from empo_gym.recomputed import RecomputedHumans
+from empo_gym import ChainWorld, EmpoSolution, TabularModel, Theory, solve_humans, solve_robot
+from empo_gym.bellman import backups as phases
+from empo_gym.bellman import kernels
+from empo_gym.bellman.lazy_policies import RecomputedHumans
+from empo_gym.planning import finite_horizon as planning
+from empo_gym.util import memory
+from empo_gym.util.memory import NotEnoughMemory
 
 THEORY = Theory(beta_r=4.0, nu_h=0.1)
 CHAIN = ChainWorld(length=5, horizon=5, slip=0.2, gates=(2, 3), starts=(0, 4))
@@ -160,7 +153,7 @@ def test_what_does_not_fit_is_refused_before_it_starts_saying_how_much_is_missin
 
 
 def test_packing_stops_before_memory_does(monkeypatch):
-    from empo_gym import model
+    from empo_gym.model import tabular as model
 
     monkeypatch.setattr(memory, "available_memory", lambda: 5e7)
     monkeypatch.setattr(model, "_CHUNK_ROWS", 1 << 20)
@@ -174,7 +167,10 @@ def test_the_estimate_covers_what_is_held(dtype):
     for keep in ("all", "policy", "values"):
         asked = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("empo_gym.planning.require_memory", lambda needed, what, advice, asked=asked: asked.append(needed))
+            patch.setattr(
+                "empo_gym.planning.finite_horizon.require_memory",
+                lambda needed, what, advice, asked=asked: asked.append(needed),
+            )
             prior = solve_humans(model, THEORY, keep=keep, dtype=dtype)
             solution = solve_robot(model, prior, THEORY, keep=keep, dtype=dtype)
         visited = model.depth[None] <= np.arange(model.horizon)[:, None]

@@ -15,7 +15,7 @@ from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback, EveryNTimesteps
 from stable_baselines3.common.env_util import make_vec_env
 
-from empo_sb3.kl_monitor import SLOT, KLMonitor, Update, collapse, measure
+from empo_sb3.learning_rates.kl_monitor import SLOT, KLMonitor, Update, collapse, measure
 from empo_sb3.recurrent import RecurrentPPO
 
 SMALL = {"n_steps": 32, "batch_size": 16, "n_epochs": 2, "seed": 0, "device": "cpu"}

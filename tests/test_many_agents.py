@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from empo_gym import RobotEnv
-from empo_gym.parallel import WorldParallelEnv
-from empo_gym.vector import VectorRobotEnv
+from empo_gym.envs.parallel_env import WorldParallelEnv
+from empo_gym.envs.vector_env import VectorRobotEnv
 
 
 @pytest.mark.parametrize("observation", ["features", "planes", "rgb"])
@@ -31,7 +31,7 @@ def test_a_vector_and_a_parallel_environment_of_seventeen_agents_are_stepped():
 
 def test_the_native_vector_is_sb3_s_too():
     pytest.importorskip("stable_baselines3")
-    from empo_sb3.vec_env import VecEnvAdapter
+    from empo_sb3.wrappers.vec_env import VecEnvAdapter
 
     envs = VecEnvAdapter(VectorRobotEnv(2, world="warren", human_policy="uniform"))
     assert len(envs.reset()) == 2

@@ -5,10 +5,10 @@ import pytest
 from sb3_worlds import SHORT
 
 from empo_gym import RobotEnv, Theory, generate, load_world
-from empo_gym.checks import check_world
-from empo_gym.many_worlds import ManyWorlds, SolvedHumans
+from empo_gym.envs.many_worlds import ManyWorlds, SolvedHumans
+from empo_gym.worlds.checks import check_world
 from empo_sb3 import EMPO
-from empo_sb3.many_worlds import PlacesPolicy
+from empo_sb3.empo.networks.places_policy import PlacesPolicy
 
 
 def small(seed, **keywords):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from empo_gym import ChainWorld, RobotEnv, TabularModel, load_world
-from empo_gym.masks import useful_actions
+from empo_gym.envs.action_masks import useful_actions
 
 TWINS = {
     "map": "We We We We We\nWe Ae We Ay We\nWe .. Ro Ae We\nWe We We .. We",
@@ -71,7 +71,7 @@ def test_who_is_paused_may_still_choose_as_it_may_be_unpaused_in_the_same_step_u
 
 @pytest.mark.parametrize("limit", [1, 50_000])
 def test_the_dead_can_only_stand_still_be_the_world_packed_or_not(monkeypatch, limit):
-    monkeypatch.setattr("empo_gym.env.MAX_STATES", limit)
+    monkeypatch.setattr("empo_gym.envs.robot_env.MAX_STATES", limit)
     env = RobotEnv(LAVA)
     env.reset(seed=0)
     assert env.action_masks()[3 if limit == 1 else 2] and env.action_masks().sum() > 1
@@ -81,7 +81,7 @@ def test_the_dead_can_only_stand_still_be_the_world_packed_or_not(monkeypatch, l
 
 @pytest.mark.parametrize("limit", [1, 50_000])
 def test_the_vector_masks_each_environment_as_it_would_be_alone(monkeypatch, limit):
-    monkeypatch.setattr("empo_gym.env.MAX_STATES", limit)
+    monkeypatch.setattr("empo_gym.envs.robot_env.MAX_STATES", limit)
     one = RobotEnv(LAVA)
     for space in ("joint", "multi"):
         envs = gym.make_vec(
@@ -98,7 +98,7 @@ def test_the_vector_masks_each_environment_as_it_would_be_alone(monkeypatch, lim
 
 
 def test_maskable_ppo_learns_on_the_vector_and_never_takes_a_masked_action():
-    sb3_contrib, adapters = pytest.importorskip("sb3_contrib"), pytest.importorskip("empo_sb3.vec_env")
+    sb3_contrib, adapters = pytest.importorskip("sb3_contrib"), pytest.importorskip("empo_sb3.wrappers.vec_env")
     venv = adapters.VecEnvAdapter(gym.make_vec("EMPO-Grid-v0", num_envs=4, vectorization_mode="vector_entry_point"))
     model = sb3_contrib.MaskablePPO("MlpPolicy", venv, n_steps=16, batch_size=32, n_epochs=1, seed=0).learn(64)
     masks, taken = model.rollout_buffer.action_masks.reshape(-1, venv.action_space.n), model.rollout_buffer.actions.ravel()

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from tables import BatchedTableWorld, TableWorld, random_world, worlds
 
 from empo_gym import ChainWorld, GoalSet, ReachCell, Successors, TabularModel, load_world
-from empo_gym import model as packing
-from empo_gym.model import TooManyStates, reachable_states
-from empo_gym.state_index import VectorIndex
-from empo_gym.world import Agent, BatchedWorldModel, World, WorldModel
+from empo_gym.model import tabular as packing
+from empo_gym.model.state_index import VectorIndex
+from empo_gym.model.tabular import TooManyStates, reachable_states
+from empo_gym.worlds.world import Agent, BatchedWorldModel, World, WorldModel
 
 
 def as_tuples(states):
@@ -241,7 +241,7 @@ def test_a_wrong_action_is_refused_by_name(actions, sentence):
 
 @pytest.mark.parametrize("places", [0, 1 << 26])
 def test_states_get_the_same_numbers_by_place_and_by_hash(monkeypatch, places):
-    from empo_gym import state_index
+    from empo_gym.model import state_index
 
     monkeypatch.setattr(state_index, "MAX_PLACES", places)
     rng = np.random.default_rng(0)

@@ -5,9 +5,9 @@ import pytest
 from tables import random_world
 
 from empo_gym import ChainWorld, GoalSet, ReachCell, RobotEnv, TabularModel, load_world, parallel_env
-from empo_gym.growing import GrowingModel
-from empo_gym.masks import joint
-from empo_gym.vector import VectorRobotEnv
+from empo_gym.envs.action_masks import joint
+from empo_gym.envs.vector_env import VectorRobotEnv
+from empo_gym.model.growing import GrowingModel
 
 CLOSING = {
     "map": "We We We We\nAe Oy Ay We\nWe We We We",

@@ -8,7 +8,7 @@ import pytest
 from tables import AmongStates, TableWorld, random_world
 
 from empo_gym import ChainWorld, GoalSet, ReachCell, TabularModel, Theory, solve_humans, solve_robot
-from empo_gym.world import Agent
+from empo_gym.worlds.world import Agent
 
 INF = math.inf
 WORLD = random_world(21, robots=(3,), humans=(3, 2), n_states=7, horizon=4)

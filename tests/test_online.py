@@ -6,9 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from empo_sb3 import online
-from empo_sb3.online import Absolute, Ball, Entropy, Euclidean, Linear, Quadratic, Simplex
-from empo_sb3.optim import Mechanic
+from empo_sb3.optim import Mechanic, online
+from empo_sb3.optim.online import Absolute, Ball, Entropy, Euclidean, Linear, Quadratic, Simplex
 from empo_sb3.optim.tuners import MechanicTuner, TRACTuner
 
 WHOLE = Ball(np.inf)

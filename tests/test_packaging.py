@@ -18,7 +18,7 @@ def wheel(tmp_path_factory):
     copy, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, copy)
-    for name in ("empo_gym", "empo_sb3", "envs", "zoo_configs"):
+    for name in ("empo_gym", "empo_sb3", "empo_cli", "envs", "zoo_configs"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", str(out), str(copy)]
     built = subprocess.run(command, capture_output=True, text=True)
@@ -30,14 +30,20 @@ def test_a_wheel_contains_every_world_and_nothing_of_the_tests(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     worlds = {f"empo_envs/{path.relative_to(ROOT / 'envs').as_posix()}" for path in (ROOT / "envs").rglob("*.yaml")}
     assert worlds and worlds <= names
-    assert {"empo_zoo_configs/empo.yml", "empo_gym/cli_worlds.json", "empo_gym/py.typed", "empo_sb3/py.typed"} <= names
+    assert {
+        "empo_zoo_configs/empo.yml",
+        "empo_cli/worlds.json",
+        "empo_gym/py.typed",
+        "empo_sb3/py.typed",
+        "empo_cli/py.typed",
+    } <= names
     assert not [name for name in names if name.startswith(("tests", "envs/", "examples", "benchmarks"))]
 
 
 def test_a_wheel_offers_the_empo_command(wheel):
     archive = zipfile.ZipFile(wheel)
     entry_points = next(name for name in archive.namelist() if name.endswith("entry_points.txt"))
-    assert "empo = empo_gym.cli:main" in archive.read(entry_points).decode()
+    assert "empo = empo_cli.main:main" in archive.read(entry_points).decode()
 
 
 def test_an_installed_package_finds_its_worlds_and_zoo_files_outside_a_checkout(wheel, tmp_path):
@@ -58,7 +64,7 @@ def test_an_installed_package_finds_its_worlds_and_zoo_files_outside_a_checkout(
 
 def test_version_is_the_same_in_package_and_command_line(wheel, capsys):
     import empo_gym
-    from empo_gym import cli
+    from empo_cli import main as cli
 
     with pytest.raises(SystemExit):
         cli.main(["--version"])
@@ -74,5 +80,5 @@ def test_a_source_distribution_contains_the_rows_of_the_benchmarks_and_the_scrip
     )
     assert built.returncode == 0, built.stderr
     names = {name.split("/", 1)[-1] for name in tarfile.open(next(tmp_path.glob("*.tar.gz"))).getnames()}
-    wanted = [*ROOT.glob("benchmarks/results/*.jsonl"), *ROOT.glob("docs/images/*.py"), ROOT / "empo_gym" / "cli_worlds.json"]
+    wanted = [*ROOT.glob("benchmarks/results/*.jsonl"), *ROOT.glob("docs/images/*.py"), ROOT / "empo_cli" / "worlds.json"]
     assert len(wanted) > 20 and {path.relative_to(ROOT).as_posix() for path in wanted} <= names

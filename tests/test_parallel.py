@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import empo_gym.parallel as parallel_module
+import empo_gym.envs.parallel_env as parallel_module
 from empo_gym import ChainWorld, load_world, parallel_env
 
 pettingzoo_test = pytest.importorskip("pettingzoo.test")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from empo_gym import ChainWorld, RobotEnv
-from empo_gym.grid.render import render
+from empo_gym.grid.rendering.render import render
 
 WORLD = """
 We We We We We We We We

@@ -10,8 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tables import AmongStates, TableWorld, random_world, worlds
 
-from empo_gym import ChainWorld, GoalSet, ReachCell, TabularModel, Theory, phases, planning, solve_humans, solve_robot
-from empo_gym.world import Agent
+from empo_gym import ChainWorld, GoalSet, ReachCell, TabularModel, Theory, solve_humans, solve_robot
+from empo_gym.bellman import backups as phases
+from empo_gym.planning import finite_horizon as planning
+from empo_gym.worlds.world import Agent
 
 INF = math.inf
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -5,9 +5,9 @@ import io
 import numpy as np
 import pytest
 
+from empo_cli.main import main
+from empo_cli.play import NEW, QUIT, Game, Terminal, Window, keys_in, load_solution, play, solved_robots, start
 from empo_gym import RobotEnv
-from empo_gym.cli import main
-from empo_gym.play import NEW, QUIT, Game, Terminal, Window, keys_in, load_solution, play, solved_robots, start
 
 
 class Script:
@@ -125,7 +125,7 @@ def test_the_robots_may_follow_a_trained_model(monkeypatch, capsys, tmp_path):
 
 
 def test_in_a_world_too_large_to_solve_one_plays_beside_robots_that_act_at_random(monkeypatch, capsys):
-    monkeypatch.setattr("empo_gym.env.MAX_STATES", 20)
+    monkeypatch.setattr("empo_gym.envs.robot_env.MAX_STATES", 20)
     monkeypatch.setattr("sys.stdin", io.StringIO("up right q"))
     assert main(["play", "default", "--terminal", "--seed", "0"]) == 0
     shown = capsys.readouterr()

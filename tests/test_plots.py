@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from empo_gym import ChainWorld, RobotEnv, TabularModel, Theory, load_world, solve_humans, solve_robot
-from empo_gym.plots import STATIONARY_STEPS, policy_arrows, power_map, save_figure, value_curve, visits
+from empo_gym.plots.maps import STATIONARY_STEPS, policy_arrows, power_map, save_figure, value_curve, visits
 
 
 def solve(world, **theory):

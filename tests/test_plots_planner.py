@@ -9,9 +9,9 @@ from empo_gym import TabularModel, Theory, load_world, solve_humans, solve_robot
 
 pytest.importorskip("matplotlib")
 
-from empo_gym.convergence import NotConverged
-from empo_gym.plots import save_figure, visits
-from empo_gym.plots_planner import first_decisions, goal_ability_map, sensitivity
+from empo_gym.plots.maps import save_figure, visits
+from empo_gym.plots.planner import first_decisions, goal_ability_map, sensitivity
+from empo_gym.solution.convergence import NotConverged
 
 WORLD = {
     "map": "We We We We We\nWe Ay .. Ae We\nWe .. .. .. We\nWe We We We We",
@@ -54,7 +54,7 @@ def test_the_picture_says_which_goals_it_shows_and_over_which_times_it_averages(
     what, mean = goal_ability_map(solution).get_suptitle().splitlines()
     assert what == "how surely human 0 attains its 3 goals, by where it stands"
     assert mean == "(mean over t = 0 to 1 and the states that may have come about)"
-    monkeypatch.setattr("empo_gym.plots_planner._MAX_PANELS", 2)
+    monkeypatch.setattr("empo_gym.plots.planner._MAX_PANELS", 2)
     few = goal_ability_map(solution)
     assert "attains 2 of its 3 goals" in few.get_suptitle() and sum(bool(axes.get_title()) for axes in few.axes) == 2
     start = solve_robot(model, solve_humans(model, Theory()), Theory(), keep="policy")
@@ -107,7 +107,7 @@ def test_without_a_horizon_the_end_does_not_matter_and_a_failed_search_leaves_a_
             raise NotConverged("none", np.ones(1))
         return solve_robot(model, prior, theory, **settings)
 
-    monkeypatch.setattr("empo_gym.plots_planner.solve_robot", fails_for_sharp_robots)
+    monkeypatch.setattr("empo_gym.plots.planner.solve_robot", fails_for_sharp_robots)
     figure = sensitivity(model, theory, ranges={"beta_r": (0.0, 50.0)})
     assert np.isnan(figure.axes[0].lines[0].get_ydata()).tolist() == [False, False, True]
     assert "gaps: no fixed point was found" in figure.get_suptitle()

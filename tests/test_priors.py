@@ -7,7 +7,7 @@ import pytest
 from tables import random_world
 
 from empo_gym import ChainWorld, HumanPrior, RobotEnv, TabularModel, Theory, solve_humans, solve_robot
-from empo_gym.behaviour import CallableHumans
+from empo_gym.envs.human_policies import CallableHumans
 
 CHAIN = ChainWorld(length=4, horizon=3, slip=0.25, gates=(2,), starts=(0, 3))
 

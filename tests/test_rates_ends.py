@@ -14,13 +14,13 @@ from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 from test_rates_matrix import PAGE
 from test_rates_slots import Steps
 
+from empo_sb3.learning_rates.kl_bounded_scale import KLBoundedScale
+from empo_sb3.learning_rates.kl_lr import KLAdaptiveLR
+from empo_sb3.learning_rates.pairs import CONFLICTS, KINDS
+from empo_sb3.learning_rates.per_layer import PerLayerLR, TwoTimescale
+from empo_sb3.learning_rates.schedule_callback import LearningRateSchedule
+from empo_sb3.learning_rates.uncertainty_lr import EnsembleAdaptiveLR, RNDAdaptiveLR
 from empo_sb3.optim import Mechanic
-from empo_sb3.rates.kl import KLAdaptiveLR
-from empo_sb3.rates.layers import PerLayerLR, TwoTimescale
-from empo_sb3.rates.pairs import CONFLICTS, KINDS
-from empo_sb3.rates.scale import KLBoundedScale
-from empo_sb3.rates.schedule import LearningRateSchedule
-from empo_sb3.rates.uncertain import EnsembleAdaptiveLR, RNDAdaptiveLR
 from empo_sb3.schedules import Constant, Linear, WarmupRampDecay
 
 ENDING = ("rnd", "ensemble", "dropout", "timescale", "layers")

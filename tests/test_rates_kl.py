@@ -16,11 +16,11 @@ from stable_baselines3.common.distributions import (
     SquashedDiagGaussianDistribution,
 )
 
-from empo_sb3.kl_monitor import SLOT, KLMonitor
-from empo_sb3.lr_rules import KLRule
-from empo_sb3.rates.divergence import exact_kl, frozen, kl_now
-from empo_sb3.rates.kl import KLAdaptiveLR
+from empo_sb3.learning_rates.divergence import exact_kl, frozen, kl_now
+from empo_sb3.learning_rates.kl_lr import KLAdaptiveLR
+from empo_sb3.learning_rates.kl_monitor import SLOT, KLMonitor
 from empo_sb3.schedules import Linear
+from empo_sb3.uncertainty.lr_rules import KLRule
 
 
 def oracle(rate, kls, target=0.01, factor=1.5, low=1e-5, high=1e-2):

@@ -19,8 +19,8 @@ from rates_matrix import (
     train_once,
 )
 
-from empo_sb3.rates.hooks import optimizers_of
-from empo_sb3.rates.slots import slots_of
+from empo_sb3.learning_rates.slots import slots_of
+from empo_sb3.learning_rates.step_hooks import optimizers_of
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "learning_rates.md"
 

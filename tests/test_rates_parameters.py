@@ -6,7 +6,7 @@ import torch as th
 from sb3_worlds import SHORT, errors, exact, gate_env
 
 from empo_sb3 import EMPO
-from empo_sb3.config import TrainingConfig
+from empo_sb3.empo.config import TrainingConfig
 from empo_sb3.uncertainty import CountedTable
 
 SMALL = {"policy_kwargs": {"net_arch": [8]}, "batch_size": 16, "device": "cpu", **SHORT}

@@ -11,13 +11,13 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EveryNTimesteps
 
+from empo_sb3.learning_rates.kl_lr import KLAdaptiveLR
+from empo_sb3.learning_rates.per_layer import PerLayerLR, TwoTimescale
+from empo_sb3.learning_rates.rate_callback import RateCallback
+from empo_sb3.learning_rates.schedule_callback import LearningRateSchedule
+from empo_sb3.learning_rates.slots import ScaledSchedule, scale_slot, slots_of
+from empo_sb3.learning_rates.uncertainty_lr import EnsembleAdaptiveLR, MCDropoutAdaptiveLR, RNDAdaptiveLR
 from empo_sb3.optim import TRAC, AdamRel, Mechanic
-from empo_sb3.rates.base import RateCallback
-from empo_sb3.rates.kl import KLAdaptiveLR
-from empo_sb3.rates.layers import PerLayerLR, TwoTimescale
-from empo_sb3.rates.schedule import LearningRateSchedule
-from empo_sb3.rates.slots import ScaledSchedule, scale_slot, slots_of
-from empo_sb3.rates.uncertain import EnsembleAdaptiveLR, MCDropoutAdaptiveLR, RNDAdaptiveLR
 from empo_sb3.schedules import Constant, InverseDecay, Linear, WarmupRampDecay
 
 

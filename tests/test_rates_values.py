@@ -12,17 +12,17 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
-from empo_sb3.kl_monitor import KLMonitor, Update, collapse
-from empo_sb3.lr_rules import KLRule
+from empo_sb3.learning_rates import divergence
+from empo_sb3.learning_rates.kl_bounded_scale import KLBoundedScale
+from empo_sb3.learning_rates.kl_lr import KLAdaptiveLR
+from empo_sb3.learning_rates.kl_monitor import KLMonitor, Update, collapse
+from empo_sb3.learning_rates.per_layer import PerLayerLR, TwoTimescale
+from empo_sb3.learning_rates.uncertainty_lr import value_network
+from empo_sb3.learning_rates.warmup_stages import WarmupStages
 from empo_sb3.optim import Mechanic
-from empo_sb3.rates import divergence
-from empo_sb3.rates.kl import KLAdaptiveLR
-from empo_sb3.rates.layers import PerLayerLR, TwoTimescale
-from empo_sb3.rates.scale import KLBoundedScale
-from empo_sb3.rates.uncertain import value_network
 from empo_sb3.schedules import Constant, Linear, Piecewise, WarmupRampDecay
-from empo_sb3.stages import WarmupStages
 from empo_sb3.uncertainty import RND, CountedTable
+from empo_sb3.uncertainty.lr_rules import KLRule
 
 
 @pytest.mark.parametrize("kl", [0.005, 0.02])

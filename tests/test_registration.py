@@ -8,15 +8,15 @@ import pytest
 
 import empo_gym
 from empo_gym import registration
-from empo_gym.recent import Recent
 from empo_gym.registration import DEFAULT_ID, DEFAULT_WORLD, env_id, env_ids, world_files
+from empo_gym.util.recent import Recent
 
 
 def test_importing_the_package_registers_ids_without_reading_worlds_or_loading_the_heavy_libraries():
     code = (
         "import sys, gymnasium, empo_gym; "
         "assert 'EMPO-Grid-v0' in gymnasium.registry; "
-        "print([m for m in ('numba', 'minigrid', 'yaml', 'torch', 'matplotlib', 'empo_gym.env') if m in sys.modules])"
+        "print([m for m in ('numba', 'minigrid', 'yaml', 'torch', 'matplotlib', 'empo_gym.envs') if m in sys.modules])"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded.strip() == "[]"
@@ -39,7 +39,7 @@ def test_every_world_file_has_an_id_of_its_own_and_the_default_world_the_short_o
 
 def test_specs_are_plain_data_so_that_other_processes_can_make_the_environment():
     spec = gym.spec(DEFAULT_ID)
-    assert spec.entry_point == "empo_gym.env:RobotEnv"
+    assert spec.entry_point == "empo_gym.envs.robot_env:RobotEnv"
     assert gym.envs.registration.EnvSpec.from_json(spec.to_json()).kwargs == spec.kwargs
 
 

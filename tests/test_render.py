@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from empo_gym import RobotEnv, load_world
-from empo_gym.grid.art_agents import AgentLook
-from empo_gym.grid.render import agent_colours, human_colours, render, render_ground, render_text
-from empo_gym.grid.tiles import all_codes
+from empo_gym.grid.map.tiles import all_codes
+from empo_gym.grid.rendering.agents import AgentLook
+from empo_gym.grid.rendering.render import agent_colours, human_colours, render, render_ground, render_text
 
 SIZE = 16
 

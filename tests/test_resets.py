@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from empo_gym import ChainWorld, RobotEnv, Theory, load_world, parallel_env, solve_humans
-from empo_gym.env import TabularModel
-from empo_gym.many_worlds import ManyWorlds
-from empo_gym.random_env import RandomEnv
-from empo_gym.recent import Recent, n_bytes
-from empo_gym.vector import VectorRobotEnv
+from empo_gym.envs.many_worlds import ManyWorlds
+from empo_gym.envs.random_env import RandomEnv
+from empo_gym.envs.robot_env import TabularModel
+from empo_gym.envs.vector_env import VectorRobotEnv
+from empo_gym.util.recent import Recent, n_bytes
 
 MAP = {
     "map": "We We We We We\nWe Ae .. Ay We\nWe .. .. .. We\nWe We We We We",

@@ -11,7 +11,7 @@ from stable_baselines3.common.logger import Logger
 
 from empo_sb3 import EMPO
 from empo_sb3.callbacks import ExactGap
-from empo_sb3.timeline import networks_mask
+from empo_sb3.empo.timeline import networks_mask
 
 
 class Tape(Logger):

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from empo_gym.theory import Theory
-from empo_sb3.config import TrainingConfig, split_keywords
-from empo_sb3.timeline import QUANTITIES, networks_mask
+from empo_sb3.empo.config import TrainingConfig, split_keywords
+from empo_sb3.empo.timeline import QUANTITIES, networks_mask
 
 NO_WARMUP = {f"warmup_{q}_steps": 0 for q in QUANTITIES}
 

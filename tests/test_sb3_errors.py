@@ -6,11 +6,11 @@ import gymnasium as gym
 import pytest
 from sb3_worlds import gate_env
 
-from empo_gym.chain import ChainWorld
-from empo_gym.env import RobotEnv
+from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, TrainingConfig
-from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.callbacks import ExactGap
+from empo_sb3.empo.buffers import PairReplayBuffer
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import pytest
 from sb3_worlds import gate_env
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from empo_gym.planning import solve_robot
-from empo_gym.vector import VectorRobotEnv
-from empo_sb3.evaluation import play
-from empo_sb3.vec_env import VecEnvAdapter
+from empo_gym.envs.vector_env import VectorRobotEnv
+from empo_gym.planning.finite_horizon import solve_robot
+from empo_sb3.empo.evaluation import play
+from empo_sb3.wrappers.vec_env import VecEnvAdapter
 
 
 class ShortOrLong(gym.Env):

@@ -6,15 +6,15 @@ import torch as th
 from sb3_worlds import SHARP, SHORT, crowd_env, errors, exact, gate_env, uniform
 from test_sb3_checkpoints import SaveAt
 
-from empo_gym.chain import ChainWorld
-from empo_gym.env import RobotEnv
-from empo_gym.planning import solve_robot
+from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.planning.finite_horizon import solve_robot
+from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, HumanDQN
 from empo_sb3.callbacks import EmpoEvalCallback, ExactGap, WarmupMonitor
 from empo_sb3.empo.curiosity import GrowingCuriosity
-from empo_sb3.growing import CAPACITY, GrowingTargets, MetPairs
-from empo_sb3.human_targets import GrowingHumanTargets
-from empo_sb3.multi_view import MultiView
+from empo_sb3.empo.targets.growing import CAPACITY, GrowingTargets, MetPairs
+from empo_sb3.empo.targets.human import GrowingHumanTargets
+from empo_sb3.wrappers.multi_view import MultiView
 
 GROWING = {"world_model": "growing"}
 ALL = ("v_h_e", "x_h", "u_r", "q_r", "v_r")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from sb3_worlds import SHARP, SHORT, crowd_env, gate_env
 
-from empo_gym.chain import ChainWorld
-from empo_gym.env import RobotEnv
-from empo_gym.planning import solve_humans, solve_robot
+from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.planning.finite_horizon import solve_humans, solve_robot
+from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, HumanDQN
-from empo_sb3.human_dqn import HumanTraining
+from empo_sb3.empo.human_dqn import HumanTraining
 
 
 def open_env(**keywords):

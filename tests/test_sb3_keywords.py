@@ -13,10 +13,10 @@ from keyword_makers import MAKERS, keywords_of, make
 from sb3_worlds import gate_env
 
 from empo_sb3 import EMPO, HumanDQN, RecurrentPPO, TrainingConfig
-from empo_sb3.config import WorldTraining
-from empo_sb3.human_dqn import HumanTraining
+from empo_sb3.common.ranges import Kind, real
+from empo_sb3.empo.config import WorldTraining
+from empo_sb3.empo.human_dqn import HumanTraining
 from empo_sb3.imitation import record
-from empo_sb3.ranges import Kind, real
 
 HOSTILE = [math.nan, math.inf, -math.inf, -1, 0, 1.5, "x", "", None, True, 10**400, -(10**400), 2**62, [], {}, (), 1e308]
 HOSTILE += [object, np.zeros(2), np.float64("nan"), np.int64(-3), b"x", 1j]

@@ -6,15 +6,15 @@ import torch as th
 from sb3_worlds import SHORT, crowd_env, errors, exact, gate_env, uniform
 from test_sb3_checkpoints import SaveAt
 
-from empo_gym.chain import ChainWorld
-from empo_gym.env import RobotEnv
-from empo_gym.growing import PASSING, GrowingModel
+from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.model.growing import PASSING, GrowingModel
+from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, HumanDQN
 from empo_sb3.callbacks import ExactGap
-from empo_sb3.growing import CAPACITY
-from empo_sb3.human_targets import LearnedHumans
-from empo_sb3.sampled_growing import MAX_LISTED, SampledGrowingTargets, SampledHumanTargets
-from empo_sb3.sampled_targets import draw_balanced
+from empo_sb3.empo.targets.growing import CAPACITY
+from empo_sb3.empo.targets.human import LearnedHumans
+from empo_sb3.empo.targets.sampled import draw_balanced
+from empo_sb3.empo.targets.sampled_growing import MAX_LISTED, SampledGrowingTargets, SampledHumanTargets
 
 GROWING = {"world_model": "growing"}
 ALL = ("v_h_e", "x_h", "u_r", "q_r", "v_r")
@@ -138,7 +138,7 @@ def rows_asked(learner):
 
 
 def test_the_rows_that_targets_ask_for_grow_linearly_with_the_humans(monkeypatch):
-    monkeypatch.setattr("empo_gym.env.MAX_STATES", 10)  # no world of these is packed
+    monkeypatch.setattr("empo_gym.envs.robot_env.MAX_STATES", 10)  # no world of these is packed
     counts = {EMPO: [], HumanDQN: []}
     n_humans = [1, 3, 5, 15]
     for kind, of_kind in counts.items():

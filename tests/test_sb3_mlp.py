@@ -5,13 +5,13 @@ import pytest
 import torch as th
 from sb3_worlds import crowd_env, errors, exact, gate_env, uniform
 
-from empo_gym.env import RobotEnv
+from empo_gym.envs.robot_env import RobotEnv
 from empo_gym.grid import load_world
 from empo_sb3 import EMPO
-from empo_sb3.base_policy import _clip
 from empo_sb3.callbacks import ExactGap
-from empo_sb3.timeline import QUANTITIES
-from empo_sb3.transforms import Identity, LogCost, LogShare, PowerMean, UnitInterval
+from empo_sb3.empo.networks.base_policy import _clip
+from empo_sb3.empo.networks.transforms import Identity, LogCost, LogShare, PowerMean, UnitInterval
+from empo_sb3.empo.timeline import QUANTITIES
 
 PACE = {"beta_r_rampup_steps": 200} | {f"warmup_{q}_steps": 200 for q in QUANTITIES}
 SMALL = {"net_arch": [64, 64]}

@@ -8,11 +8,11 @@ from sb3_worlds import SHARP, SHORT, gate_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecMonitor
 from test_sb3_checkpoints import Follow, SaveAt, assert_same
 
-from empo_gym.chain import ChainWorld
-from empo_gym.env import RobotEnv
-from empo_gym.vector import VectorRobotEnv
+from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.envs.vector_env import VectorRobotEnv
+from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, HumanDQN
-from empo_sb3.vec_env import VecEnvAdapter
+from empo_sb3.wrappers.vec_env import VecEnvAdapter
 
 GATE = {"world": ChainWorld(length=5, horizon=6, starts=(1,), gates=(2,), gates_open=False, slip=0.2)}
 ALWAYS = {"epsilon_h_start": 1.0, "epsilon_h_end": 1.0}
@@ -115,7 +115,7 @@ def test_a_resumed_run_keeps_the_steps_that_a_time_limit_has_counted(tmp_path):
 
 
 def test_exploring_starts_of_a_world_that_is_not_packed_reach_the_vector(monkeypatch):
-    monkeypatch.setattr("empo_gym.env.MAX_STATES", 10)
+    monkeypatch.setattr("empo_gym.envs.robot_env.MAX_STATES", 10)
     venv = Places(VecEnvAdapter(VectorRobotEnv(4, world="lava")))
     assert venv.get_attr("is_packed") == [False] * 4
     EMPO("MlpPolicy", venv, seed=0, exploring_starts=1.0, **SHARP, **SHORT).learn(200)

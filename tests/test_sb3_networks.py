@@ -6,13 +6,13 @@ import torch as th
 from gymnasium import spaces
 from sb3_worlds import SHORT, crowd_env, errors, exact, gate_env
 
-from empo_gym.env import RobotEnv
+from empo_gym.envs.robot_env import RobotEnv
 from empo_gym.grid import load_world
 from empo_sb3 import EMPO
-from empo_sb3.encoders import PlaneCode, TimeCode
-from empo_sb3.multi_view import MultiView
-from empo_sb3.networks import WorldSizes
-from empo_sb3.transforms import PowerMean
+from empo_sb3.common.encoders import PlaneCode, TimeCode
+from empo_sb3.empo.networks.quantity_network import WorldSizes
+from empo_sb3.empo.networks.transforms import PowerMean
+from empo_sb3.wrappers.multi_view import MultiView
 
 MAP = {"map": "We We We We We\nWe Ay .. Ae We\nWe .. We .. We\nWe We We We We", "max_steps": 4, "actions": "compass"}
 SMALL = {"net_arch": [32]}

@@ -11,10 +11,10 @@ from test_sb3_callbacks import run
 
 from empo_gym.theory import Theory
 from empo_sb3 import EMPO, TrainingConfig
-from empo_sb3.buffers import PairReplayBuffer
 from empo_sb3.callbacks import ExactGap
-from empo_sb3.policies import TablePolicy
-from empo_sb3.timeline import QUANTITIES
+from empo_sb3.empo.buffers import PairReplayBuffer
+from empo_sb3.empo.networks.policies import TablePolicy
+from empo_sb3.empo.timeline import QUANTITIES
 
 
 class Watch(BaseCallback):

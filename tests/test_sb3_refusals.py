@@ -6,8 +6,8 @@ from sb3_worlds import gate_env
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from empo_gym.chain import ChainWorld
-from empo_gym.env import RobotEnv
+from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, HumanDQN
 from empo_sb3.callbacks import EmpoEvalCallback
 

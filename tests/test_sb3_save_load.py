@@ -6,7 +6,7 @@ import torch as th
 from sb3_worlds import SHARP, SHORT, crowd_env, errors, exact, gate_env
 
 from empo_sb3 import EMPO
-from empo_sb3.policies import MlpPolicy, TablePolicy
+from empo_sb3.empo.networks.policies import MlpPolicy, TablePolicy
 
 POLICIES = {"TablePolicy": TablePolicy, "MlpPolicy": MlpPolicy}
 

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from empo_sb3 import EMPO
 from empo_sb3.callbacks import EmpoEvalCallback, WarmupMonitor, WarmupStages
-from empo_sb3.evaluation import play
+from empo_sb3.empo.evaluation import play
 
 
 def test_the_monitor_has_one_row_for_each_stage(capsys):

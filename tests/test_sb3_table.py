@@ -6,10 +6,10 @@ import torch as th
 from sb3_worlds import SHARP, SHORT, crowd_env, errors, exact, gate_env, uniform
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from empo_gym.env import RobotEnv
+from empo_gym.envs.robot_env import RobotEnv
 from empo_sb3 import EMPO
-from empo_sb3.empo.emphasis import Emphasis
-from empo_sb3.policies import TablePolicy
+from empo_sb3.empo.networks.policies import TablePolicy
+from empo_sb3.empo.prioritization import Emphasis
 
 ALL = {"u_r_use_network": True, "v_r_use_network": True}
 FEW = {"x_h_use_network": False}

@@ -5,12 +5,12 @@ import pytest
 from sb3_worlds import crowd_env, exact, gate_env
 from stable_baselines3.common.utils import set_random_seed
 
-from empo_gym.chain import ChainWorld
-from empo_gym.env import RobotEnv
-from empo_gym.goals import GoalSet, ReachCell, ReachRect
+from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.worlds.chain import ChainWorld
+from empo_gym.worlds.goals import GoalSet, ReachCell, ReachRect
 from empo_sb3 import EMPO
-from empo_sb3.targets import TargetCache, multiplicity, worth_by_human
-from empo_sb3.timeline import QUANTITIES
+from empo_sb3.empo.targets.tabular import TargetCache, multiplicity, worth_by_human
+from empo_sb3.empo.timeline import QUANTITIES
 
 ALL = {"x_h_use_network": True, "u_r_use_network": True, "v_r_use_network": True}
 

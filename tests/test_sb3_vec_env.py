@@ -13,9 +13,9 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from empo_gym.env import RobotEnv
-from empo_gym.vector import VectorRobotEnv
-from empo_sb3.vec_env import VecEnvAdapter
+from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.envs.vector_env import VectorRobotEnv
+from empo_sb3.wrappers.vec_env import VecEnvAdapter
 
 CORRIDOR = {"map": "We We We We\nWe Ae .. We\nWe Ay We We\nWe We We We", "max_steps": 3, "actions": "compass"}
 DEADLY = {"map": "We We We We\nWe Ay La We\nWe Ae La We\nWe We We We", "max_steps": 5, "actions": "compass"}

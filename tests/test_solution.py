@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tables import BatchedTableWorld, TableWorld, random_world
 
-from empo_gym import ChainWorld, EmpoSolution, RobotEnv, TabularModel, Theory, archive, load_world, solve_humans, solve_robot
+from empo_gym import ChainWorld, EmpoSolution, RobotEnv, TabularModel, Theory, load_world, solve_humans, solve_robot
+from empo_gym.solution import npz as archive
 
 THEORY = Theory(beta_r=3.0)
 CHAIN = ChainWorld(length=5, horizon=4, slip=0.2, gates=(2, 3), starts=(0, 4))

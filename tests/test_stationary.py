@@ -9,10 +9,10 @@ import pytest
 from tables import AmongStates, TableWorld, random_world
 
 from empo_gym import ChainWorld, EmpoSolution, GoalSet, ReachCell, TabularModel, Theory, load_world, solve_humans, solve_robot
-from empo_gym.convergence import NotConverged
-from empo_gym.search import Method, Search, not_converged
-from empo_gym.stationary import expansion
-from empo_gym.world import Agent
+from empo_gym.planning.fixed_point import Method, Search, not_converged
+from empo_gym.planning.stationary import expansion
+from empo_gym.solution.convergence import NotConverged
+from empo_gym.worlds.world import Agent
 
 INF = math.inf
 CHAIN = ChainWorld(length=5, horizon=None, slip=0.1, gates=(2,), starts=(0, 4))
@@ -299,7 +299,7 @@ def test_without_a_floor_no_goal_within_reach_is_an_error_for_ever():
 
 
 def test_threads_change_no_bit_and_half_precision_changes_little(solution, monkeypatch):
-    monkeypatch.setattr("empo_gym.phases._PIECE_NUMBERS", 300)
+    monkeypatch.setattr("empo_gym.bellman.backups._PIECE_NUMBERS", 300)
     model = TabularModel.pack(CHAIN)
     prior = solve_humans(model, THEORY, threads=2)
     threaded = solve_robot(model, prior, THEORY, threads=2)

@@ -16,12 +16,12 @@ from empo_gym import (
     TabularModel,
     Theory,
     load_world,
-    memory,
     solve,
     solve_humans,
     solve_robot,
 )
-from empo_gym.memory import NotEnoughMemory
+from empo_gym.util import memory
+from empo_gym.util.memory import NotEnoughMemory
 
 CHAIN = ChainWorld(length=5, horizon=6, slip=0.1, gates=(2, 3), starts=(0, 4))
 THEORY = Theory(beta_r=3.0, nu_h=0.2)
@@ -99,7 +99,7 @@ def test_a_file_holds_no_policies_that_were_not_kept_and_no_states_before_their_
 def test_saving_needs_little_memory_beside_the_solution(tmp_path, monkeypatch):
     model = TabularModel.pack(load_world("default"))
     solution = solve(model, THEORY)
-    monkeypatch.setattr("empo_gym.planning._solve_human", None)  # nothing is solved again to be saved
+    monkeypatch.setattr("empo_gym.planning.finite_horizon._solve_human", None)  # nothing is solved again to be saved
     tracemalloc.start()
     solution.save(tmp_path / "one.npz")
     peak = tracemalloc.get_traced_memory()[1]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from empo_gym import ChainWorld, TabularModel, Theory, solve_humans, solve_robot
-from empo_gym import sweep as sweeps
-from empo_gym.convergence import NotConverged
-from empo_gym.memory import NotEnoughMemory
-from empo_gym.sweep import Sweep, attained, failures, gini, parse_grid, run
+from empo_gym.planning import sweep as sweeps
+from empo_gym.planning.sweep import Sweep, attained, failures, gini, parse_grid, run
+from empo_gym.solution.convergence import NotConverged
+from empo_gym.util.memory import NotEnoughMemory
 
 CHAIN = ChainWorld(length=4, horizon=3, slip=0.25, gates=(2,), starts=(0, 3))
 GRID = {"beta_r": [1.0, 5.0], "beta_h": [2.0, float("inf")], "zeta": [1.0, 2.0]}
@@ -100,7 +100,7 @@ def test_ctrl_c_ends_several_processes_at_once_and_keeps_what_they_wrote(tmp_pat
     words = ["sweep", str(tmp_path / "world.yaml"), "--grid", *grid, "--processes", "2", "-o", str(path)]
     code = (  # a job in the background inherits that Ctrl-C is ignored
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
-        "from empo_gym.cli import main; sys.exit(main(sys.argv[1:]))"
+        "from empo_cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, *words]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
@@ -177,7 +177,7 @@ def test_a_search_that_failed_tells_its_residual(tmp_path, monkeypatch):
 
 
 def test_a_lack_of_memory_is_no_answer(tmp_path, model, monkeypatch):
-    monkeypatch.setattr("empo_gym.memory.available_memory", lambda: 10.0)
+    monkeypatch.setattr("empo_gym.util.memory.available_memory", lambda: 10.0)
     with pytest.raises(NotEnoughMemory):
         run(Sweep(model, Theory(), GRID), tmp_path / "sweep.csv")
     assert read(tmp_path / "sweep.csv") == []
@@ -213,7 +213,7 @@ def test_a_wrong_grid_is_refused_in_a_sentence(word, sentence):
 
 
 def test_the_command_writes_a_table_and_completes_it(tmp_path, capsys):
-    from empo_gym.cli import main
+    from empo_cli.main import main
 
     file = tmp_path / "world.yaml"
     file.write_text('map: |\n  We We We We\n  We Ay Ae We\n  We We We We\nmax_steps: 2\npossible_goals: ["1,1"]\n')

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from empo_gym import EmpoSolution, RobotEnv, TabularModel, Theory, load_world, parallel_env, solve_humans, solve_robot
-from empo_gym.cache import shared_world
-from empo_gym.growing import GrowingModel
-from empo_gym.heuristic import PathHumans
-from empo_gym.many_worlds import ManyWorlds
-from empo_gym.recent import Recent
-from empo_gym.threads import Lock, Spares
-from empo_gym.vector import VectorRobotEnv
+from empo_gym.envs.cache import shared_world
+from empo_gym.envs.many_worlds import ManyWorlds
+from empo_gym.envs.shortest_path_humans import PathHumans
+from empo_gym.envs.vector_env import VectorRobotEnv
+from empo_gym.model.growing import GrowingModel
+from empo_gym.util.recent import Recent
+from empo_gym.util.threads import Lock, Spares
 
 N_THREADS = 8
 MEETING = {
@@ -240,7 +240,7 @@ def test_locks_and_work_arrays_can_be_copied_and_pickled():
 def test_a_forked_process_does_not_wait_for_threads_that_it_has_not_got():
     script = """
 import os, threading
-from empo_gym.recent import Recent
+from empo_gym.util.recent import Recent
 recent, began, done = Recent(1000), threading.Event(), threading.Event()
 def make():
     began.set()

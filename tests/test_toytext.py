@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import empo_gym.toytext as toytext
+import empo_gym.envs.toytext as toytext
 from empo_gym import RobotEnv, load_world
 
 

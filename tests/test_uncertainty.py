@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from empo_sb3.growing import MetPairs
-from empo_sb3.lr_rules import MODES, KLRule, lr, one_over_n, proportional, sample_weight
+from empo_sb3.empo.targets.growing import MetPairs
 from empo_sb3.uncertainty import RND, CountedTable, Ensemble, MCDropout, VisitCounts, Weighing, require_plain_sgd
+from empo_sb3.uncertainty.lr_rules import MODES, KLRule, lr, one_over_n, proportional, sample_weight
 
 
 def states(n, centre=0.0, seed=0, d=4):

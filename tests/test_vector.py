@@ -6,11 +6,11 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from scipy.stats import chi2_contingency
 
-import empo_gym.env as env_module
+import empo_gym.envs.robot_env as env_module
 from empo_gym import ChainWorld, RobotEnv, load_world, solve_robot
+from empo_gym.envs.vector_env import VectorRobotEnv
+from empo_gym.envs.vector_simulator import OpenStages, PackedStages
 from empo_gym.registration import VECTOR_ENTRY_POINT, env_ids
-from empo_gym.stages import OpenStages, PackedStages
-from empo_gym.vector import VectorRobotEnv
 
 DEADLY = {"map": "We We We We\nWe Ay La We\nWe Ae La We\nWe We We We", "max_steps": 5, "actions": "compass"}
 KINDS = ["features", "planes", "rgb", "partial"]

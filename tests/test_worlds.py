@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from empo_gym import RobotEnv, TabularModel, Theory, check_world, list_worlds, load_world, solve_humans, solve_robot
-from empo_gym.model import TooManyStates
+from empo_gym.model.tabular import TooManyStates
 from empo_gym.registration import DEFAULT_WORLD, env_id, world_files
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from empo_sb3 import zoo, zoo_search
-from empo_sb3.zoo_check import check_file
+from empo_sb3 import zoo
+from empo_sb3.zoo import search as zoo_search
+from empo_sb3.zoo.file_check import check_file
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV = "EMPO-RockCorridor-v0"

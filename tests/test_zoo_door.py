@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from empo_sb3 import zoo
-from empo_sb3.zoo_door import RunLoader, ZooRefused, _manager, guarded, read_value
+from empo_sb3.zoo.door import RunLoader, ZooRefused, _manager, guarded, read_value
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV = "EMPO-Chain-v0"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from studies import Claim, Plan, Row, Study, grouped, tabulate
 
-from empo_sb3 import online
+from empo_sb3.optim import online
 
 N_SEEDS = 5
 ROUNDS = 4000

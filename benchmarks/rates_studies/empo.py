@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from studies import Claim, Plan, Row, Study, grouped, tabulate
 
-from empo_gym.env import RobotEnv
-from empo_gym.planning import solve_robot
+from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.planning.finite_horizon import solve_robot
 from empo_sb3 import EMPO
 from empo_sb3.callbacks import ExactGap, RNDAdaptiveLR
 from empo_sb3.optim import Mechanic

@@ -19,10 +19,10 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
 from empo_sb3.callbacks import KLAdaptiveLR
-from empo_sb3.kl_monitor import KLMonitor
+from empo_sb3.learning_rates.kl_bounded_scale import KLBoundedScale
+from empo_sb3.learning_rates.kl_monitor import KLMonitor
 from empo_sb3.optim import ScaledOptimizer
 from empo_sb3.optim.presets import from_scratch
-from empo_sb3.rates.scale import KLBoundedScale
 
 N_BINS = 40
 
@@ -77,9 +77,9 @@ def doorkey(seed: int) -> VecEnv:
 
 def power(seed: int) -> VecEnv:
     """One of our worlds, whose reward is the humans' power under the exact solution."""
-    from empo_gym.cache import solved
-    from empo_gym.env import RobotEnv
-    from empo_gym.planning import solve_robot
+    from empo_gym.envs.cache import solved
+    from empo_gym.envs.robot_env import RobotEnv
+    from empo_gym.planning.finite_horizon import solve_robot
 
     one = RobotEnv(world=POWER_WORLD)
     solution = solve_robot(one.model, solved(one.model, one.theory), one.theory)

@@ -15,9 +15,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from empo_gym import ChainWorld, TabularModel, Theory, solve_humans, solve_robot
-from empo_gym.convergence import NotConverged
-from empo_gym.plots import save_figure
-from empo_gym.stationary import expansion
+from empo_gym.planning.stationary import expansion
+from empo_gym.plots.maps import save_figure
+from empo_gym.solution.convergence import NotConverged
 
 BETAS = (1.0, 3.0, 10.0, 30.0, 100.0, 200.0, 400.0, 700.0, 1000.0, 2000.0, 4000.0)
 GAMMAS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)

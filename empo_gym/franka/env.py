@@ -24,7 +24,7 @@ from empo_gym.franka.arm import HOME, N_JOINTS
 from empo_gym.franka.graphics import FAST, FINE, Camera, mujoco
 from empo_gym.franka.scene import CAMERA, MAX_PIXELS, TIP_SITE, build_scene
 from empo_gym.franka.shift import Shift, as_shift
-from empo_gym.wording import shown
+from empo_gym.util.wording import shown
 
 MAX_DELTA = 0.04
 SUBSTEPS, WAYPOINTS = 20, 5

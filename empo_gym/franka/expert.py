@@ -14,9 +14,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from empo_gym.files import write_whole
 from empo_gym.franka.env import MAX_DELTA, FR3VisualEnv, whole_number
 from empo_gym.franka.tasks import FR3VisualPush, FR3VisualReach
+from empo_gym.util.files import write_whole
 
 Expert = Callable[[], np.ndarray]
 

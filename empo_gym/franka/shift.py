@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from empo_gym.wording import shown
+from empo_gym.util.wording import shown
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.goals import GoalSet
-from empo_gym.grid import describe, observe, undescribe
-from empo_gym.grid.dynamics import Dynamics
-from empo_gym.grid.files import Source, content_key, read_source
-from empo_gym.grid.goal_cells import human_cells
-from empo_gym.grid.goal_syntax import goals_at, read_goal_sets, try_goals
-from empo_gym.grid.layout import build_layout
-from empo_gym.grid.parser import parse
-from empo_gym.grid.reading import Reading
-from empo_gym.grid.sampling import Sampler
-from empo_gym.grid.tiles import Tile, WorldError
-from empo_gym.imports import ALL_IMPORTS, Allow, Imports, as_allow
-from empo_gym.world import Agent, Successors, World
+from empo_gym.grid.dynamics.dynamics import Dynamics
+from empo_gym.grid.dynamics.layout import build_layout
+from empo_gym.grid.dynamics.sampling import Sampler
+from empo_gym.grid.goals.default_goals import human_cells
+from empo_gym.grid.goals.goal_sets import goals_at, read_goal_sets, try_goals
+from empo_gym.grid.map.files import Source, content_key, read_source
+from empo_gym.grid.map.parser import parse
+from empo_gym.grid.map.tiles import Tile, WorldError
+from empo_gym.grid.observations import symbolic as observe
+from empo_gym.grid.state import describe
+from empo_gym.grid.state import parse_description as undescribe
+from empo_gym.grid.state.decode import Reading
+from empo_gym.util.imports import ALL_IMPORTS, Allow, Imports, as_allow
+from empo_gym.worlds.goals import GoalSet
+from empo_gym.worlds.world import Agent, Successors, World
 
 State = tuple[int, ...]
 
@@ -32,8 +34,8 @@ def load_world(source: Source | GridWorld, allow_imports: Allow | None = None) -
 
     :param source: the name of a shipped world, the path of a YAML file, or a mapping with the keys of such a file
     :param allow_imports: the modules from which the world may take classes of goals: True for any, False for those of
-        :data:`empo_gym.imports.PACKAGES` alone, or the names of further ones, which may lie beside the file. None means False
-        for a file, which may come from anybody, and True for a mapping
+        :data:`empo_gym.util.imports.PACKAGES` alone, or the names of further ones, which may lie beside the file. None means
+        False for a file, which may come from anybody, and True for a mapping
     :raises WorldError: naming the place and the mend, if there is no such world or it is not well-formed
     """
     if isinstance(source, GridWorld):
@@ -136,7 +138,7 @@ class GridWorld(World):
         return observe.feature_code(self.layout)
 
     def content(self) -> tuple[NDArray[Any], ...]:
-        """Return the tables that define the dynamics, without names, for :func:`empo_gym.fingerprint.fingerprint`."""
+        """Return the tables that define the dynamics, without names, for :func:`empo_gym.model.fingerprint.fingerprint`."""
         return (*self.layout.tables, *self.layout.codec, self.radices, self.layout.cells)
 
     # The verbs

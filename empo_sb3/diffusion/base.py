@@ -18,8 +18,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, Combine
 from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 
+from empo_sb3.common.ranges import CLASS, FLAG, MAPPING, check, instance, optional
 from empo_sb3.diffusion.horizons import Horizons
-from empo_sb3.ranges import CLASS, FLAG, MAPPING, check, instance, optional
 
 KINDS = {
     "observation_space": instance("a space", spaces.Space),

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import torch as th
 from torch import nn
 
-from empo_gym.wording import shown
-from empo_sb3.named import find_class
+from empo_gym.util.wording import shown
+from empo_sb3.common.named import find_class
 
 WAVES = 16
 

@@ -20,10 +20,10 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import explained_variance
 from torch.nn import functional as F
 
+from empo_sb3.common.ranges import DISCOUNT, STEPS, check, integer
+from empo_sb3.common.saved_models import CheckedLoad
+from empo_sb3.common.sb3_arguments import ON_POLICY_KINDS, check_timesteps
 from empo_sb3.diffusion.policy import DiffusionPolicy
-from empo_sb3.empo.storage import CheckedLoad
-from empo_sb3.ranges import DISCOUNT, STEPS, check, integer
-from empo_sb3.sb3_arguments import ON_POLICY_KINDS, check_timesteps
 
 CRITIC_RATE, CRITIC_EPOCHS = 1e-3, 20
 """Of Adam while the critic learns alone; the rate is that of Ren et al. for their critic."""

@@ -15,8 +15,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from empo_sb3.common.ranges import check_fields, integer
 from empo_sb3.imitation.dataset import Observations, Steps, copied, each
-from empo_sb3.ranges import check_fields, integer
 
 Horizon = Annotated[int, integer(1, 10_000)]
 

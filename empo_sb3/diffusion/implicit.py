@@ -12,9 +12,9 @@ from typing import Any
 import torch as th
 from stable_baselines3.common.type_aliases import Schedule
 
+from empo_sb3.common.ranges import check, integer
 from empo_sb3.diffusion.base import ChunkPolicy
 from empo_sb3.diffusion.denoisers import Energy
-from empo_sb3.ranges import check, integer
 
 KINDS = {
     "n_negatives": integer(1, 100_000),

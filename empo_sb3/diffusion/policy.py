@@ -11,11 +11,11 @@ from typing import Any
 import torch as th
 from stable_baselines3.common.type_aliases import Schedule
 
+from empo_sb3.common.ranges import FUNCTION, POSITIVE, check, either, instance, integer
 from empo_sb3.diffusion.base import ChunkPolicy
 from empo_sb3.diffusion.denoisers import Maker, find_denoiser
 from empo_sb3.diffusion.schedulers import NoiseSchedule, noised, step
 from empo_sb3.optim import actor_critic
-from empo_sb3.ranges import FUNCTION, POSITIVE, check, either, instance, integer
 
 LOG_PROBS = (-5.0, 2.0)
 """Bounds of the logarithm of a single number's density (Ren et al. 2025)."""

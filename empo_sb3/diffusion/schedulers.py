@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from empo_sb3.ranges import DISCOUNT, check, each, integer, real
+from empo_sb3.common.ranges import DISCOUNT, check, each, integer, real
 
 LEVELS = integer(1, 10_000)
 LEAST_SIGNAL = 0.04

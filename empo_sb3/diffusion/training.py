@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch as th
 
+from empo_sb3.common.ranges import COUNT, POSITIVE, REPEATS, SEED, check, real
 from empo_sb3.diffusion.base import ChunkPolicy
 from empo_sb3.diffusion.horizons import Horizons, windows
 from empo_sb3.imitation import Fit
 from empo_sb3.imitation.dataset import Steps, each, named, take
-from empo_sb3.ranges import COUNT, POSITIVE, REPEATS, SEED, check, real
 
 KINDS = {"n_updates": REPEATS, "batch_size": COUNT, "learning_rate": POSITIVE, "decay": real("[0, 1)"), "seed": SEED}
 

@@ -4,7 +4,7 @@ import inspect
 import warnings
 from typing import Any
 
-from empo_sb3.ranges import NOT_NEGATIVE
+from empo_sb3.common.ranges import NOT_NEGATIVE
 
 SMALL_FACTOR = 0.05
 

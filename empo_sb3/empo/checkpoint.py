@@ -24,12 +24,12 @@ from numpy.lib import format as npy
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
-from empo_gym.files import write_whole
+from empo_gym.util.files import write_whole
+from empo_sb3.common.saved_models import Damaged, reading, require_complete
 from empo_sb3.empo.plain import Reader, Writer, classes_in
-from empo_sb3.empo.storage import Damaged, reading, require_complete
 
 if TYPE_CHECKING:
-    from empo_sb3.empo.base import WorldLearner
+    from empo_sb3.empo.world_learner import WorldLearner
 
 FILE, CONTENT, PICKLED = "checkpoint.zip", "checkpoint.json", "pickled.pkl"
 OLD_MODEL, OLD_RUN = "model.zip", "run.pkl"

@@ -14,10 +14,10 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from empo_gym.theory import Theory
-from empo_sb3.base_policy import EmpoPolicy
+from empo_sb3.empo.networks.base_policy import EmpoPolicy
 
 if TYPE_CHECKING:
-    from empo_sb3.empo.base import WorldLearner
+    from empo_sb3.empo.world_learner import WorldLearner
 
 
 def require_one_world(name: str, env: VecEnv) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from empo_sb3.growing import MetPairs
-from empo_sb3.targets import ModelTargets
+from empo_sb3.empo.targets.growing import MetPairs
+from empo_sb3.empo.targets.tabular import ModelTargets
 from empo_sb3.uncertainty import RND
 
 

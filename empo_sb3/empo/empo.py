@@ -2,8 +2,9 @@
 
 The humans' policies are exact (phase 1 is solved when the algorithm meets its environment). What is learned is phase 2: goal
 abilities V_h^e, powers X_h, the robot's Q_r and, where they have networks, U_r and V_r. Each training step draws (t, state)
-pairs from replay, computes their targets from the model (:mod:`empo_sb3.targets`) and moves every network that the present
-stage trains (:mod:`empo_sb3.timeline`). As the targets are those of the exact planner's equations, the distance of
+pairs from replay, computes their targets from the model (:mod:`empo_sb3.empo.targets.tabular`) and moves every network that
+the present stage trains (:mod:`empo_sb3.empo.timeline`). As the targets are those of the exact planner's equations, the
+distance of
 :meth:`EMPO.solution` from the planner's is the measure of success.
 """
 
@@ -20,28 +21,28 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from empo_gym.solution import EmpoSolution
+from empo_gym.solution.solution import EmpoSolution
 from empo_gym.theory import Theory
-from empo_sb3.base_policy import EmpoPolicy
-from empo_sb3.buffers import PairReplayBuffer
-from empo_sb3.config import TrainingConfig, split_keywords
+from empo_sb3.common.ranges import check
+from empo_sb3.common.sb3_arguments import OFF_POLICY_KINDS
 from empo_sb3.empo.arguments import arguments_of, warn_of_small_factor
-from empo_sb3.empo.base import STARTS_INTERVAL, WorldLearner
+from empo_sb3.empo.buffers import PairReplayBuffer
 from empo_sb3.empo.checks import require_kin
+from empo_sb3.empo.config import TrainingConfig, split_keywords
 from empo_sb3.empo.curiosity import Curiosity, GrowingCuriosity
-from empo_sb3.empo.emphasis import POOL, Emphasis, make_emphasis
-from empo_sb3.empo.expected import acting_theory, differing, expected_humans, learned_humans
+from empo_sb3.empo.human_prior import acting_theory, differing, expected_humans, learned_humans
+from empo_sb3.empo.networks.base_policy import EmpoPolicy
+from empo_sb3.empo.networks.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
+from empo_sb3.empo.networks.quantity_network import WorldSizes
+from empo_sb3.empo.prioritization import POOL, Emphasis, make_emphasis
 from empo_sb3.empo.progress import StageProgressBar
 from empo_sb3.empo.report import report_stage, report_training
-from empo_sb3.growing import GrowingTargets, MetPairs
-from empo_sb3.networks import WorldSizes
-from empo_sb3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
-from empo_sb3.ranges import check
-from empo_sb3.sampled_growing import SampledGrowingTargets, is_sampled
-from empo_sb3.sampled_targets import SampledTargets, draw
-from empo_sb3.sb3_arguments import OFF_POLICY_KINDS
-from empo_sb3.targets import ModelTargets, TargetCache, Values
-from empo_sb3.timeline import FULL_STAGE, RAMP_STAGE, Stage
+from empo_sb3.empo.targets.growing import GrowingTargets, MetPairs
+from empo_sb3.empo.targets.sampled import SampledTargets, draw
+from empo_sb3.empo.targets.sampled_growing import SampledGrowingTargets, is_sampled
+from empo_sb3.empo.targets.tabular import ModelTargets, TargetCache, Values
+from empo_sb3.empo.timeline import FULL_STAGE, RAMP_STAGE, Stage
+from empo_sb3.empo.world_learner import STARTS_INTERVAL, WorldLearner
 from empo_sb3.uncertainty import RND, VisitCounts
 from empo_sb3.uncertainty.states import as_tensor
 

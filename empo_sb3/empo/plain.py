@@ -19,7 +19,8 @@ from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
 
-from empo_gym.imports import PACKAGES
+from empo_gym.util import old_paths
+from empo_gym.util.imports import PACKAGES
 
 KEY = "$"
 PLAIN = (type(None), bool, int, float, str)
@@ -202,9 +203,11 @@ class Reader:
 
         :raises ValueError: if it is of a package that is not allowed, or of another kind
         """
+        module, _, names = path.partition(":")
+        module = old_paths.present(module)
+        path = f"{module}:{names}"
         found = self.known.get(path)
         if found is None:
-            module, _, names = path.partition(":")
             if module.partition(".")[0] not in (PACKAGES if fits is is_part else OWN_PACKAGES):
                 raise ValueError(f"{path[:100]!r} is no class that a checkpoint may name")
             found = importlib.import_module(module)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from empo_sb3.timeline import FULL_STAGE, RAMP_STAGE, Stage, networks_mask
+from empo_sb3.empo.timeline import FULL_STAGE, RAMP_STAGE, Stage, networks_mask
 
 if TYPE_CHECKING:
     from empo_sb3.empo.empo import EMPO

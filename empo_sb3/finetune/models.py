@@ -14,8 +14,8 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
+from empo_sb3.common.saved_models import MODEL_MEMBERS, reading, require_complete
 from empo_sb3.diffusion import DPPO
-from empo_sb3.empo.storage import MODEL_MEMBERS, reading, require_complete
 from empo_sb3.finetune.eyes import KeypointExtractor
 from empo_sb3.finetune.optimizers import learning_rate, policy_options, split
 from empo_sb3.finetune.pretrain import plain_env, wrapped

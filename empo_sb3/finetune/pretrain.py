@@ -20,7 +20,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.preprocessing import is_image_space
 
-from empo_gym.files import write_whole
+from empo_gym.util.files import write_whole
 from empo_sb3.diffusion import RecedingHorizon, fit_chunks
 from empo_sb3.diffusion.base import ChunkPolicy
 from empo_sb3.finetune.evaluation import success_of

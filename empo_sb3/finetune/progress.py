@@ -13,7 +13,7 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from empo_gym.files import write_whole
+from empo_gym.util.files import write_whole
 from empo_sb3.finetune.settings import Settings
 
 Row = dict[str, Any]

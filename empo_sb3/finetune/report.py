@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
-from empo_gym.files import write_whole
+from empo_gym.util.files import write_whole
 from empo_sb3.finetune.evaluation import evaluate, wilson
 from empo_sb3.finetune.pretrain import plain_env, wrapped
 from empo_sb3.finetune.progress import Progress, Row

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any
 
+from empo_sb3.common.ranges import COUNT, POSITIVE, check_fields, instance, integer, optional, real
 from empo_sb3.diffusion.horizons import Horizons
-from empo_sb3.ranges import COUNT, POSITIVE, check_fields, instance, integer, optional, real
 
 HORIZONS = Horizons()
 FRANKA_EXPERT = "empo_gym.franka.expert:expert_for"

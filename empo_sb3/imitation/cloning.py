@@ -19,7 +19,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
-from empo_sb3 import ranges
+from empo_sb3.common import ranges
 from empo_sb3.imitation.batches import Batch, batch_of, order_of, with_last
 from empo_sb3.imitation.dataset import Observations, Steps, named, take
 from empo_sb3.imitation.losses import Kind, actor_loss, value_function

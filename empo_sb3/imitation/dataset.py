@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from empo_gym.files import write_whole
+from empo_gym.util.files import write_whole
 from empo_sb3.imitation.files import Header, read_arrays
 
 Observations = Any  # an array, or a dictionary of arrays, with one row per step

@@ -17,7 +17,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from numpy.lib import format as npy
 
-from empo_gym.files import require_file
+from empo_gym.util.files import require_file
 
 LARGEST = 2**32
 """Bytes of all arrays of a file together."""

@@ -21,9 +21,9 @@ from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 from torch.nn import functional as F
 
+from empo_sb3.common.sb3_arguments import require_actions_from_zero
 from empo_sb3.imitation.batches import Batch
 from empo_sb3.recurrent.policies import RecurrentPolicy
-from empo_sb3.sb3_arguments import require_actions_from_zero
 
 Kind = Literal["nll", "mse"]
 KINDS = ("nll", "mse")

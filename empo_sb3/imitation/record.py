@@ -10,8 +10,8 @@ import numpy as np
 from gymnasium import spaces
 from tqdm import tqdm
 
+from empo_sb3.common.ranges import FLAG, FUNCTION, REPEATS, check, integer, optional, real
 from empo_sb3.imitation.dataset import Demonstrations, copied, stack
-from empo_sb3.ranges import FLAG, FUNCTION, REPEATS, check, integer, optional, real
 
 Disturb = Callable[[Any, np.random.Generator], Any]
 KINDS = {

@@ -16,10 +16,10 @@ import torch as th
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
-from empo_sb3.empo.storage import saved_tensors
+from empo_sb3.common.ranges import NOT_NEGATIVE, POSITIVE, STEPS, check, either, instance, optional
+from empo_sb3.common.saved_models import saved_tensors
 from empo_sb3.imitation.cloning import policy_of
-from empo_sb3.ranges import NOT_NEGATIVE, POSITIVE, STEPS, check, either, instance, optional
-from empo_sb3.rates.layers import Factor, PerLayerLR
+from empo_sb3.learning_rates.per_layer import Factor, PerLayerLR
 from empo_sb3.schedules import Schedule
 
 FEATURES = "features_extractor"

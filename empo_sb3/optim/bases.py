@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from empo_gym.wording import shown
-from empo_sb3.named import find_class
+from empo_gym.util.wording import shown
+from empo_sb3.common.named import find_class
 
 BASES: Mapping[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,

@@ -29,7 +29,7 @@ def from_scratch(
     A moving objective makes an online tuner overshoot; the decay takes that back, and makes the first rate matter little.
     While rewards are rare, gradients are noise, on which a tuner wins nothing and comes to rest: so that it goes on moving,
     its bettors begin with the wealth that ``first_rate`` stands for, and never hold much less. With PPO, pass
-    :class:`~empo_sb3.rates.scale.KLBoundedScale` to ``learn`` as well.
+    :class:`~empo_sb3.learning_rates.kl_bounded_scale.KLBoundedScale` to ``learn`` as well.
 
     :param init_value: base rate at the start
     :param first_rate: rate times ``s_init``. What is played in the end, rate times scale, falls to about a third of this where

@@ -29,12 +29,12 @@ from typing import Any
 
 import torch
 
-from empo_gym.wording import shown
+from empo_gym.util.wording import shown
+from empo_sb3.common.keywords import check_keywords
+from empo_sb3.common.ranges import real
 from empo_sb3.optim.bases import Base, find_base
 from empo_sb3.optim.parts import Part, Tensors, actor_critic, dots, norms, totals
 from empo_sb3.optim.tuners import MechanicTuner, State, TRACTuner, Tuner, scale
-from empo_sb3.ranges import real
-from empo_sb3.rates.keywords import check_keywords
 
 OURS = ("labels", "tuners", "base", "n_skipped")
 

@@ -16,7 +16,7 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
-from empo_sb3.ranges import COUNT, check, integer
+from empo_sb3.common.ranges import COUNT, check, integer
 from empo_sb3.recurrent.cells import Cell, States
 
 GATE_BIAS = 2.0

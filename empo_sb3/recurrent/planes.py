@@ -5,7 +5,7 @@ from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
-from empo_sb3.encoders import PlaneCode
+from empo_sb3.common.encoders import PlaneCode
 
 
 class PlaneFeatures(BaseFeaturesExtractor):

@@ -28,7 +28,7 @@ from stable_baselines3.common.torch_layers import (
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
-from empo_sb3.ranges import MAPPING, check, integer, one_of, optional
+from empo_sb3.common.ranges import MAPPING, check, integer, one_of, optional
 from empo_sb3.recurrent.attention import Attention
 from empo_sb3.recurrent.buffers import StateShapes
 from empo_sb3.recurrent.cells import GRU, LSTM, Cell, Layout, States, run_layout, run_rows

@@ -24,12 +24,12 @@ from stable_baselines3.common.utils import FloatSchedule, explained_variance, ob
 from stable_baselines3.common.vec_env import VecEnv
 from torch.nn import functional as F
 
-from empo_sb3.empo.storage import CheckedLoad
-from empo_sb3.ranges import check, optional
+from empo_sb3.common.ranges import check, optional
+from empo_sb3.common.saved_models import CheckedLoad
+from empo_sb3.common.sb3_arguments import ON_POLICY_KINDS, check_timesteps, require_actions_from_zero
 from empo_sb3.recurrent import policies
 from empo_sb3.recurrent.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer, SequenceSamples, buffer_class
 from empo_sb3.recurrent.policies import RecurrentPolicy
-from empo_sb3.sb3_arguments import ON_POLICY_KINDS, check_timesteps, require_actions_from_zero
 
 KINDS = {**ON_POLICY_KINDS, "batch_size": optional(ON_POLICY_KINDS["batch_size"])}
 CONTRIB_POLICIES: dict[type, type[RecurrentPolicy]] = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from empo_sb3.ranges import integer
+from empo_sb3.common.ranges import integer
 
 
 class VisitCounts:

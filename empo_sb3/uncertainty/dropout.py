@@ -14,7 +14,7 @@ import numpy as np
 import torch as th
 from torch import nn
 
-from empo_sb3.ranges import COUNT, FUNCTION, SEED, check, instance, integer, optional
+from empo_sb3.common.ranges import COUNT, FUNCTION, SEED, check, instance, integer, optional
 from empo_sb3.uncertainty.states import as_tensor, private_stream
 
 Dropout = nn.modules.dropout._DropoutNd

@@ -15,7 +15,7 @@ import torch as th
 from torch import nn
 from torch.func import functional_call, vmap
 
-from empo_sb3.ranges import COUNT, FUNCTION, POSITIVE, SEED, check, integer, one_of, optional
+from empo_sb3.common.ranges import COUNT, FUNCTION, POSITIVE, SEED, check, integer, one_of, optional
 from empo_sb3.uncertainty.rnd import random_mlp
 from empo_sb3.uncertainty.states import RunningMoments, as_tensor, private_stream
 

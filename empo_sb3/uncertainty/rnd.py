@@ -16,7 +16,7 @@ import numpy as np
 import torch as th
 from torch import nn
 
-from empo_sb3.ranges import COUNT, DISCOUNT, POSITIVE, SEED, check, each
+from empo_sb3.common.ranges import COUNT, DISCOUNT, POSITIVE, SEED, check, each
 from empo_sb3.uncertainty.states import RunningMoments, as_tensor, private_stream
 
 KINDS = {

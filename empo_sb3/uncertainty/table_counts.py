@@ -15,7 +15,7 @@ from typing import Any
 import torch as th
 from torch import nn
 
-from empo_sb3.ranges import check, integer
+from empo_sb3.common.ranges import check, integer
 
 SIZE = integer(1, 2**31 - 1)
 WHY = "only then does a step move an entry by 1/n of its error (Adam, momentum and decay rescale that and miss the mean)"

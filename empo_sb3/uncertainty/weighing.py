@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from empo_sb3.lr_rules import Rule
-from empo_sb3.ranges import FUNCTION, check, real
+from empo_sb3.common.ranges import FUNCTION, check, real
+from empo_sb3.uncertainty.lr_rules import Rule
 
 
 class Source(Protocol):

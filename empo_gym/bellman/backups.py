@@ -1,0 +1,203 @@
+"""One layer of each phase over a range of states: the compiled sweeps with a model's and a theory's numbers put in.
+
+The finite and the stationary planner, and policies that are computed again when somebody asks for them, all go through here.
+Ranges of states may be swept by several threads: the loops hold no lock and each state has its own order of summation, so the
+bits do not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empo_gym import equations
+from empo_gym.bellman import kernels
+from empo_gym.bellman.beliefs import Belief, Habit, Mu, expectations_at, joint_of, of_one_state
+from empo_gym.model.tabular import TabularModel
+from empo_gym.theory import Theory
+
+Floats = NDArray[Any]
+_PIECE_NUMBERS = 1 << 16
+
+
+def rows_of(model: TabularModel) -> kernels.Rows:
+    """Return the transition matrix as the loops read it."""
+    return kernels.Rows(model.indptr, model.indices, model.probs)
+
+
+def for_pieces(n: int, width: int, threads: int, task: Callable[[int, int], None]) -> None:
+    """Call ``task(low, high)`` for ranges that cover the states 0 .. n - 1.
+
+    :param width: numbers that a sweep writes per state; a piece of them stays in the cache
+    :param threads: how many pieces to sweep at once
+    """
+    step = max(1, _PIECE_NUMBERS // width)
+    pieces = [(low, min(low + step, n)) for low in range(0, n, step)]
+    if threads == 1 or len(pieces) == 1:
+        for piece in pieces:
+            task(*piece)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(task, *piece) for piece in pieces]:
+            done.result()
+
+
+class HumanPhase:
+    """Equations (1)-(3) of one human.
+
+    :param n_layers: length of the time axis of what is given: the horizon, or 1
+    """
+
+    def __init__(
+        self, model: TabularModel, theory: Theory, h: int, belief: Belief, mu: Mu | None, habit: Habit | None, n_layers: int
+    ) -> None:
+        self.model, self.theory, self.h = model, theory, h
+        self.achieved = model.achieved[h]
+        self.n_goals, self.n_a_h = self.achieved.shape[1], model.agents[model.n_robots + h].n_actions
+        self.given = (n_layers, belief, mu, habit)
+        self._expects: tuple[int, kernels.Expectations] | None = None
+
+    @property
+    def width(self) -> int:
+        """Numbers written per state."""
+        return self.n_goals * (self.n_a_h + 2)
+
+    def bracket(self, v_h_m: Floats) -> Floats:
+        """Return (n_states, n_goals): what entering each state is worth."""
+        return equations.attainment(self.achieved, v_h_m, self.theory.gamma_h).astype(v_h_m.dtype, copy=False)
+
+    def expects(self, t: int) -> kernels.Expectations:
+        """Return the human's expectations at a time."""
+        last = self._expects  # which another thread may replace meanwhile
+        if last is None or last[0] != t:
+            last = self._expects = t, expectations_at(self.model, self.h, t, *self.given)
+        return last[1]
+
+    def sweep(self, t: int, low: int, high: int, bracket: Floats, pi_h: Floats, v_h_m: Floats, bracket_now: Floats) -> None:
+        """Write one layer of the states low .. high - 1 into arrays that hold just these."""
+        theory, n_a_r = self.theory, self.model.n_robot_joint
+        numbers = (n_a_r, theory.gamma_h, theory.beta_h, theory.nu_h)
+        about = (rows_of(self.model), self.achieved[low:high], bracket, self.expects(t))
+        kernels.human_sweep(low, high, *about, *numbers, pi_h, v_h_m, bracket_now)
+
+    def evaluate(self, low: int, high: int, bracket: Floats, pi_h: Floats, v_h_m: Floats, bracket_now: Floats) -> None:
+        """Write (3) of the states low .. high - 1 under a given policy."""
+        about = (rows_of(self.model), self.achieved[low:high], bracket, self.expects(0))
+        numbers = (self.model.n_robot_joint, self.theory.gamma_h)
+        kernels.human_evaluation(low, high, *about, *numbers, pi_h, v_h_m, bracket_now)
+
+    def policy_of(self, t: int, s: int, v_h_m: Floats) -> Floats:
+        """Return (n_goals, n_a_h), equation (2) in one state, from the values (n_states, n_goals) one step later."""
+        n_joint, theory = self.model.n_joint, self.theory
+        indptr = self.model.indptr[s * n_joint : (s + 1) * n_joint + 1]
+        entries = slice(indptr[0], indptr[-1])
+        after = self.model.indices[entries]
+        bracket = equations.attainment(self.achieved[after], v_h_m[after], theory.gamma_h).astype(v_h_m.dtype, copy=False)
+        rows = kernels.Rows(indptr - indptr[0], np.arange(len(after), dtype=np.int32), self.model.probs[entries])
+        pi_h = np.empty((1, self.n_goals, self.n_a_h), dtype=v_h_m.dtype)
+        room = np.empty((2, 1, self.n_goals), dtype=v_h_m.dtype)
+        about = (rows, self.achieved[s : s + 1], bracket, of_one_state(self.expects(t), s))
+        numbers = (self.model.n_robot_joint, theory.gamma_h, theory.beta_h, theory.nu_h)
+        kernels.human_sweep(0, 1, *about, *numbers, pi_h, *room)
+        return pi_h[0]
+
+
+class RobotPhase:
+    """Equations (4)-(9)."""
+
+    def __init__(self, model: TabularModel, theory: Theory) -> None:
+        self.model, self.theory = model, theory
+        self._rows = rows_of(model)
+        self._shape = np.array(model.human_action_shape, dtype=np.int64)
+        self._joint_of = [joint_of(model, h) for h in range(model.n_humans)]
+
+    @property
+    def width(self) -> int:
+        """Numbers read and written per state, about."""
+        goals = (len(goal_set) for goal_set in self.model.goal_sets)
+        return 2 * self.model.n_robot_joint + sum(n * (a + 2) for n, a in zip(goals, self._shape.tolist(), strict=True))
+
+    def brackets(self, v_h_e: Sequence[Floats]) -> list[Floats]:
+        """Return per human (n_states, n_goals): what entering each state is worth."""
+        brackets = (equations.attainment(a, v, self.theory.gamma_h) for a, v in zip(self.model.achieved, v_h_e, strict=True))
+        return [bracket.astype(v.dtype, copy=False) for bracket, v in zip(brackets, v_h_e, strict=True)]
+
+    def marginals(self, pi_h: Sequence[Floats]) -> Floats:
+        """Return (n, sum of the numbers of actions): the humans' marginal policies one after another."""
+        pibar = np.empty((len(pi_h[0]), int(self._shape.sum())))
+        first = 0
+        for policy, goals in zip(pi_h, self.model.goal_sets, strict=True):
+            kernels.marginal_policy(policy, goals.pibar_weights, first, pibar)
+            first += policy.shape[2]
+        return pibar
+
+    def chain(self, low: int, high: int, pibar: Floats, pi_r: Floats, weights: Floats) -> None:
+        """Write the transition matrix under everybody's policy, for :meth:`evaluate`."""
+        kernels.robot_chain(low, high, self._rows, pibar, self._shape, pi_r, weights)
+
+    def evaluate(self, low: int, high: int, weights: Floats, u_r: Floats, v_r: Floats, v_r_now: Floats) -> None:
+        """Write (9) of the states low .. high - 1 under the policies of ``weights``."""
+        numbers = (self.model.n_joint, self._rows, weights, u_r, self.theory.gamma_r)
+        kernels.robot_evaluation(low, high, *numbers, v_r, v_r_now)
+
+    def decide(self, low: int, high: int, pibar: Floats, v_r_next: Floats, q_r: Floats, pi_r: Floats) -> None:
+        """Write (4) and (5) of the states low .. high - 1 into arrays that hold just these."""
+        theory = self.theory
+        kernels.robot_sweep(low, high, self._rows, v_r_next, pibar, self._shape, theory.gamma_r, theory.beta_r, q_r, pi_r)
+
+    def empower(
+        self,
+        low: int,
+        high: int,
+        policies: tuple[Floats, Sequence[Floats], Floats],
+        brackets: Sequence[Floats],
+        v_h_e: Sequence[Floats],
+        x_h: Floats,
+        brackets_now: Sequence[Floats],
+    ) -> None:
+        """Write (6) and (7) of the states low .. high - 1 into arrays that hold just these.
+
+        :param policies: ``pibar``, ``pi_h`` per human and ``pi_r`` of these states
+        """
+        theory, here = self.theory, slice(low, high)
+        pibar, pi_h, pi_r = policies
+        for h, goals in enumerate(self.model.goal_sets):
+            about = (self._rows, self.model.achieved[h][here], brackets[h], h, self._joint_of[h], self._shape)
+            numbers = (goals.weights, theory.gamma_h, theory.zeta, theory.x_h_min)
+            written = (v_h_e[h], x_h, brackets_now[h])
+            kernels.ability_sweep(low, high, *about, pibar, pi_h[h], pi_r, *numbers, *written)
+
+    def reward(self, x_h: Floats, q_r: Floats, pi_r: Floats, u_r: Floats, v_r: Floats) -> None:
+        """Write (8) and (9)."""
+        kernels.reward_sweep(x_h, self.theory.xi, self.theory.eta, q_r, pi_r, u_r, v_r)
+
+
+def refuse_overflow(model: TabularModel, theory: Theory, v_r: Floats, counts: Any, when: str = "") -> None:
+    """Refuse values of the robots that no float64 can hold.
+
+    :param v_r: (n,) of the first states
+    :param counts: function that returns (n,) bool, which of them matter
+    :raises ValueError: naming a state and the parameters that led there
+    """
+    beyond = np.isinf(v_r)
+    if beyond.any() and (beyond := beyond & counts()).any():
+        state = model.state(int(np.flatnonzero(beyond)[0]))
+        raise ValueError(
+            f"The robots' value of state {state}{when} is below -1.8e308, which no float64 can hold: xi = {theory.xi:g} and "
+            f"eta = {theory.eta:g} make much of the least power, and x_h_min = {theory.x_h_min:g} lets it be that small; "
+            "lower xi or eta, or raise x_h_min."
+        )
+
+
+def powerless_sentence(model: TabularModel, s: int, h: int, when: str = "") -> str:
+    """Say that human ``h`` can reach nothing from state ``s``."""
+    name, goals = model.agents[model.n_robots + h].name, "; ".join(model.goal_sets[h].names)
+    human = name if name == f"human {h}" else f"{name} (human {h})"
+    return (
+        f"{human} can reach none of its goals ({goals}) from state {model.state(s)}{when}; "
+        "give it another goal or set x_h_min above 0."
+    )

@@ -1,0 +1,249 @@
+"""What a network sees of a state: a flat vector of features, or planes in the shape of the map.
+
+Features are the 0-1 codes of everything that can vary: columns and rows of agents and objects, directions, life, who carries
+what, states of doors and buttons. Planes begin with Minigrid's object, colour and state numbers of each cell, followed for
+each agent by its heading + 1, its status (1 acts, 2 paused, 3 dead), what it carries and which action is forced on it, where
+these can vary. Where there is a horizon T, t/T is the last feature, or the last plane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from empo_gym.grid.dynamics.kernel import kernel
+from empo_gym.grid.dynamics.layout import (
+    BUSH,
+    CONTROL,
+    DISABLED_BY,
+    DOOR,
+    FIRST_SWITCH,
+    KILL,
+    KILL_ENABLED,
+    LOC,
+    MAGIC,
+    N_AGENTS,
+    N_CELLS,
+    PAUSE,
+    PAUSE_ENABLED,
+    STATE,
+    TERRAIN,
+    Layout,
+)
+from empo_gym.grid.map.tiles import Tile, WorldError
+from empo_gym.grid.state.decode import Reading
+from empo_gym.util.wording import shown
+
+if TYPE_CHECKING:
+    from empo_gym.grid.world import GridWorld
+
+KINDS = ("features", "planes")
+_OF_PICTURES = ("rgb", "partial")
+# Minigrid's numbers of objects, colours and door states; our own objects continue behind them.
+OBJECT_NUMBERS = {"empty": 1, "wall": 2, "door": 4, "key": 5, "ball": 6, "box": 7, "goal": 8, "lava": 9}
+_OWN = ("block", "rock", "floor_switch", "unsteady_ground", "bush", "magic_wall", "kill_button", "pause_switch")
+OBJECT_NUMBERS |= {name: 11 + k for k, name in enumerate((*_OWN, "disabling_switch", "control_button"))}
+COLOUR_NUMBERS = {"red": 0, "green": 1, "blue": 2, "purple": 3, "yellow": 4, "grey": 5}
+
+
+@dataclass(frozen=True)
+class FeatureCode:
+    """How states become features: value v of component i sets the features in row ``first[i] + v`` of ``ones`` to 1.
+
+    :param ones: (n_values, most) int64, numbers of features, -1 for none
+    :param first: (n_slots,) first row of each component
+    :param n_features: number of features
+    """
+
+    ones: NDArray[np.int64]
+    first: NDArray[np.int64]
+    n_features: int
+
+
+def feature_code(layout: Layout) -> FeatureCode:
+    """Return the feature code of a world's state."""
+    tables = [
+        _code_of(layout, int(register), int(radix)) for register, radix in zip(layout.codec.slot, layout.radices, strict=True)
+    ]
+    first = np.cumsum([0, *map(len, tables)])
+    column = np.cumsum([0, *(table.shape[1] for table in tables)])
+    ones = np.full((first[-1], max(int(table.sum(axis=1).max()) for table in tables)), -1, dtype=np.int64)
+    for row, start, table in zip(first.tolist(), column.tolist(), tables, strict=False):
+        value, one = np.nonzero(table)
+        ones[row + value, np.arange(len(value)) - np.searchsorted(value, value)] = start + one
+    return FeatureCode(ones, first[:-1].astype(np.int64), int(column[-1]))
+
+
+def _code_of(layout: Layout, register: int, radix: int) -> NDArray[np.float32]:
+    """Return the (radix, width) code of one component."""
+    d = layout.tables.dims
+    n = int(d[N_AGENTS])
+    if register < n or d[LOC] <= register < d[STATE]:
+        return _location_code(layout, radix)
+    if n <= register < 2 * n:
+        return np.eye(4, dtype=np.float32)
+    # Zero means none, or a two-valued component is off: it needs no feature of its own.
+    return np.eye(radix, dtype=np.float32)[:, 1:]
+
+
+def _location_code(layout: Layout, radix: int) -> NDArray[np.float32]:
+    """One-hot column and row for a cell; who carries an object, and whether it is in a box; all zeros when it is gone."""
+    n_cells, n_agents = int(layout.tables.dims[N_CELLS]), int(layout.tables.dims[N_AGENTS])
+    cells = layout.cells[:n_cells]
+    parts = [(cells[:, k, None] == np.unique(cells[:, k])).astype(np.float32) for k in range(2)]
+    code = np.zeros((radix, sum(part.shape[1] for part in parts)), dtype=np.float32)
+    code[:n_cells] = np.concatenate(parts, axis=1)
+    others = np.eye(radix, radix - n_cells, -n_cells, dtype=np.float32)
+    return np.concatenate([code, np.delete(others, n_agents, axis=1) if others.shape[1] > n_agents else others], axis=1)
+
+
+@kernel
+def encode(states, ones, first, features):
+    """Set the features of states in an array of zeros."""
+    for n in range(states.shape[0]):
+        for i in range(first.size):
+            row = first[i] + states[n, i]
+            for k in range(ones.shape[1]):
+                if ones[row, k] < 0:
+                    break
+                features[n, ones[row, k]] = 1.0
+
+
+def observe(world: GridWorld, states: NDArray[np.int32], t: Any, kind: str) -> NDArray[Any]:
+    """Return the observations of n states, see :meth:`empo_gym.grid.world.GridWorld.observe`."""
+    if kind in _OF_PICTURES:
+        return _picture_module().VIEWS[kind](world, states, t)
+    _check_kind(kind)
+    elapsed = np.zeros(len(states), dtype=np.float32)
+    if world.horizon is not None and t is not None:
+        elapsed[:] = np.asarray(t, dtype=np.float32) / np.float32(world.horizon)
+    return _features(world, states, elapsed) if kind == "features" else _planes(world, states, elapsed)
+
+
+def space(world: GridWorld, kind: str) -> gym.spaces.Box:
+    """Return the space of one observation; planes are float32, so that nobody takes them for a picture."""
+    if kind in _OF_PICTURES:
+        return _picture_module().SPACES[kind](world)
+    _check_kind(kind)
+    if kind == "features":
+        return gym.spaces.Box(0.0, 1.0, (world.feature_code.n_features + (world.horizon is not None),), np.float32)
+    highest = np.array(_highest(world), dtype=np.float32)
+    high = np.broadcast_to(highest, (world.height, world.width, len(highest))).copy()
+    return gym.spaces.Box(np.zeros_like(high), high, dtype=np.float32)
+
+
+def _highest(world: GridWorld) -> list[int]:
+    """The largest number of each plane: who codes numbers as categories has one for each."""
+    layout, n_actions = world.layout, len(world.spec.actions)
+    things, state = max(OBJECT_NUMBERS.values()), max(OBJECT_NUMBERS.values())  # a box's state is what it contains
+    if (layout.tables.place[:, TERRAIN] == CONTROL).any():
+        state = max(state, (1 + world.n_robots * n_actions) * (1 + world.n_robots) - 1)
+    of_agent = [n for n, wanted in zip((4, 3, len(layout.objects), n_actions), _agent_planes(world), strict=True) if wanted]
+    time = [] if world.horizon is None else [1]
+    return [things, max(COLOUR_NUMBERS.values()), state, *of_agent * len(world.agents), *time]
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        known = ", ".join(map(repr, (*KINDS, *_OF_PICTURES)))
+        raise WorldError(f"A grid world has no observation {shown(kind)}, only {known}.")
+
+
+def _picture_module() -> Any:
+    """Return the module of the views that need pictures or planes already made; few runs want any."""
+    from empo_gym.grid.observations import partial
+
+    return partial
+
+
+def _features(world: GridWorld, states: NDArray[np.int32], elapsed: NDArray[np.float32]) -> NDArray[np.float32]:
+    code = world.feature_code
+    timed = world.horizon is not None
+    features = np.zeros((len(states), code.n_features + timed), dtype=np.float32)
+    encode(states, code.ones, code.first, features)
+    if timed:
+        features[:, -1] = elapsed
+    return features
+
+
+def _planes(world: GridWorld, states: NDArray[np.int32], elapsed: NDArray[np.float32]) -> NDArray[np.float32]:
+    reading = Reading(world.layout, states)
+    planes = np.zeros((len(states), *space(world, "planes").shape), dtype=np.float32)
+    _draw_ground(world, reading, planes)
+    _draw_objects(world, reading, planes)
+    _draw_agents(world, reading, planes)
+    if world.horizon is not None:
+        planes[..., -1] = elapsed[:, None, None]
+    return planes
+
+
+def _draw_ground(world: GridWorld, reading: Reading, planes: NDArray[np.float32]) -> None:
+    layout = world.layout
+    for y, row in enumerate(world.spec.ground):
+        for x, tile in enumerate(row):
+            planes[:, y, x, 0] = OBJECT_NUMBERS[tile.type]
+            planes[:, y, x, 1] = _colour_number(tile)
+            if tile.type == "disabling_switch":
+                planes[:, y, x, 2] = reading.enabled(DISABLED_BY[str(tile.state)])
+    for p, terrain in enumerate(layout.tables.place[:, TERRAIN].tolist()):
+        x, y = layout.cells[p]
+        state = reading.standing(p)
+        if terrain in (DOOR, MAGIC):
+            planes[:, y, x, 2] = state
+        elif terrain == BUSH:
+            planes[:, y, x, 0] = np.where(state == 1, OBJECT_NUMBERS["bush"], OBJECT_NUMBERS["empty"])
+        elif terrain == KILL:
+            planes[:, y, x, 2] = reading.enabled(KILL_ENABLED)
+        elif terrain == PAUSE:
+            planes[:, y, x, 2] = state + 2 * reading.enabled(PAUSE_ENABLED)
+        elif terrain == CONTROL:
+            planes[:, y, x, 2] = state * (1 + world.n_robots) + reading.waiting(p)
+
+
+def _draw_objects(world: GridWorld, reading: Reading, planes: NDArray[np.float32]) -> None:
+    layout = world.layout
+    for tile, x, y in layout.fixed:
+        planes[:, y, x] = 0.0
+        planes[:, y, x, :3] = _numbers(tile)
+    for k, tile in enumerate(layout.objects):
+        where = reading.location(k)
+        lying = np.flatnonzero(where < layout.tables.dims[N_CELLS])
+        x, y = layout.cells[where[lying]].T
+        planes[lying, y, x, :3] = _numbers(tile)
+
+
+def _draw_agents(world: GridWorld, reading: Reading, planes: NDArray[np.float32]) -> None:
+    rows = np.arange(len(planes))
+    present = _agent_planes(world)
+    plane = 3
+    for i in range(reading.n_agents):
+        x, y = world.layout.cells[reading.place(i)].T
+        heading = 1 + reading.heading(i) * ("left" in world.spec.actions)
+        status = np.where(reading.alive(i), 1 + reading.paused() * (i < world.n_robots), 3)
+        carried = sum(((1 + k) * reading.carried(k, i) for k in range(len(world.layout.objects))), np.zeros(len(planes)))
+        for value, wanted in zip((heading, status, carried, reading.forced(i)), present, strict=True):
+            if wanted:
+                planes[rows, y, x, plane] = value
+                plane += 1
+
+
+def _agent_planes(world: GridWorld) -> tuple[bool, bool, bool, bool]:
+    """Which planes every agent has: heading, status, what it carries, forced action."""
+    layout = world.layout
+    n, slots = len(world.agents), layout.codec.slot
+    mortal = bool(((slots >= 2 * n) & (slots < 3 * n)).any()) or int(layout.tables.dims[FIRST_SWITCH]) >= 0
+    portable = any(tile.type in ("key", "ball", "box") for tile in layout.objects)
+    return True, mortal, portable, bool(((slots >= 4 * n) & (slots < 5 * n)).any())
+
+
+def _numbers(tile: Tile) -> tuple[int, int, int]:
+    return OBJECT_NUMBERS[tile.type], _colour_number(tile), OBJECT_NUMBERS[tile.contains.type] if tile.contains else 0
+
+
+def _colour_number(tile: Tile) -> int:
+    """Minigrid's colour number; its walls are grey and its lava has colour 0, as everything else without a colour."""
+    return COLOUR_NUMBERS["grey"] if tile.type == "wall" else COLOUR_NUMBERS[tile.colour] if tile.colour else 0

@@ -1,0 +1,144 @@
+"""Modules by the paths that they had in version 0.1, where each lay flat in its package.
+
+Files name classes by module: saved models of Stable-Baselines3 (pickles), checkpoints, zoo files, worlds, and the programs of
+users. So an old path still imports the module of today, the same object, with a DeprecationWarning. What is now a package
+(``empo_gym.model``) hands out the names of the module that it was.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+_moved: dict[str, str] = {}
+
+
+def present(module: str) -> str:
+    """Return the path by which a module is found today, given any that it had.
+
+    :param module: such as ``"empo_gym.goals"``
+    """
+    return _moved.get(module, module)
+
+
+def add(package: str, table: Mapping[str, str]) -> None:
+    """Let the old paths of a package's modules be imported.
+
+    :param package: its name
+    :param table: old path -> path of today, both within the package
+    """
+    _moved.update({f"{package}.{old}": f"{package}.{new}" for old, new in table.items()})
+
+
+class _OldPaths(MetaPathFinder, Loader):
+    """Puts the module of today under the old name, too."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        new = _moved.get(fullname, "")
+        if not new or new.startswith(f"{fullname}."):  # a package of today
+            return None
+        return ModuleSpec(fullname, self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        old = module.__name__
+        # Frames of the import system do not count: the warning is about whoever imports, and pickle ignores it.
+        warnings.warn(f"{old} is now {_moved[old]}", DeprecationWarning, stacklevel=2)
+        sys.modules[old] = import_module(_moved[old])
+
+
+sys.meta_path.insert(0, _OldPaths())
+
+EMPO_GYM = {
+    "archive": "solution.npz",
+    "arguments": "util.arguments",
+    "attaining": "worlds.attainment",
+    "behaviour": "envs.human_policies",
+    "cache": "envs.cache",
+    "chain": "worlds.chain",
+    "checks": "worlds.checks",
+    "compile_cache": "util.compile_cache",
+    "convergence": "solution.convergence",
+    "env": "envs.robot_env",
+    "expectations": "bellman.beliefs",
+    "exports": "model.exports",
+    "files": "util.files",
+    "fingerprint": "model.fingerprint",
+    "frames": "solution.frames",
+    "generator": "grid.map.generator",
+    "goals": "worlds.goals",
+    "grid.alone": "grid.paths.single_agent",
+    "grid.art": "grid.rendering.tiles",
+    "grid.art_agents": "grid.rendering.agents",
+    "grid.conventions": "grid.map.conventions",
+    "grid.crowd": "grid.dynamics.large_groups",
+    "grid.describe": "grid.state.describe",
+    "grid.dynamics": "grid.dynamics.dynamics",
+    "grid.files": "grid.map.files",
+    "grid.goal_cells": "grid.goals.default_goals",
+    "grid.goal_reader": "grid.goals.goal_parser",
+    "grid.goal_syntax": "grid.goals.goal_sets",
+    "grid.goals": "grid.goals.goals",
+    "grid.groups": "grid.dynamics.conflict_groups",
+    "grid.handling": "grid.dynamics.interaction",
+    "grid.layout": "grid.dynamics.layout",
+    "grid.moving": "grid.dynamics.movement",
+    "grid.observe": "grid.observations.symbolic",
+    "grid.orders": "grid.dynamics.joint_outcomes",
+    "grid.parser": "grid.map.parser",
+    "grid.partial": "grid.observations.partial",
+    "grid.reading": "grid.state.decode",
+    "grid.registers": "grid.dynamics.kernel",
+    "grid.render": "grid.rendering.render",
+    "grid.rows": "grid.dynamics.distributions",
+    "grid.rules": "grid.dynamics.turn",
+    "grid.sampling": "grid.dynamics.sampling",
+    "grid.scratch": "grid.dynamics.workspace",
+    "grid.tiles": "grid.map.tiles",
+    "grid.undescribe": "grid.state.parse_description",
+    "grid.walking": "grid.paths.walking",
+    "growing": "model.growing",
+    "heuristic": "envs.shortest_path_humans",
+    "imports": "util.imports",
+    "kernels": "bellman.kernels",
+    "many_worlds": "envs.many_worlds",
+    "masks": "envs.action_masks",
+    "memory": "util.memory",
+    "model": "model.tabular",
+    "parallel": "envs.parallel_env",
+    "phases": "bellman.backups",
+    "planning": "planning.finite_horizon",
+    "plots": "plots.maps",
+    "plots_planner": "plots.planner",
+    "policy": "solution.planner_policy",
+    "priors": "solution.given_policies",
+    "random_env": "envs.random_env",
+    "recent": "util.recent",
+    "recomputed": "bellman.lazy_policies",
+    "search": "planning.fixed_point",
+    "solution": "solution.solution",
+    "stage": "envs.simulator",
+    "stages": "envs.vector_simulator",
+    "state_index": "model.state_index",
+    "stationary": "planning.stationary",
+    "storage": "solution.storage",
+    "storage_checks": "solution.storage_checks",
+    "sub_env": "envs.sub_env",
+    "sweep": "planning.sweep",
+    "threads": "util.threads",
+    "toytext": "envs.toytext",
+    "vector": "envs.vector_env",
+    "views": "envs.observations",
+    "wording": "util.wording",
+    "world": "worlds.world",
+    "yaml_files": "util.yaml_files",
+}
+"""Old path -> path of today, within ``empo_gym``."""
+
+add("empo_gym", EMPO_GYM)

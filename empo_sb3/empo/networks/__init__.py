@@ -1,0 +1,1 @@
+"""Networks of the quantities: policies, their value transforms, one network per quantity."""

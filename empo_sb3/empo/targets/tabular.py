@@ -1,0 +1,352 @@
+"""What the networks should say: the right-hand sides of (4) and (6)-(9), from the model and not from samples.
+
+For a batch of (t, state) pairs the targets are full expectations over successors, over the humans' actions (known exactly from
+phase 1, given their goals) and over the robots' joint actions; nothing is sampled, so targets carry no noise. They read the
+*target copies* of the quantities, kept as arrays over all pairs:
+
+``values["v_h_e"]`` (n_all, sum of goals), ``["x_h"]`` (n_all, humans), ``["u_r"]`` (n_all,), ``["q_r"]`` (n_all, n_a_r),
+``["v_r"]`` (n_all,), ``["pi_r"]`` (n_all, n_a_r), with row ``t * n_states + s`` and ``n_all = (horizon + 1) * n_states``.
+
+At the horizon V_h^e is 0 and V_r is ``terminal_v_r``; attainment on the last step counts, since it is credited on entering.
+"""
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from empo_gym import equations
+from empo_gym.model.tabular import TabularModel
+from empo_gym.solution.solution import EmpoSolution, HumanPrior
+from empo_gym.theory import Theory
+
+Values = dict[str, np.ndarray]
+CHUNK = 1024
+"""Pairs whose targets are computed together: their expectations over successors fit the processor's cache."""
+NEUTRAL = {"v_h_e": 0.5, "x_h": 0.5, "u_r": -1.0, "q_r": -1.0, "v_r": -1.0, "pi_r": 0.0}
+"""Start values, inside each quantity's range."""
+
+
+@dataclass(eq=False)
+class PairTargets:
+    """
+    What targets of either phase share: pairs, goals, and expectations over successors.
+
+    :param model: the packed world
+    """
+
+    model: TabularModel
+
+    @cached_property
+    def live(self) -> np.ndarray:
+        """(n_live,) numbers of the reachable pairs in which somebody acts."""
+        return np.flatnonzero(self.model.reachable_pairs()[: self._horizon])
+
+    @cached_property
+    def goal_slices(self) -> tuple[slice, ...]:
+        """Where each human's goals lie among the columns of V_h^e."""
+        ends = np.cumsum([0, *(a.shape[1] for a in self.model.achieved)])
+        return tuple(slice(int(a), int(b)) for a, b in itertools.pairwise(ends))
+
+    @property
+    def _horizon(self) -> int:
+        assert self.model.horizon is not None
+        return self.model.horizon
+
+    @property
+    def _n_all(self) -> int:
+        return (self._horizon + 1) * self.model.n_states
+
+    @cached_property
+    def _achieved(self) -> np.ndarray:
+        """(n_all, sum of goals) whether the state of a pair belongs to each goal."""
+        return np.tile(np.concatenate(self.model.achieved, axis=1), (self._horizon + 1, 1))
+
+    @cached_property
+    def _human_shape(self) -> tuple[int, ...]:
+        return self.model.action_shape[self.model.n_robots :]
+
+    def _expected(self, pairs: np.ndarray, outlook: np.ndarray) -> np.ndarray:
+        """Expectation over successors, (batch, n_a_r, n_a_1, ..., n_a_H, columns): one product with rows of the model."""
+        model, n_joint = self.model, self.model.n_joint
+        t, s = np.divmod(pairs, model.n_states)
+        row_ends = model.indptr[(s * n_joint)[:, None] + np.arange(n_joint + 1)]
+        first, counts = row_ends[:, 0], row_ends[:, -1] - row_ends[:, 0]
+        before = np.cumsum(counts) - counts
+        entries = np.arange(counts.sum()) + np.repeat(first - before, counts)
+        columns = model.indices[entries] + np.repeat((t + 1) * model.n_states, counts)
+        indptr = np.append((row_ends[:, :-1] - (first - before)[:, None]).ravel(), len(entries))
+        rows = csr_matrix((model.probs[entries], columns, indptr), shape=(len(pairs) * n_joint, len(outlook)))
+        return (rows @ outlook).reshape(len(pairs), model.n_robot_joint, *self._human_shape, -1)
+
+    def _outcome(self, expected: np.ndarray, h: int) -> np.ndarray:
+        """
+        What (1) and (6) read for one human.
+
+        :param expected: :meth:`_expected` of all goals' columns
+        :return: (batch, goals, own actions, others' joint actions, robots' joint actions)
+        """
+        goals = self.goal_slices[h]
+        outcome = np.moveaxis(expected[..., goals], (-1, 2 + h, 1), (1, 2, -1))
+        shape = (len(expected), goals.stop - goals.start, self._human_shape[h], -1, self.model.n_robot_joint)
+        return outcome.reshape(shape)
+
+
+@dataclass(eq=False)
+class ModelTargets(PairTargets):
+    """
+    The targets of one world, one human prior and one theory.
+
+    :param model: the packed world
+    :param prior: phase 1, solved
+    :param theory: the numbers that define the answer; a curriculum of the discounts changes them while it lasts
+    """
+
+    model: TabularModel
+    prior: HumanPrior
+    theory: Theory
+
+    # ---------------------------------------------------------------- pairs
+
+    def last_step(self, pairs: np.ndarray) -> np.ndarray:
+        """Which pairs lie one step before the horizon, where all Q_r are known to be equal."""
+        return pairs >= (self._horizon - 1) * self.model.n_states
+
+    @cached_property
+    def _pi_h(self) -> tuple[np.ndarray, ...]:
+        """Per human (n_pairs, goals, actions)."""
+        return tuple(p.reshape(-1, *p.shape[2:]) for p in self.prior.pi_h)
+
+    @cached_property
+    def _pibar(self) -> tuple[np.ndarray, ...]:
+        """Per human (n_pairs, actions)."""
+        return tuple(p.reshape(-1, p.shape[-1]) for p in self.prior.pibar)
+
+    # ---------------------------------------------------------------- target copies
+
+    def initial_values(self) -> Values:
+        """Target copies before anything is known, but with the known values at and one step before the horizon."""
+        widths = {"v_h_e": self.goal_slices[-1].stop, "x_h": self.model.n_humans}
+        widths |= {"q_r": self.model.n_robot_joint, "pi_r": self.model.n_robot_joint}
+        shape = {q: (self._n_all, widths[q]) if q in widths else (self._n_all,) for q in NEUTRAL}
+        values = {q: np.full(shape[q], neutral) for q, neutral in NEUTRAL.items()}
+        end = self._horizon * self.model.n_states
+        values["v_h_e"][end:] = 0.0
+        values["v_r"][end:] = self.theory.terminal_v_r
+        return values
+
+    def refresh(
+        self, values: Values, policy: Any, quantities: list[str], networks: tuple[str, ...], beta_r: float
+    ) -> np.ndarray:
+        """
+        Evaluate the networks of some quantities on all pairs, once, as the copies that targets read until the next refresh.
+
+        :param values: the copies, changed in place
+        :param policy: whose ``evaluate`` gives them
+        :param networks: all quantities that have a network
+        :return: :meth:`outlook`
+        """
+        live = self.live
+        for q in quantities:
+            values[q][live] = policy.evaluate(q, live).reshape(values[q][live].shape)
+        self.complete(values, networks, beta_r)
+        return self.outlook(values)
+
+    def complete(self, values: Values, networks: tuple[str, ...], beta_r: float) -> None:
+        """
+        Compute, in place, pi_r and every quantity without a network from the other target copies.
+
+        :param networks: the quantities that were filled in from networks
+        :param beta_r: the exponent of the power law (5) now
+        """
+        theory, live = self.theory, self.live
+        if "x_h" not in networks:
+            values["x_h"][live] = self.power_of(values["v_h_e"][live])
+        np.maximum(values["x_h"], theory.x_h_min, out=values["x_h"])  # a network knows nothing of the floor
+        if "u_r" not in networks:
+            values["u_r"][live] = equations.intrinsic_reward(values["x_h"][live], theory.xi, theory.eta)
+        start = (self._horizon - 1) * self.model.n_states
+        values["q_r"][start:] = theory.gamma_r * theory.terminal_v_r
+        q_r = values["q_r"][live]
+        pi_r = values["pi_r"][live] = equations.robot_policy(q_r, beta_r)
+        if "v_r" not in networks:
+            values["v_r"][live] = equations.robot_value(values["u_r"][live], pi_r, q_r)
+
+    def outlook(self, values: Values) -> np.ndarray:
+        """
+        What a successor is worth: column per goal the bracket of (6), then V_r.
+
+        :return: (n_all, sum of goals + 1)
+        """
+        credit = equations.attainment(self._achieved, values["v_h_e"], self.theory.gamma_h)
+        return np.concatenate([credit, values["v_r"][:, None]], axis=1)
+
+    def as_solution(self, values: Values) -> EmpoSolution:
+        """The planner's type: arrays over (t, state), 0 where a pair cannot be reached."""
+        horizon, n_states = self._horizon, self.model.n_states
+        hidden = ~self.model.reachable_pairs().ravel()
+        shown = {q: v.copy() for q, v in values.items()}
+        for array in shown.values():
+            array[hidden] = 0.0
+        layers = {q: v.reshape(horizon + 1, n_states, *v.shape[1:]) for q, v in shown.items()}
+        floored = values["x_h"][self.live] <= self.theory.x_h_min if self.theory.x_h_min > 0.0 else np.zeros(0)
+        return EmpoSolution(
+            model=self.model,
+            theory=self.theory,
+            q_r=layers["q_r"][:horizon],
+            pi_r=layers["pi_r"][:horizon],
+            v_h_e=tuple(layers["v_h_e"][..., goals] for goals in self.goal_slices),
+            x_h=layers["x_h"][:horizon],
+            u_r=layers["u_r"][:horizon],
+            v_r=layers["v_r"],
+            n_floored=int(np.count_nonzero(floored)),
+            prior=self.prior,
+        )
+
+    # ---------------------------------------------------------------- targets of a batch
+
+    def of_batch(self, pairs: np.ndarray, networks: tuple[str, ...], values: Values, outlook: np.ndarray) -> Values:
+        """
+        The targets of a batch.
+
+        :param pairs: (batch,) numbers ``t * n_states + s`` with ``t < horizon``
+        :param networks: the quantities whose targets are wanted
+        :param values: the target copies
+        :param outlook: :meth:`outlook` of them
+        :return: by quantity (batch, n_outputs)
+        """
+        targets: Values = {}
+        if "v_h_e" in networks or "q_r" in networks:
+            expected = self._expected(pairs, outlook)
+        if "v_h_e" in networks:
+            targets["v_h_e"] = self._goal_ability(pairs, expected[..., :-1], values["pi_r"][pairs])
+        if "x_h" in networks:
+            targets["x_h"] = self.power_of(values["v_h_e"][pairs])
+        if "u_r" in networks:
+            x_h = values["x_h"][pairs]
+            targets["u_r"] = equations.intrinsic_reward(x_h, self.theory.xi, self.theory.eta)[:, None]
+        if "q_r" in networks:
+            everybody = _joint([p[pairs] for p in self._pibar])
+            v_r_next = expected[..., -1].reshape(len(pairs), self.model.n_robot_joint, -1)
+            targets["q_r"] = equations.robot_q(v_r_next, everybody, self.theory.gamma_r)
+        if "v_r" in networks:
+            v_r = equations.robot_value(values["u_r"][pairs], values["pi_r"][pairs], values["q_r"][pairs])
+            targets["v_r"] = v_r[:, None]
+        return targets
+
+    def compared(
+        self, pairs: np.ndarray, networks: tuple[str, ...], values: Values, outlook: np.ndarray
+    ) -> tuple[Values, float]:
+        """What targets are compared with to tell their variance, and what share of the mean squared distance that is."""
+        return ModelTargets.of_batch(self, pairs, networks, values, outlook), 1.0
+
+    def robot_outlook(self, pairs: np.ndarray, worth: np.ndarray) -> np.ndarray:
+        """
+        What successors are worth after each joint robot action, the humans acting as expected.
+
+        :param worth: (n_all,) of each pair
+        :return: (batch, n_a_r)
+        """
+        expected = self._expected(pairs, worth[:, None]).reshape(len(pairs), self.model.n_robot_joint, -1)
+        return equations.robot_q(expected, _joint([p[pairs] for p in self._pibar]), 1.0)
+
+    def human_outlook(self, pairs: np.ndarray, worth: np.ndarray, pi_r: np.ndarray) -> list[np.ndarray]:
+        """
+        What successors are worth after each action of each human, everybody else acting as expected.
+
+        :param worth: (n_all,) of each pair
+        :param pi_r: (batch, n_a_r) what the robots do
+        :return: per human (batch, n_a_h)
+        """
+        return worth_by_human(self._expected(pairs, worth[:, None])[..., 0], [p[pairs] for p in self._pibar], pi_r)
+
+    def power_of(self, v_h_e: np.ndarray) -> np.ndarray:
+        """(7) for all humans: (batch, sum of goals) to (batch, humans)."""
+        theory = self.theory
+        powers = [
+            equations.aggregate_ability(v_h_e[:, columns], goals.weights, theory.zeta, theory.x_h_min)
+            for columns, goals in zip(self.goal_slices, self.model.goal_sets, strict=True)
+        ]
+        return np.stack(powers, axis=1)
+
+    def _goal_ability(self, pairs: np.ndarray, expected: np.ndarray, pi_r: np.ndarray) -> np.ndarray:
+        """(6) for all humans and goals, (batch, sum of goals)."""
+        marginals = [p[pairs] for p in self._pibar]
+        columns = []
+        for h in range(len(self.goal_slices)):
+            others = _joint(marginals[:h] + marginals[h + 1 :]) if len(marginals) > 1 else np.ones((len(pairs), 1))
+            pi_h = self._pi_h[h][pairs]
+            columns.append(equations.goal_ability(self._outcome(expected, h), pi_h, others[:, None], pi_r[:, None]))
+        return np.concatenate(columns, axis=1)
+
+
+class TargetCache:
+    """
+    Targets without noise stay as they are until the target copies change, so each is computed once in between.
+
+    Networks see every pair many times between two refreshes, and computing many targets at once costs less than few.
+
+    :param targets: whose :meth:`~ModelTargets.of_batch` is asked
+    :param n_draws: how many pairs are drawn between two refreshes; where that is as many as there are, all targets are
+        computed at once
+    """
+
+    def __init__(self, targets: ModelTargets, n_draws: int = 0) -> None:
+        self.targets, self.all_at_once = targets, n_draws >= len(targets.live)
+        self.known: dict[str, np.ndarray] = {}
+        self.kept: Values = {}
+
+    def forget(self) -> None:
+        """Hold nothing for known any more."""
+        for known in self.known.values():
+            known[:] = False
+
+    def __call__(self, pairs: np.ndarray, networks: tuple[str, ...], values: Values, outlook: np.ndarray) -> Values:
+        """The targets of a batch, as for :meth:`ModelTargets.of_batch`."""
+        n_all = len(outlook)
+        missing = np.zeros(len(pairs), dtype=bool)
+        for q in networks:
+            missing |= ~self.known.setdefault(q, np.zeros(n_all, dtype=bool))[pairs]
+        if missing.any():
+            wanted = self.targets.live if self.all_at_once else np.unique(pairs[missing])
+            for first in range(0, len(wanted), CHUNK):
+                asked = wanted[first : first + CHUNK]
+                for q, found in self.targets.of_batch(asked, networks, values, outlook).items():
+                    self.kept.setdefault(q, np.zeros((n_all, found.shape[1])))[asked] = found
+                    self.known[q][asked] = True
+        return {q: self.kept[q][pairs] for q in networks}
+
+
+def _joint(marginals: list[np.ndarray]) -> np.ndarray:
+    """Product distribution in C order: (batch, n_1), (batch, n_2), ... to (batch, n_1 * n_2 * ...)."""
+    joint = marginals[0]
+    for marginal in marginals[1:]:
+        joint = (joint[:, :, None] * marginal[:, None, :]).reshape(len(joint), -1)
+    return joint
+
+
+def worth_by_human(expected: np.ndarray, pibar: list[np.ndarray], pi_r: np.ndarray) -> list[np.ndarray]:
+    """
+    Expectation over what everybody else does, for each human.
+
+    :param expected: (batch, n_a_r, n_a_1, ..., n_a_H) by everybody's actions
+    :param pibar: per human (batch, n_a_h)
+    :param pi_r: (batch, n_a_r)
+    :return: per human (batch, n_a_h)
+    """
+    by_humans = np.einsum("br,br...->b...", pi_r, expected)
+    found = []
+    for h in range(len(pibar)):
+        own = np.moveaxis(by_humans, 1 + h, 1).reshape(len(by_humans), by_humans.shape[1 + h], -1)
+        others = pibar[:h] + pibar[h + 1 :]
+        found.append((own * _joint(others)[:, None]).sum(axis=-1) if others else own[..., 0])
+    return found
+
+
+def multiplicity(pairs: np.ndarray) -> np.ndarray:
+    """How often each element of a batch occurs in it."""
+    _, where, counts = np.unique(pairs, return_inverse=True, return_counts=True)
+    return counts[where]

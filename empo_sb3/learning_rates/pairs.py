@@ -1,0 +1,61 @@
+"""Which rate callbacks work together: those whose factors do not undo each other.
+
+The table names what does not; every other pair multiplies. Kinds are what
+:attr:`~empo_sb3.learning_rates.rate_callback.RateCallback.kind` says; ``tuner`` is Mechanic or TRAC as the model's optimizer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from empo_sb3.learning_rates.rate_callback import RateCallback
+
+KINDS = {
+    "rising schedule": "LearningRateSchedule that rises",
+    "schedule": "LearningRateSchedule that never exceeds its first value",
+    "kl": "KLAdaptiveLR",
+    "kl, relative": "KLAdaptiveLR(relative=...)",
+    "uncertainty": "RNDAdaptiveLR, EnsembleAdaptiveLR, MCDropoutAdaptiveLR",
+    "factor": "TwoTimescale, PerLayerLR",
+    "kl bound": "KLBoundedScale",
+    "tuner": "Mechanic, TRAC",
+}
+
+_UNDONE = "moves the rate between bounds of its own and so takes back what a schedule does; give it relative=(0.5, 2.0)"
+_OPPOSED = (
+    "answers every change of the rate, also those by uncertainty, until the divergence is as before; take one of the two"
+)
+_TUNED = "and Mechanic or TRAC both look for the rate; take KLBoundedScale with these optimizers"
+
+CONFLICTS: dict[frozenset[str], str] = {
+    frozenset({"kl", "schedule"}): f"KLAdaptiveLR {_UNDONE}",
+    frozenset({"kl", "rising schedule"}): f"KLAdaptiveLR {_UNDONE}",
+    frozenset({"kl", "uncertainty"}): f"KLAdaptiveLR {_OPPOSED}",
+    frozenset({"kl, relative", "uncertainty"}): f"KLAdaptiveLR {_OPPOSED}",
+    frozenset({"kl"}): "two KLAdaptiveLR answer each other; take one",
+    frozenset({"kl, relative"}): "two KLAdaptiveLR answer each other; take one",
+    frozenset({"kl", "kl, relative"}): "two KLAdaptiveLR answer each other; take one",
+    frozenset({"uncertainty"}): "two callbacks of uncertainty multiply the rate twice for the same novelty; take one",
+    frozenset({"kl", "tuner"}): f"KLAdaptiveLR {_TUNED}",
+    frozenset({"kl, relative", "tuner"}): f"KLAdaptiveLR {_TUNED}",
+    frozenset({"rising schedule", "tuner"}): (
+        "Mechanic and TRAC begin with tiny steps by themselves, and a schedule that rises holds them there; "
+        "take one that falls, such as Linear(0.01, 0.0, 1.0)"
+    ),
+}
+"""Why two kinds do not go together, and what to do instead; a kind alone stands for two callbacks of it."""
+
+
+def check_pair(callback: RateCallback, other: RateCallback | None) -> None:
+    """
+    Refuse callbacks that work against each other.
+
+    :param callback: one that starts
+    :param other: one that has started, or None for a tuner
+    :raises ValueError: with the reason
+    """
+    reason = CONFLICTS.get(frozenset({callback.kind, "tuner" if other is None else other.kind}))
+    if reason is not None:
+        names = callback.name if other is None or other.name == callback.name else f"{callback.name} beside {other.name}"
+        raise ValueError(f"{names}: {reason}")
