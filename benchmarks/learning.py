@@ -28,7 +28,7 @@ from empo_gym.planning.finite_horizon import solve_robot
 from empo_gym.solution.solution import EmpoSolution
 from empo_sb3 import EMPO
 from empo_sb3.callbacks import ExactGap
-from empo_sb3.empo.timeline import QUANTITIES
+from empo_sb3.empo.quantities import QUANTITIES
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "learning.png"
 MEASURES = {"v_r": "V_r(s0)", "v_h_e": "RMSE V_h^e", "pi_r": "TV pi_r"}

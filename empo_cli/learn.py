@@ -16,8 +16,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from empo_cli.arguments import theory_overrides
+from empo_cli.pictures import can_draw, episode_frames, save_animation, write_pictures
 from empo_cli.report import comparison_table, model_line, world_line
-from empo_cli.worlds_and_solve import can_draw, episode_frames, print_solution, save_animation, solve_exactly, write_pictures
+from empo_cli.solving import print_solution, solve_exactly
 from empo_gym import __version__
 from empo_gym.envs.robot_env import RobotEnv
 from empo_gym.planning.finite_horizon import solve_robot

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from empo_cli.report import states_counted, text_table
-from empo_gym.registration import env_id, world_files
+from empo_gym.registration import env_id
 from empo_gym.util.files import write_whole
+from empo_gym.worlds.files import world_files
 
 COUNTED = Path(__file__).with_name("worlds.json")
 _HEADERS = ("theme", "world", "environment id", "size", "robots", "humans", "goals", "states", "horizon", "what it is about")

@@ -7,9 +7,9 @@ of a vectorised run. Entry points are strings for the same reason, and so that a
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import gymnasium as gym
+
+from empo_gym.worlds.files import world_files, worlds_directory  # noqa: F401
 
 DEFAULT_ID = "EMPO-Grid-v0"
 DEFAULT_WORLD = "default"
@@ -23,26 +23,6 @@ THEMES = {  # what ids of a folder of envs/ add to RobotEnv's defaults
     "memory": {"observation": "partial", "human_policy": "heuristic"},  # humans who go where a wish leads them give it away
 }
 VECTOR_ENTRY_POINT = "empo_gym.envs.vector_env:VectorRobotEnv"
-
-
-def worlds_directory() -> Path:
-    """Where the world files lie: ``empo_envs`` beside an installed package, ``envs`` in a checkout."""
-    beside = Path(__file__).resolve().parent.parent
-    installed = beside / "empo_envs"
-    return installed if installed.is_dir() else beside / "envs"
-
-
-def world_files() -> dict[str, Path]:
-    """World name -> its file, sorted by name.
-
-    :raises ValueError: if two files share a stem, which is the world's name
-    """
-    files: dict[str, Path] = {}
-    for path in sorted(worlds_directory().rglob("*.yaml"), key=lambda p: (p.stem, p)):
-        if path.stem in files:
-            raise ValueError(f"two worlds are called {path.stem!r}: {files[path.stem]} and {path}; rename one of the files")
-        files[path.stem] = path
-    return files
 
 
 def env_id(name: str) -> str:

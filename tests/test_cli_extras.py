@@ -15,9 +15,9 @@ from empo_cli.report import indecision
 from empo_cli.worlds import COUNTED, digest, known, row_of
 from empo_gym import EmpoSolution, RobotEnv, Theory, load_world, solve_humans, solve_robot
 from empo_gym.planning import finite_horizon as planning
-from empo_gym.registration import world_files
 from empo_gym.util import compile_cache
 from empo_gym.util.memory import NotEnoughMemory
+from empo_gym.worlds.files import world_files
 
 SMALL = "rock_corridor"
 EXTRAS = (
@@ -53,7 +53,7 @@ def without_extras(tmp_path_factory):
         "import io, sys, json\n"
         "from contextlib import redirect_stderr, redirect_stdout\n"
         f"sys.modules.update(dict.fromkeys({EXTRAS!r}))\n"
-        "from empo_gym import cli\n"
+        "from empo_cli import main as cli\n"
         "told = []\n"
         f"for words in {words!r}:\n"
         "    out, err = io.StringIO(), io.StringIO()\n"

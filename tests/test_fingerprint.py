@@ -8,8 +8,9 @@ import pytest
 
 from empo_gym import ChainWorld, EmpoSolution, GoalSet, ReachCell, TabularModel, Theory, load_world, solve_humans, solve_robot
 from empo_gym.grid.map.files import read_source
-from empo_gym.model.fingerprint import digest, fingerprint
+from empo_gym.model.fingerprint import fingerprint
 from empo_gym.model.growing import GrowingModel
+from empo_gym.util.digest import digest
 
 SMALL = {"map": "We We We We We\nWe Ae .. Ay We\nWe Un .. .. We\nWe We We We We", "max_steps": 4}
 GATES = {"length": 5, "horizon": 3, "gates": (2,)}

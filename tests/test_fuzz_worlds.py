@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from empo_gym import RobotEnv, load_world
 from empo_gym.grid.map.parser import KEYS
 from empo_gym.grid.map.tiles import all_codes
-from empo_gym.registration import world_files
+from empo_gym.worlds.files import world_files
 
 SECONDS = 5.0
 FILES = {name: path.read_text() for name, path in world_files().items() if path.parent.name != "large"}

@@ -129,7 +129,7 @@ def test_an_unknown_name_suggests_the_nearest_worlds():
 
 
 def test_a_name_a_path_and_a_mapping_give_equal_worlds(tmp_path):
-    from empo_gym.registration import world_files
+    from empo_gym.worlds.files import world_files
 
     name, path = next(iter(world_files().items()))
     mapping = yaml.safe_load(path.read_text())

@@ -13,7 +13,7 @@ from test_grid_naive import mappings
 
 from empo_gym.grid import WorldError, load_world
 from empo_gym.grid.map.tiles import MOVABLE
-from empo_gym.registration import world_files
+from empo_gym.worlds.files import world_files
 
 
 def walk(world, steps, seed):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from empo_gym import ChainWorld, RobotEnv, TabularModel, load_world
-from empo_gym.envs.action_masks import useful_actions
+from empo_gym.model.useful_actions import useful_actions
 
 TWINS = {
     "map": "We We We We We\nWe Ae We Ay We\nWe .. Ro Ae We\nWe We We .. We",

@@ -5,7 +5,7 @@ from sb3_worlds import SHORT, gate_env
 
 from empo_sb3 import EMPO
 from empo_sb3.callbacks import KLAdaptiveLR, LearningRateSchedule, MCDropoutAdaptiveLR, PerLayerLR, RNDAdaptiveLR, TwoTimescale
-from empo_sb3.empo.timeline import QUANTITIES
+from empo_sb3.empo.quantities import QUANTITIES
 from empo_sb3.schedules import Constant
 
 

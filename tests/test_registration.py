@@ -7,9 +7,10 @@ import gymnasium as gym
 import pytest
 
 import empo_gym
-from empo_gym import registration
-from empo_gym.registration import DEFAULT_ID, DEFAULT_WORLD, env_id, env_ids, world_files
+from empo_gym.registration import DEFAULT_ID, DEFAULT_WORLD, env_id, env_ids
 from empo_gym.util.recent import Recent
+from empo_gym.worlds import files
+from empo_gym.worlds.files import world_files
 
 
 def test_importing_the_package_registers_ids_without_reading_worlds_or_loading_the_heavy_libraries():
@@ -47,7 +48,7 @@ def test_two_files_of_one_name_are_an_error_that_names_both(tmp_path, monkeypatc
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "twin.yaml").write_text("map: ''")
-    monkeypatch.setattr(registration, "worlds_directory", lambda: tmp_path)
+    monkeypatch.setattr(files, "worlds_directory", lambda: tmp_path)
     with pytest.raises(ValueError, match=r"twin.*a.twin\.yaml.*b.twin\.yaml"):
         world_files()
 

@@ -6,7 +6,8 @@ import pytest
 
 from empo_gym.theory import Theory
 from empo_sb3.empo.config import TrainingConfig, split_keywords
-from empo_sb3.empo.timeline import QUANTITIES, networks_mask
+from empo_sb3.empo.quantities import QUANTITIES
+from empo_sb3.empo.timeline import networks_mask
 
 NO_WARMUP = {f"warmup_{q}_steps": 0 for q in QUANTITIES}
 

@@ -11,7 +11,7 @@ from empo_sb3 import EMPO
 from empo_sb3.callbacks import ExactGap
 from empo_sb3.empo.networks.base_policy import _clip
 from empo_sb3.empo.networks.transforms import Identity, LogCost, LogShare, PowerMean, UnitInterval
-from empo_sb3.empo.timeline import QUANTITIES
+from empo_sb3.empo.quantities import QUANTITIES
 
 PACE = {"beta_r_rampup_steps": 200} | {f"warmup_{q}_steps": 200 for q in QUANTITIES}
 SMALL = {"net_arch": [64, 64]}

@@ -14,7 +14,7 @@ from empo_sb3 import EMPO, TrainingConfig
 from empo_sb3.callbacks import ExactGap
 from empo_sb3.empo.buffers import PairReplayBuffer
 from empo_sb3.empo.networks.policies import TablePolicy
-from empo_sb3.empo.timeline import QUANTITIES
+from empo_sb3.empo.quantities import QUANTITIES
 
 
 class Watch(BaseCallback):

@@ -9,8 +9,8 @@ from empo_gym.envs.robot_env import RobotEnv
 from empo_gym.worlds.chain import ChainWorld
 from empo_gym.worlds.goals import GoalSet, ReachCell, ReachRect
 from empo_sb3 import EMPO
-from empo_sb3.empo.targets.tabular import TargetCache, multiplicity, worth_by_human
-from empo_sb3.empo.timeline import QUANTITIES
+from empo_sb3.empo.quantities import QUANTITIES, multiplicity
+from empo_sb3.empo.targets.tabular import TargetCache, worth_by_human
 
 ALL = {"x_h_use_network": True, "u_r_use_network": True, "v_r_use_network": True}
 

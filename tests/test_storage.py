@@ -99,7 +99,7 @@ def test_a_file_holds_no_policies_that_were_not_kept_and_no_states_before_their_
 def test_saving_needs_little_memory_beside_the_solution(tmp_path, monkeypatch):
     model = TabularModel.pack(load_world("default"))
     solution = solve(model, THEORY)
-    monkeypatch.setattr("empo_gym.planning.finite_horizon._solve_human", None)  # nothing is solved again to be saved
+    monkeypatch.setattr("empo_gym.bellman.finite_human.solve_human", None)  # nothing is solved again to be saved
     tracemalloc.start()
     solution.save(tmp_path / "one.npz")
     peak = tracemalloc.get_traced_memory()[1]

@@ -19,7 +19,8 @@ import pytest
 
 from empo_gym import RobotEnv, TabularModel, Theory, check_world, list_worlds, load_world, solve_humans, solve_robot
 from empo_gym.model.tabular import TooManyStates
-from empo_gym.registration import DEFAULT_WORLD, env_id, world_files
+from empo_gym.registration import DEFAULT_WORLD, env_id
+from empo_gym.worlds.files import world_files
 
 GOLDEN = Path(__file__).parent / "golden"
 BASIC = ("chain", "empty", "lava", "unsteady_bridge", "block", "rock_corridor", "key_door", "two_humans")

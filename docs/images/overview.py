@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from empo_cli.pictures import save_picture
 from empo_cli.report import likeliest_path
-from empo_cli.worlds_and_solve import save_picture
 from empo_gym import RobotEnv, solve_robot
 from empo_gym.grid.rendering.render import render
 from empo_gym.plots.maps import power_map

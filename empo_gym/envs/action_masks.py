@@ -18,7 +18,6 @@ from empo_gym.envs.vector_simulator import PackedStages, Stages
 from empo_gym.worlds.world import STILL
 
 MAX_ENTRIES = 20_000_000
-TOLERANCE = 1e-9
 Masks = list[NDArray[np.bool_]]
 
 
@@ -28,25 +27,6 @@ def masks_of(world: Any, stage: Stage | Stages) -> Masks:
         return [useful[np.atleast_1d(stage.s)] for useful in stage.model.useful_actions]
     one = isinstance(stage, PackedStage | OpenStage)
     return _of_the_living(world, stage.batch() if one else stage.states())  # type: ignore[union-attr]
-
-
-def useful_actions(model: TabularModel) -> tuple[NDArray[np.bool_], ...]:
-    """Return per robot (n_states, n_actions) bool: whether an action may have another outcome than standing still."""
-    shape = (model.n_states, *model.action_shape)
-    # Rows are compared by a random number for each successor, weighted: equal for equal rows, and for hardly any others.
-    numbers = np.random.default_rng(0).random(model.n_states)
-    row = np.repeat(np.arange(len(model.indptr) - 1), np.diff(model.indptr))
-    marks = np.bincount(row, model.probs * numbers[model.indices], minlength=len(model.indptr) - 1).reshape(shape)
-    useful = []
-    for robot, agent in enumerate(model.agents[: model.n_robots]):
-        masks = np.ones((model.n_states, agent.n_actions), dtype=np.bool_)
-        if STILL in agent.actions:
-            still = agent.actions.index(STILL)
-            own = np.moveaxis(marks, 1 + robot, 1).reshape(model.n_states, agent.n_actions, -1)
-            masks = (np.abs(own - own[:, still, None]) > TOLERANCE).any(axis=2)
-            masks[:, still] = True
-        useful.append(masks)
-    return tuple(useful)
 
 
 def _of_the_living(world: Any, states: Any) -> Masks:

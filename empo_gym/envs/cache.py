@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from empo_gym.model.fingerprint import digest, fingerprint
+from empo_gym.model.fingerprint import fingerprint
+from empo_gym.util.digest import digest
 from empo_gym.util.imports import Allow, as_allow
 from empo_gym.model.tabular import TabularModel, TooManyStates
 from empo_gym.planning.finite_horizon import solve_humans
 from empo_gym.util.recent import Recent, Same
-from empo_gym.registration import world_files
+from empo_gym.worlds.files import world_files
 from empo_gym.solution.solution import EmpoSolution, HumanPrior
 from empo_gym.util.wording import shown
 from empo_gym.worlds.world import WorldModel, belief_of

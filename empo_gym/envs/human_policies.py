@@ -16,7 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from empo_gym.util.wording import shown
-from empo_gym.worlds.world import number_below
+from empo_gym.util.arguments import number_below
+from empo_gym.worlds.world import as_states
 
 if TYPE_CHECKING:
     from empo_gym.solution.solution import HumanPrior
@@ -222,8 +223,3 @@ def told_actions(told: Mapping[int, int], shape: Sequence[int]) -> dict[int, int
 
 def _same(state: Any) -> Any:
     return state
-
-
-def as_states(states: Any) -> list[Any]:
-    """Return states as a world writes them: hashable tuples for rows of an array."""
-    return list(map(tuple, states.tolist())) if isinstance(states, np.ndarray) else list(states)

@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 from empo_gym.envs.cache import solved
 from empo_gym.worlds.goals import GoalSet
 from empo_gym.model.growing import Column
-from empo_gym.model.tabular import TabularModel, is_batched
+from empo_gym.model.tabular import TabularModel
+from empo_gym.worlds.world import is_batched
 from empo_gym.util.recent import Recent
 from empo_gym.solution.solution import HumanPrior
 from empo_gym.model.state_index import VectorIndex
 from empo_gym.theory import Theory
 from empo_gym.util.threads import Lock
-from empo_gym.envs.observations import goal_maps
+from empo_gym.worlds.goal_maps import goal_maps
 from empo_gym.util.wording import shown
-from empo_gym.worlds.world import Successors, World, number_below
+from empo_gym.worlds.world import Successors, World
+from empo_gym.util.arguments import number_below
 
 _LOOKS = 24
 SEEN_BYTES = 16 << 20

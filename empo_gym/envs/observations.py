@@ -16,6 +16,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from empo_gym.util.recent import Recent, Same
+from empo_gym.worlds.goal_maps import goal_maps
 
 if TYPE_CHECKING:
     from empo_gym.worlds.goals import GoalSet
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from empo_gym.worlds.world import WorldModel
 
 Numbers = NDArray[np.int64]
-
-_maps: Recent[NDArray[np.bool_]] = Recent(8 << 20)
 
 
 @dataclass(frozen=True)
@@ -78,51 +77,25 @@ def _goal_planes(seen: NDArray[Any], world: Any, states: Any, goals: Numbers) ->
     return np.concatenate([seen, *(plane.astype(seen.dtype) for plane in planes)], axis=3)
 
 
-def goal_maps(world: WorldModel, human: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return (n_goals, height, width) bool: the cells that each goal of a human names."""
-    goal_set = world.goal_sets[human]
-    return _maps.get((Same(goal_set), shape), lambda: _drawn(goal_set, shape))
-
-
-def _drawn(goal_set: GoalSet, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    maps = np.zeros((len(goal_set), *shape), dtype=np.bool_)
-    for goal, its_map in zip(goal_set.goals, maps, strict=True):
-        for x, y in goal_cells(goal):
-            its_map[y, x] = True
-    maps.setflags(write=False)
-    return maps
-
-
-def goal_cells(goal: Any) -> list[tuple[int, int]]:
-    """Return the cells (x, y) that a goal of reaching a cell or a rectangle names; none for other goals."""
-    from empo_gym.worlds.goals import ReachCell, ReachRect
-
-    if isinstance(goal, ReachCell):
-        return [(goal.x, goal.y)]
-    if isinstance(goal, ReachRect):
-        return [(x, y) for y in range(goal.y1, goal.y2 + 1) for x in range(goal.x1, goal.x2 + 1)]
-    return []
-
-
-def _of_grids(world: Any) -> Any:
+def _of_grids(world: Any, kind: str) -> Any:
     """Return the module of those views that only a world with a map has; other worlds need none of its code."""
     if not hasattr(world, "map"):
         raise ValueError("Only worlds with a map can be seen as 'rgb' or 'partial'; use observation='features'.")
-    from empo_gym.grid.observations import partial
+    from empo_gym.grid.observations import partial, rgb
 
-    return partial
+    return rgb if kind == "rgb" else partial
 
 
 def _rgb(world: Any, states: Any, t: Any) -> NDArray[Any]:
-    return _of_grids(world).pictures(world, states, t)
+    return _of_grids(world, "rgb").pictures(world, states, t)
 
 
 def _rgb_space(world: Any) -> spaces.Box:
-    return _of_grids(world).picture_space(world)
+    return _of_grids(world, "rgb").picture_space(world)
 
 
 def _rgb_goals(seen: NDArray[Any], world: Any, states: Any, goals: Numbers) -> NDArray[Any]:
-    return _of_grids(world).mark_goals(world, seen, goals)
+    return _of_grids(world, "rgb").mark_goals(world, seen, goals)
 
 
 def _unchanged(space: spaces.Box, world: WorldModel) -> spaces.Box:
@@ -130,15 +103,15 @@ def _unchanged(space: spaces.Box, world: WorldModel) -> spaces.Box:
 
 
 def _partial(world: Any, states: Any, t: Any) -> NDArray[Any]:
-    return _of_grids(world).partial_views(world, states, t)
+    return _of_grids(world, "partial").partial_views(world, states, t)
 
 
 def _partial_space(world: Any) -> spaces.Box:
-    return _of_grids(world).partial_space(world)
+    return _of_grids(world, "partial").partial_space(world)
 
 
 def _partial_goals(seen: NDArray[Any], world: Any, states: Any, goals: Numbers) -> NDArray[Any]:
-    return _of_grids(world).goals_in_view(world, seen, states, goals)
+    return _of_grids(world, "partial").goals_in_view(world, seen, states, goals)
 
 
 OBSERVATIONS: dict[str, ObservationKind] = {

@@ -21,7 +21,7 @@ from empo_gym.util.imports import Allow
 from empo_gym.envs.simulator import OpenStage
 from empo_gym.envs.observations import OBSERVATIONS, picture
 from empo_gym.util.wording import shown
-from empo_gym.worlds.world import number_below
+from empo_gym.util.arguments import number_below
 
 try:
     from pettingzoo import ParallelEnv

@@ -30,7 +30,7 @@ from empo_gym.equations import human_policy
 from empo_gym.grid.paths.walking import ALL_THERE_IS, LEADS, NOWHERE
 from empo_gym.util.recent import Recent
 from empo_gym.model.state_index import VectorIndex
-from empo_gym.envs.observations import goal_cells
+from empo_gym.worlds.goal_maps import goal_cells
 
 if TYPE_CHECKING:
     from empo_gym.grid.paths.single_agent import Alone

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from empo_gym.worlds.attainment import Attaining
-from empo_gym.envs.human_policies import Humans, as_states, draw
+from empo_gym.envs.human_policies import Humans, draw
+from empo_gym.worlds.world import as_states
 from empo_gym.model.tabular import TabularModel
 
 

@@ -12,9 +12,6 @@ import numpy as np
 
 from empo_gym.envs.observations import picture
 
-if TYPE_CHECKING:
-    from empo_gym.envs.vector_env import VectorRobotEnv
-
 SHARED = frozenset(
     {
         *("P", "goal_resample_prob", "human_policy_name", "humans", "initial_state_distrib", "is_packed", "metadata", "model"),
@@ -31,11 +28,11 @@ class SubEnv:
     Its attributes and methods are those of :class:`~empo_gym.envs.robot_env.RobotEnv`, but for ``reset`` and ``step``, which are the
     vector's.
 
-    :param vector: the vector
+    :param vector: the ``VectorRobotEnv``
     :param number: which of its environments, from 0
     """
 
-    def __init__(self, vector: VectorRobotEnv, number: int) -> None:
+    def __init__(self, vector: Any, number: int) -> None:
         self._vector, self._number = vector, number
 
     def __getattr__(self, name: str) -> Any:

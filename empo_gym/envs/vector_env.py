@@ -21,7 +21,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from empo_gym.util.arguments import as_numbers, check_probability, check_sizes
-from empo_gym.envs.human_policies import as_states
+from empo_gym.worlds.world import as_states
 from empo_gym.envs.robot_env import RobotEnv
 from empo_gym.envs.action_masks import joint, masks_of, side_by_side
 from empo_gym.model.tabular import TabularModel

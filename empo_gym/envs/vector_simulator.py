@@ -14,10 +14,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from empo_gym.worlds.attainment import Attaining
-from empo_gym.envs.human_policies import Humans, as_states, draw
-from empo_gym.model.tabular import TabularModel, is_batched
+from empo_gym.envs.human_policies import Humans, draw
+from empo_gym.worlds.world import as_states
+from empo_gym.model.tabular import TabularModel
+from empo_gym.worlds.world import is_batched
 from empo_gym.envs.simulator import nobody_is_awake
-from empo_gym.model.state_index import states_at
+from empo_gym.worlds.world import states_at
 from empo_gym.envs.observations import ObservationKind
 
 TABLE_BYTES = 32 << 20

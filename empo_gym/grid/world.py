@@ -18,9 +18,8 @@ from empo_gym.grid.goals.goal_sets import goals_at, read_goal_sets, try_goals
 from empo_gym.grid.map.files import Source, content_key, read_source
 from empo_gym.grid.map.parser import parse
 from empo_gym.grid.map.tiles import Tile, WorldError
-from empo_gym.grid.observations import symbolic as observe
-from empo_gym.grid.state import describe
-from empo_gym.grid.state import parse_description as undescribe
+from empo_gym.grid.observations import kinds, symbolic
+from empo_gym.grid.state import describe, parse_description
 from empo_gym.grid.state.decode import Reading
 from empo_gym.util.imports import ALL_IMPORTS, Allow, Imports, as_allow
 from empo_gym.worlds.goals import GoalSet
@@ -133,9 +132,9 @@ class GridWorld(World):
         return Sampler(self.layout)
 
     @cached_property
-    def feature_code(self) -> observe.FeatureCode:
+    def feature_code(self) -> symbolic.FeatureCode:
         """How states become feature vectors."""
-        return observe.feature_code(self.layout)
+        return symbolic.feature_code(self.layout)
 
     def content(self) -> tuple[NDArray[Any], ...]:
         """Return the tables that define the dynamics, without names, for :func:`empo_gym.model.fingerprint.fingerprint`."""
@@ -262,7 +261,7 @@ class GridWorld(World):
 
         :raises WorldError: naming the part that does not fit this world
         """
-        return undescribe.state_of(self, description)
+        return parse_description.state_of(self, description)
 
     def observe(self, states: Any, t: Any = None, kind: str = "features") -> NDArray[Any]:
         """Return what a network sees of n states.
@@ -273,11 +272,11 @@ class GridWorld(World):
             pixels, or ``"partial"`` (n, size, size, n_planes), what the only robot sees
         :raises WorldError: for another kind, naming these, and for ``"partial"`` where there is not one robot
         """
-        return observe.observe(self, self._vectors(states), t, kind)
+        return kinds.observe(self, self._vectors(states), t, kind)
 
     def observation_space_of(self, kind: str = "features") -> Any:
         """Return the Gymnasium space of one observation."""
-        return observe.space(self, kind)
+        return kinds.space(self, kind)
 
     def _vectors(self, states: Any) -> NDArray[np.int32]:
         vectors = self._shaped(states)

@@ -7,9 +7,19 @@ from empo_gym.util.lazy import hand_out
 if TYPE_CHECKING:
     from empo_gym.model.growing import GrowingModel
     from empo_gym.model.state_index import ObjectIndex, StateIndex, VectorIndex
-    from empo_gym.model.tabular import TabularModel, TooManyStates
+    from empo_gym.model.tabular import MAX_JOINT, MAX_STATES, TabularModel, TooManyStates, reachable_states
 
-__all__ = ["GrowingModel", "ObjectIndex", "StateIndex", "TabularModel", "TooManyStates", "VectorIndex"]
+__all__ = [
+    "MAX_JOINT",
+    "MAX_STATES",
+    "GrowingModel",
+    "ObjectIndex",
+    "StateIndex",
+    "TabularModel",
+    "TooManyStates",
+    "VectorIndex",
+    "reachable_states",
+]
 
 __getattr__, __dir__ = hand_out(
     __name__,
@@ -21,8 +31,11 @@ __getattr__, __dir__ = hand_out(
             "VectorIndex",
         ),
         "tabular": (
+            "MAX_JOINT",
+            "MAX_STATES",
             "TabularModel",
             "TooManyStates",
+            "reachable_states",
         ),
     },
 )

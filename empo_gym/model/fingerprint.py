@@ -7,15 +7,14 @@ the tables that define it where it has some (``content``, as grid worlds do), el
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from empo_gym.model.growing import GrowingModel
 from empo_gym.model.tabular import TabularModel
+from empo_gym.util.digest import digest
 from empo_gym.worlds.world import action_shape
 
 MAX_ROWS = 256
@@ -38,18 +37,6 @@ def fingerprint(world_or_model: Any) -> str:
     horizon = None if world.horizon is None else int(world.horizon)
     parts = world.content() if hasattr(world, "content") else _first_rows(world)
     return digest(["world", roles, action_shape(world.agents), horizon, goals, *weights, *parts])
-
-
-def digest(parts: Iterable[Any]) -> str:
-    """Return 32 hexadecimal digits of arrays (with their shapes and dtypes) and of other values by their printed form."""
-    found = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            found.update(f"{part.dtype.str}{part.shape};".encode())
-            found.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
-        else:
-            found.update(f"{part!r};".encode())
-    return found.hexdigest()
 
 
 def _first_rows(world: Any) -> list[Any]:

@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.envs.human_policies import as_states
-from empo_gym.model.state_index import ObjectIndex, StateIndex, VectorIndex, states_at
-from empo_gym.model.tabular import check_rows, expand, is_batched, require_distinct
+from empo_gym.model.state_index import ObjectIndex, StateIndex, VectorIndex
+from empo_gym.model.tabular import check_rows, expand, require_distinct
 from empo_gym.util.threads import Lock
-from empo_gym.worlds.world import action_shape
+from empo_gym.worlds.world import action_shape, as_states, is_batched, states_at
 
 MAX_ENTRIES = 40_000_000
 PASSING = 1 << 31

@@ -271,8 +271,3 @@ class ObjectIndex:
 
 
 StateIndex = VectorIndex | ObjectIndex
-
-
-def states_at(states: Any, numbers: NDArray[np.int64]) -> Any:
-    """Return some of these states: rows of an array, or a list of other states."""
-    return states[numbers] if isinstance(states, np.ndarray) else [states[k] for k in numbers.tolist()]

@@ -22,12 +22,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from empo_gym.model.state_index import ObjectIndex, StateIndex, VectorIndex, states_at
-from empo_gym.planning.fixed_point import check_whole
+from empo_gym.model import exports
+from empo_gym.model.state_index import ObjectIndex, StateIndex, VectorIndex
+from empo_gym.model.useful_actions import useful_actions
+from empo_gym.util.arguments import check_whole
+from empo_gym.util.digest import digest
 from empo_gym.util.memory import require_memory
 from empo_gym.util.wording import shown
 from empo_gym.worlds.goals import GoalSet
-from empo_gym.worlds.world import Agent, WorldModel, action_shape
+from empo_gym.worlds.rows import first_bad_row
+from empo_gym.worlds.world import Agent, WorldModel, action_shape, is_batched, states_at
 
 MAX_STATES = 20_000_000
 MAX_JOINT = 1 << 20
@@ -94,20 +98,6 @@ class _RowStore:
 
 
 @njit(cache=True, nogil=True)
-def first_bad_row(indptr, probs, tolerance):
-    """Return the first row whose probabilities are not positive or do not sum to 1, else -1."""
-    for row in range(indptr.shape[0] - 1):
-        total = 0.0
-        for k in range(indptr[row], indptr[row + 1]):
-            if not probs[k] > 0.0:
-                return row
-            total += probs[k]
-        if not abs(total - 1.0) <= tolerance:
-            return row
-    return -1
-
-
-@njit(cache=True, nogil=True)
 def first_repeat(indptr, numbers):
     """Return the first row that has a successor twice, else -1."""
     for row in range(indptr.shape[0] - 1):
@@ -132,11 +122,6 @@ def mark_successors(here, indptr, indices, n_joint, there):
         if here[s]:
             for k in range(indptr[s * n_joint], indptr[(s + 1) * n_joint]):
                 there[indices[k]] = True
-
-
-def is_batched(world: Any) -> bool:
-    """Return whether the world expands many integer-vector states in one call."""
-    return hasattr(world, "successors") and hasattr(world, "radices")
 
 
 def _expand_objects(world: Any, states: Any) -> tuple[NDArray[np.int64], list[Any], NDArray[np.float64]]:
@@ -382,16 +367,12 @@ class TabularModel:
 
     @cached_property
     def useful_actions(self) -> tuple[NDArray[np.bool_], ...]:
-        """Per robot (n_states, n_actions) bool: which actions may make a difference, see :mod:`empo_gym.envs.action_masks`."""
-        from empo_gym.envs.action_masks import useful_actions
-
+        """Per robot (n_states, n_actions) bool: which actions may make a difference, by comparison with standing still."""
         return useful_actions(self)
 
     @cached_property
     def fingerprint(self) -> str:
         """What tells this model's content from any other's, see :mod:`empo_gym.model.fingerprint`."""
-        from empo_gym.model.fingerprint import digest  # which knows models
-
         roles = [agent.role for agent in self.agents]
         weights = [array for goals in self.goal_sets for array in (goals.weights, goals.pibar_weights)]
         matrix = (self.indptr, self.indices, self.probs)
@@ -459,21 +440,15 @@ class TabularModel:
 
     def to_scipy(self) -> Any:
         """Return the (n_states * n_joint, n_states) ``scipy.sparse.csr_matrix`` of the joint transitions."""
-        from empo_gym.model.exports import to_scipy
-
-        return to_scipy(self)
+        return exports.to_scipy(self)
 
     def to_P(self) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:
         """Return Gymnasium's toy-text table over state numbers and joint actions of all agents.
 
         :raises ValueError: if the model is too large to be listed
         """
-        from empo_gym.model.exports import to_P
-
-        return to_P(self)
+        return exports.to_P(self)
 
     def to_prism(self, path: str | Path, rewards: NDArray[Any] | None = None, dialect: str = "prism") -> list[Path]:
         """Write explicit files for the model checkers PRISM and Storm: see :func:`empo_gym.model.exports.to_prism`."""
-        from empo_gym.model.exports import to_prism
-
-        return to_prism(self, path, rewards, dialect)
+        return exports.to_prism(self, path, rewards, dialect)

@@ -25,18 +25,18 @@ from numpy.typing import NDArray
 
 from empo_gym.bellman.backups import HumanPhase, RobotPhase, for_pieces, powerless_sentence, refuse_overflow
 from empo_gym.bellman.beliefs import Belief, Habit, Mu
-from empo_gym.bellman.lazy_policies import DeferredHumans, Recomputed, RecomputedHumans, RecomputedRobots
+from empo_gym.bellman.checks import check_choices, mode_of
+from empo_gym.bellman.finite_human import Layers, deferred_humans, horizon_of, solve_human
+from empo_gym.bellman.lazy_policies import Recomputed, RecomputedHumans, RecomputedRobots
 from empo_gym.model.tabular import TabularModel
 from empo_gym.planning import stationary
-from empo_gym.planning.fixed_point import Method, check_whole
+from empo_gym.planning.fixed_point import Method
 from empo_gym.solution.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
 from empo_gym.util.memory import require_memory
-from empo_gym.util.wording import shown
 
 Floats = NDArray[Any]
 Report = Callable[[int, float], None]
-KEEP = ("policy", "values", "all")
 _ADVICE = {
     "finite": 'ask for less with keep="policy", keep="values" or dtype="float32"',
     "stationary": 'ask for dtype="float32" or shrink the world',
@@ -87,8 +87,8 @@ def solve_humans(
         how = Method(threads=threads, tol=tol, max_sweeps=max_sweeps, progress=progress)
         return stationary.humans(model, theory, belief, mu, habit, np.dtype(dtype), how)
     _require(_bytes_of_humans(model, keep, dtype), "Phase 1")
-    phases = [HumanPhase(model, theory, h, belief, mu, habit, _horizon(model)) for h in range(model.n_humans)]
-    solved = [_solve_human(phase, keep, np.dtype(dtype), threads, progress) for phase in phases]
+    phases = [HumanPhase(model, theory, h, belief, mu, habit, horizon_of(model)) for h in range(model.n_humans)]
+    solved = [solve_human(phase, keep, np.dtype(dtype), threads, progress) for phase in phases]
     return HumanPrior(model, theory, tuple(pi_h for pi_h, _ in solved), tuple(v_h_m for _, v_h_m in solved))
 
 
@@ -167,43 +167,8 @@ def solve(
     n_goals = sum(goals for goals, _ in _sizes(model))
     both = _bytes_of_robot(model, keep, dtype) + 3 * n_goals * model.n_states * np.dtype(dtype).itemsize
     _require(both, "Solving both phases at once")
-    phases = [HumanPhase(model, theory, h, belief, mu, habit, _horizon(model)) for h in range(model.n_humans)]
+    phases = [HumanPhase(model, theory, h, belief, mu, habit, horizon_of(model)) for h in range(model.n_humans)]
     return _JointSweep(model, phases, theory, keep, np.dtype(dtype), threads).run(progress)
-
-
-def check_choices(model: Any, theory: Any, keep: str, dtype: Any, threads: int) -> None:
-    """Refuse what the planner does not know.
-
-    :raises ValueError: naming what is possible
-    """
-    if not isinstance(model, TabularModel):
-        raise ValueError(f"The planner needs a packed world, model = TabularModel.pack(world), not {model!r:.40}.")
-    if not isinstance(theory, Theory):
-        raise ValueError(f"theory must be a Theory, such as Theory(beta_r=5.0), not {theory!r:.40}.")
-    if keep not in KEEP:
-        raise ValueError(f"keep must be 'policy', 'values' or 'all', not {shown(keep)}.")
-    try:
-        known = np.dtype(dtype) in (np.float64, np.float32)
-    except TypeError:
-        known = False
-    if not known or dtype is None:
-        raise ValueError(f"dtype must be float64 or float32, not {shown(dtype)}.")
-    check_whole("threads", threads)
-
-
-def mode_of(model: TabularModel, mode: str | None) -> str:
-    """Return the mode asked for, or the one that fits the model.
-
-    :raises ValueError: for an unknown mode, or one that does not fit
-    """
-    mode = ("stationary" if model.horizon is None else "finite") if mode is None else mode
-    if mode not in ("finite", "stationary"):
-        raise ValueError(f"There is no mode {shown(mode)}; this planner knows 'finite' and 'stationary'.")
-    if mode == "finite" and model.horizon is None:
-        raise ValueError("The finite mode needs a world with a horizon; give the world max_steps, or pack it with horizon=.")
-    if mode == "finite" and model.horizon == 0:
-        raise ValueError("With a horizon of 0 steps there is nothing to decide; pack the world with another horizon.")
-    return mode
 
 
 def _check_prior(model: TabularModel, prior: HumanPrior, mode: str) -> None:
@@ -220,7 +185,7 @@ def _check_prior(model: TabularModel, prior: HumanPrior, mode: str) -> None:
         pairs += zip(model.achieved, theirs.achieved, strict=False)
         same = (model.n_humans, model.action_shape) == (theirs.n_humans, theirs.action_shape)
         same = same and all(np.array_equal(mine, other) for mine, other in pairs)
-    if prior.mode != mode or any(len(pi_h) != (1 if mode == "stationary" else _horizon(model)) for pi_h in prior.pi_h):
+    if prior.mode != mode or any(len(pi_h) != (1 if mode == "stationary" else horizon_of(model)) for pi_h in prior.pi_h):
         raise ValueError(f"The prior belongs to another mode or horizon: solve_humans too must be asked for {mode!r}.")
     if not same:
         raise ValueError(
@@ -230,11 +195,6 @@ def _check_prior(model: TabularModel, prior: HumanPrior, mode: str) -> None:
     prior.check()
 
 
-def _horizon(model: TabularModel) -> int:
-    assert model.horizon is not None
-    return model.horizon
-
-
 def _sizes(model: TabularModel) -> list[tuple[int, int]]:
     """Return (number of goals, number of actions) of each human."""
     return [(len(goals), n_a_h) for goals, n_a_h in zip(model.goal_sets, model.human_action_shape, strict=True)]
@@ -242,7 +202,7 @@ def _sizes(model: TabularModel) -> list[tuple[int, int]]:
 
 def _n_entries(model: TabularModel) -> int:
     """Return how many pairs (t, state) there are; no new state comes after the last depth, however long the horizon is."""
-    horizon, last = _horizon(model), len(model.layer_ends)
+    horizon, last = horizon_of(model), len(model.layer_ends)
     return sum(model.n_within(t) for t in range(min(horizon, last))) + max(0, horizon - last) * model.n_states
 
 
@@ -262,7 +222,7 @@ def _bytes_of_robot(model: TabularModel, keep: str, dtype: Any) -> int:
     values = keep != "policy"
     humans = n_goals * (values * entries + 3 * n)
     robots = entries * ((keep != "values") * n_a_r + values * (n_a_r + model.n_humans + 2)) + n * (n_a_r + model.n_humans + 4)
-    return humans * np.dtype(dtype).itemsize + robots * 8 + n * (_horizon(model) + 1)
+    return humans * np.dtype(dtype).itemsize + robots * 8 + n * (horizon_of(model) + 1)
 
 
 def require_room(world: Any, n_states: int, depth: int, keep: str = "all", dtype: Any = np.float64) -> None:
@@ -293,74 +253,19 @@ def _require(n_bytes: int, what: str, mode: str = "finite") -> None:
     require_memory(n_bytes, what, _ADVICE[mode])
 
 
-class _Layers:
-    """A quantity over (time, state, ...): every layer, or just the first one.
-
-    :param whole: (n_layers, n_states, ...) of the quantity
-    :param kept: whether all layers are
-    """
-
-    def __init__(self, whole: tuple[int, ...], kept: bool, dtype: Any = np.float64) -> None:
-        self.kept = kept
-        self.array: Floats = np.zeros(whole if kept else (1, *whole[1:]), dtype=dtype)
-        self._room = self.array[0] if kept else np.zeros(whole[1:], dtype=dtype)
-
-    def at(self, t: int) -> Floats:
-        """Return layer ``t`` to be written."""
-        if self.kept or t == 0:
-            return self.array[t]
-        return self._room
-
-
-def _solve_human(phase: HumanPhase, keep: str, dtype: Any, threads: int, progress: Report | None) -> tuple[Any, Floats]:
-    """Return ``pi_h`` (T, S, G, A) and ``v_h_m`` (T + 1, S, G) of one human, as far as they are kept."""
-    model, horizon = phase.model, _horizon(phase.model)
-    shape = (model.n_states, phase.n_goals)
-    v_h_m = _Layers((horizon + 1, *shape), keep != "policy", dtype)
-    pi_h = None if keep == "values" else _Layers((horizon, *shape, phase.n_a_h), True, dtype)
-    bracket, bracket_now = phase.bracket(np.zeros(shape, dtype=dtype)), np.zeros(shape, dtype=dtype)
-    for t in reversed(range(horizon)):
-        written = (v_h_m.at(t), bracket_now, None if pi_h is None else pi_h.at(t))
-        _human_layer(phase, t, bracket, written, threads)
-        bracket, bracket_now = bracket_now, bracket
-        if progress is not None:
-            progress(t, 0.0)
-    return RecomputedHumans(phase, v_h_m.array) if pi_h is None else pi_h.array, v_h_m.array
-
-
-def deferred_humans(phase: HumanPhase, dtype: Any, threads: int) -> DeferredHumans:
-    """Return ``pi_h`` of one human, which is solved should somebody read it."""
-    return DeferredHumans(phase, dtype, lambda: _solve_human(phase, "values", np.dtype(dtype), threads, None)[0])
-
-
-def _human_layer(
-    phase: HumanPhase, t: int, bracket: Floats, written: tuple[Floats, Floats, Floats | None], threads: int
-) -> None:
-    """Write ``v_h_m``, the next bracket and, where it is kept, ``pi_h`` of one layer."""
-    v_h_m, bracket_now, pi_h = written
-    phase.expects(t)
-
-    def sweep(low: int, high: int) -> None:
-        shape = (high - low, phase.n_goals, phase.n_a_h)
-        policy = np.empty(shape, dtype=v_h_m.dtype) if pi_h is None else pi_h[low:high]
-        phase.sweep(t, low, high, bracket, policy, v_h_m[low:high], bracket_now[low:high])
-
-    for_pieces(phase.model.n_within(t), phase.width, threads, sweep)
-
-
 class _RobotSweep:
     """Phase 2: the arrays of the solution and the loop that fills them from the last layer to the first."""
 
     def __init__(self, model: TabularModel, prior: HumanPrior, theory: Theory, keep: str, dtype: Any, threads: int) -> None:
-        horizon, n_states, n_a_r = _horizon(model), model.n_states, model.n_robot_joint
+        horizon, n_states, n_a_r = horizon_of(model), model.n_states, model.n_robot_joint
         self.model, self.prior, self.theory, self.threads = model, prior, theory, threads
         self.phase = RobotPhase(model, theory)
         values = keep != "policy"
-        self.q_r = _Layers((horizon, n_states, n_a_r), values)
-        self.pi_r = _Layers((horizon, n_states, n_a_r), keep != "values")
-        self.x_h = _Layers((horizon, n_states, model.n_humans), values)
-        self.u_r, self.v_r = _Layers((horizon, n_states), values), _Layers((horizon + 1, n_states), values)
-        self.v_h_e = [_Layers((horizon + 1, *a.shape), values, dtype) for a in model.achieved]
+        self.q_r = Layers((horizon, n_states, n_a_r), values)
+        self.pi_r = Layers((horizon, n_states, n_a_r), keep != "values")
+        self.x_h = Layers((horizon, n_states, model.n_humans), values)
+        self.u_r, self.v_r = Layers((horizon, n_states), values), Layers((horizon + 1, n_states), values)
+        self.v_h_e = [Layers((horizon + 1, *a.shape), values, dtype) for a in model.achieved]
         self.n_floored, self.values_kept = 0, values
 
     def run(self, progress: Report | None) -> EmpoSolution:
@@ -370,14 +275,14 @@ class _RobotSweep:
             self.v_r.array[-1] = v_r
         zeros = [np.zeros(layers.array.shape[1:], dtype=layers.array.dtype) for layers in self.v_h_e]
         brackets, spare = self.phase.brackets(zeros), zeros
-        for t in reversed(range(_horizon(self.model))):
+        for t in reversed(range(horizon_of(self.model))):
             v_r = self._fill(t, v_r, brackets, spare)
             brackets, spare = spare, brackets
             if progress is not None:
                 progress(t, 0.0)
         pi_r: Any = self.pi_r.array
         if not self.pi_r.kept:
-            n_within = [self.model.n_within(t) for t in range(_horizon(self.model))]
+            n_within = [self.model.n_within(t) for t in range(horizon_of(self.model))]
             pi_r = RecomputedRobots(self.theory.beta_r, n_within, self.q_r.array)
         v_h_e = tuple(layers.array for layers in self.v_h_e)
         arrays = (self.q_r.array, pi_r, v_h_e, self.x_h.array, self.u_r.array, self.v_r.array)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.solution.convergence import NotConverged
+from empo_gym.util.arguments import check_whole
 from empo_gym.util.wording import shown
 
 Floats = NDArray[Any]
@@ -41,19 +41,6 @@ class Method:
             raise ValueError(f"tol must lie in (0, 1), not {shown(self.tol)}.")
         for name in ("threads", "max_sweeps", "starts"):
             check_whole(name, getattr(self, name))
-
-
-def check_whole(name: str, value: Any, least: int = 1) -> None:
-    """Refuse what is no whole number, or too small.
-
-    :raises ValueError: naming the argument
-    """
-    try:
-        fits = not isinstance(value, bool | np.bool_) and operator.index(value) >= least
-    except TypeError:
-        fits = False
-    if not fits:
-        raise ValueError(f"{name} must be a whole number from {least} on, not {shown(value)}.")
 
 
 def relative_gap(new: Floats, old: Floats) -> float:

@@ -31,6 +31,8 @@ from numpy.typing import NDArray
 
 from empo_gym.bellman.backups import HumanPhase, RobotPhase, for_pieces, powerless_sentence, refuse_overflow
 from empo_gym.bellman.beliefs import Belief, Habit, Mu
+from empo_gym.bellman.checks import check_stationary
+from empo_gym.bellman.human_map import HumanMap
 from empo_gym.model.tabular import TabularModel
 from empo_gym.planning.fixed_point import Method, Search, goal_of, not_converged, relative_gap, tolerance_of
 from empo_gym.solution.convergence import Convergence, FixedPoint
@@ -41,55 +43,7 @@ Floats = NDArray[Any]
 _FIRST_FLOOR, _LAST_FLOOR = 1e-12, 1e-300
 
 
-def check_stationary(model: TabularModel, theory: Theory, gamma: str) -> None:
-    """Refuse models and theories without a fixed point.
-
-    :raises ValueError: if states were never expanded, or the discount factor is 1
-    """
-    if not model.is_closed:
-        raise ValueError(
-            f"The stationary mode needs every state's successors, but this model ends at its horizon {model.horizon}; "
-            "pack the world with TabularModel.pack(world, horizon=None)."
-        )
-    if getattr(theory, gamma) >= 1.0:
-        raise ValueError(f"The stationary mode needs {gamma} below 1: without discounting, values need not stay finite.")
-
-
 # ------------------------------------------------------------------------------------------------------------- phase 1
-class HumanMap:
-    """Phase 1 of one human as a map of ``v_h_m`` (n_states, n_goals)."""
-
-    def __init__(self, phase: HumanPhase, dtype: Any, threads: int) -> None:
-        model = phase.model
-        self.phase, self.threads = phase, threads
-        self.pi_h = np.full((model.n_states, phase.n_goals, phase.n_a_h), 1.0 / phase.n_a_h, dtype=dtype)
-        self.moved = np.inf
-
-    def sweep(self, v_h_m: Floats) -> Floats:
-        """Return the next values and remember the policies."""
-        n, bracket, moved = len(v_h_m), self.phase.bracket(v_h_m), [0.0]
-        new, bracket_now = np.empty_like(v_h_m), np.empty_like(v_h_m)
-        self.phase.expects(0)
-
-        def task(low: int, high: int) -> None:
-            here, before = slice(low, high), self.pi_h[low:high].copy()
-            self.phase.sweep(0, low, high, bracket, self.pi_h[here], new[here], bracket_now[here])
-            moved.append(float(np.abs(self.pi_h[here] - before).max()))
-
-        for_pieces(n, self.phase.width, self.threads, task)
-        self.moved = max(moved)
-        return new
-
-    def evaluate(self, v_h_m: Floats) -> Floats:
-        """Return the next values under the remembered policies."""
-        bracket, new, bracket_now = self.phase.bracket(v_h_m), np.empty_like(v_h_m), np.empty_like(v_h_m)
-
-        def task(low: int, high: int) -> None:
-            here = slice(low, high)
-            self.phase.evaluate(low, high, bracket, self.pi_h[here], new[here], bracket_now[here])
-
-        for_pieces(len(v_h_m), self.phase.width, self.threads, task)
-        return new
 
 
 def _search_human(mapping: HumanMap, v_h_m: Floats, method: Method, known: Floats | None = None) -> tuple[Floats, Search]:

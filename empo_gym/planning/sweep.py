@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.bellman.checks import mode_of
 from empo_gym.model.tabular import TabularModel
-from empo_gym.planning.finite_horizon import mode_of, solve_humans, solve_robot
+from empo_gym.planning.finite_horizon import solve_humans, solve_robot
 from empo_gym.solution.convergence import NotConverged
 from empo_gym.solution.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory

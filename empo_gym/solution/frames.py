@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from empo_gym.solution.solution import EmpoSolution
 
 QUANTITIES = ("v_r", "u_r", "x_h", "v_h_e", "q_r", "pi_r")
 
 
-def to_frame(solution: EmpoSolution, quantities: Sequence[str] | str = QUANTITIES) -> Any:
+def to_frame(solution: Any, quantities: Sequence[str] | str = QUANTITIES) -> Any:
     """Return the table.
 
     :param solution: of what was not kept at a time (``keep="policy"``), the entries are NaN
@@ -55,7 +52,7 @@ def _entries(array: Any, t: Any, s: Any) -> Any:
     return values
 
 
-def _columns(solution: EmpoSolution, name: str, values: Any) -> dict[str, Any]:
+def _columns(solution: Any, name: str, values: Any) -> dict[str, Any]:
     model = solution.model
     humans = [agent.name for agent in model.agents[model.n_robots :]]
     if name in ("v_r", "u_r"):

@@ -11,10 +11,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from empo_gym.bellman.backups import HumanPhase
+from empo_gym.bellman.checks import check_choices, check_stationary, mode_of
+from empo_gym.bellman.human_map import HumanMap
 from empo_gym.model.tabular import TabularModel
-from empo_gym.planning.finite_horizon import check_choices, mode_of
-from empo_gym.planning.stationary import HumanMap, check_stationary
-from empo_gym.solution.solution import HumanPrior
 from empo_gym.theory import Theory
 
 Floats = NDArray[Any]
@@ -23,33 +22,31 @@ _TOLERANCE = 1e-6  # float32 sums are this exact
 _ERROR = 1e-10  # of stationary values
 
 
-def prior_of(model: TabularModel, theory: Theory, policy: Policy) -> HumanPrior:
-    """Return the prior of given policies: see :meth:`empo_gym.HumanPrior.of`.
+def evaluated(model: TabularModel, theory: Theory, policy: Policy) -> tuple[tuple[Floats, ...], tuple[Floats, ...], str]:
+    """Return ``pi_h``, ``v_h_m`` and the mode of given policies: see :meth:`empo_gym.HumanPrior.of`.
 
     :raises ValueError: naming what does not fit
     """
     check_choices(model, theory, "policy", np.float64, 1)
     mode = mode_of(model, None)
     pi_h = _tabulated(model, policy) if callable(policy) else _arrays(model, policy)
-    checked = HumanPrior(model, theory, pi_h, (), mode=mode)
-    checked.check()
+    check_policies(model, pi_h, mode)
     evaluate = _stationary_values if mode == "stationary" else _finite_values
     phases = [HumanPhase(model, theory, h, "worst_case", None, None, len(pi_h[h])) for h in range(model.n_humans)]
     values = tuple(evaluate(phase, policies) for phase, policies in zip(phases, pi_h, strict=True))
-    return HumanPrior(model, theory, pi_h, values, mode=mode)
+    return pi_h, values, mode
 
 
-def check_policies(prior: HumanPrior) -> None:
+def check_policies(model: TabularModel, policies: Sequence[Any], mode: str) -> None:
     """Refuse policies that are no distributions in a (t, state) that can be reached.
 
     :raises ValueError: naming human, time, state and goal
     """
-    model = prior.model
-    for h, pi_h in enumerate(prior.pi_h):
+    for h, pi_h in enumerate(policies):
         if not isinstance(pi_h, np.ndarray):
             continue  # computed from values when read
         for t in range(len(pi_h)):
-            n = model.n_states if prior.mode == "stationary" else model.n_within(t)
+            n = model.n_states if mode == "stationary" else model.n_within(t)
             row = first_bad_policy(pi_h[t, :n], _TOLERANCE)
             if row >= 0:
                 s, g = divmod(row, pi_h.shape[2])

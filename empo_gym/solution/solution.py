@@ -10,19 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.bellman import kernels
 from empo_gym.model.tabular import TabularModel
+from empo_gym.solution import frames, given_policies, storage
 from empo_gym.solution.convergence import Convergence
 from empo_gym.theory import Theory
 from empo_gym.util.arguments import whole
-
-if TYPE_CHECKING:
-    from empo_gym.solution.given_policies import Policy
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +43,7 @@ class HumanPrior:
     convergence: tuple[Convergence, ...] = ()
 
     @classmethod
-    def of(cls, model: TabularModel, theory: Theory, policy: Policy) -> HumanPrior:
+    def of(cls, model: TabularModel, theory: Theory, policy: given_policies.Policy) -> HumanPrior:
         """Return the prior of humans who act by given policies, whether or not these follow from a theory.
 
         ``v_h_m`` is (3) under these policies, for humans who expect the worst of the robots.
@@ -57,9 +55,8 @@ class HumanPrior:
             time t are neither asked for nor checked.
         :raises ValueError: if a policy does not fit, or is no distribution in a (t, state) that can be reached
         """
-        from empo_gym.solution.given_policies import prior_of
-
-        return prior_of(model, theory, policy)
+        pi_h, v_h_m, mode = given_policies.evaluated(model, theory, policy)
+        return cls(model, theory, pi_h, v_h_m, mode=mode)
 
     def check(self) -> None:
         """Refuse policies that are no distributions in a (t, state) that can be reached. Repeated calls cost nothing.
@@ -70,9 +67,7 @@ class HumanPrior:
 
     @cached_property
     def _is_checked(self) -> bool:
-        from empo_gym.solution.given_policies import check_policies
-
-        check_policies(self)
+        given_policies.check_policies(self.model, self.pi_h, self.mode)
         return True
 
     def layer(self, t: int) -> int:
@@ -182,8 +177,6 @@ class EmpoSolution:
 
         :raises ImportError: without pandas, naming what to install
         """
-        from empo_gym.solution import frames
-
         return frames.to_frame(self, frames.QUANTITIES if quantities is None else quantities)
 
     def save(self, path: str | Path) -> None:
@@ -191,9 +184,7 @@ class EmpoSolution:
 
         :param path: the file's name, conventionally ending in ``.npz``
         """
-        from empo_gym.solution.storage import save_solution
-
-        save_solution(self, Path(path))
+        storage.save_solution(self, Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> EmpoSolution:
@@ -201,9 +192,7 @@ class EmpoSolution:
 
         :raises ValueError: if the file is missing, cut off, or something else
         """
-        from empo_gym.solution.storage import load_solution
-
-        return load_solution(Path(path))
+        return storage.load_solution(Path(path), EmpoSolution, HumanPrior)
 
 
 def _paired(left: EmpoSolution, right: EmpoSolution) -> list[tuple[str, tuple[Floats, ...], tuple[Floats, ...]]]:

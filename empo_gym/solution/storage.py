@@ -10,25 +10,25 @@ from ast import literal_eval
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.bellman.backups import HumanPhase
+from empo_gym.bellman.finite_human import deferred_humans
 from empo_gym.bellman.lazy_policies import DeferredHumans, RecomputedHumans, RecomputedRobots
 from empo_gym.model.state_index import ObjectIndex, StateIndex, VectorIndex
 from empo_gym.model.tabular import TabularModel
-from empo_gym.planning.finite_horizon import deferred_humans
 from empo_gym.solution import npz as archive
 from empo_gym.solution import storage_checks
 from empo_gym.solution.convergence import Convergence, FixedPoint
-from empo_gym.solution.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
 from empo_gym.util.memory import NotEnoughMemory
 from empo_gym.worlds.goals import GoalSet
 from empo_gym.worlds.world import Agent
 
+Solution = TypeVar("Solution")
 FORMAT = "empo-solution-2"
 _KEPT, _FROM_VALUES, _SOLVED_AGAIN = "kept", "from values", "solved again"
 _HOW: dict[type[Any], str] = {RecomputedHumans: _FROM_VALUES, RecomputedRobots: _FROM_VALUES, DeferredHumans: _SOLVED_AGAIN}
@@ -45,7 +45,7 @@ class StoredGoal:
         raise ValueError(f"Goal {self.name} was read from a file; its states are in model.achieved.")
 
 
-def save_solution(solution: EmpoSolution, path: Path) -> None:
+def save_solution(solution: Any, path: Path) -> None:
     """Write a solution to a file that is complete or absent.
 
     :raises ValueError: if the name is a folder's
@@ -53,7 +53,7 @@ def save_solution(solution: EmpoSolution, path: Path) -> None:
     archive.write(path, lambda file: _write(file, solution))
 
 
-def _write(file: archive.Writer, solution: EmpoSolution) -> None:
+def _write(file: archive.Writer, solution: Any) -> None:
     model, prior = solution.model, solution.prior
     about: dict[str, Any] = {
         "format": FORMAT,
@@ -106,8 +106,11 @@ def _write_phase(file: archive.Writer, phase: HumanPhase) -> dict[str, Any]:
     return {"theory": asdict(phase.theory), "belief": belief if isinstance(belief, str) else None, "n_layers": n_layers}
 
 
-def load_solution(path: Path) -> EmpoSolution:
+def load_solution(path: Path, solution_class: Callable[..., Solution], prior_class: Callable[..., Any]) -> Solution:
     """Read a solution back.
+
+    :param solution_class: makes an ``EmpoSolution`` of its fields
+    :param prior_class: makes a ``HumanPrior`` of its fields
 
     :raises ValueError: if the file is missing, cut off, or something else
     :raises NotEnoughMemory: before it is read
@@ -115,7 +118,7 @@ def load_solution(path: Path) -> EmpoSolution:
     if not path.is_file():
         raise ValueError(f"There is no solution file {path}.")
     try:
-        return _restore(*_read(path))
+        return _restore(*_read(path), solution_class, prior_class)
     except NotEnoughMemory:
         raise
     except Exception as error:  # a damaged archive makes zipfile, zlib, json and numpy raise almost anything
@@ -139,7 +142,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         return file.about, arrays
 
 
-def _restore(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> EmpoSolution:
+def _restore(
+    about: dict[str, Any],
+    arrays: dict[str, NDArray[Any]],
+    solution_class: Callable[..., Solution],
+    prior_class: Callable[..., Any],
+) -> Solution:
     humans = range(len(about["goals"]))
     goal_sets = tuple(
         GoalSet([StoredGoal(name) for name in goals["names"]], arrays[f"weights_{h}"], normalize=goals["normalize"])
@@ -162,18 +170,18 @@ def _restore(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> EmpoSolu
     pi_r: Any = arrays.get("pi_r")
     if about["pi_r"] == _FROM_VALUES:
         pi_r = RecomputedRobots(theory.beta_r, [model.n_within(t) for t in range(len(q_r))], q_r)
-    return EmpoSolution(
+    return solution_class(
         model,
         theory,
         *(q_r, pi_r, tuple(arrays[f"v_h_e_{h}"] for h in humans), x_h, u_r, v_r),
         n_floored=about["n_floored"],
-        prior=_restore_prior(about, arrays, model),
+        prior=prior_class(**_restore_prior(about, arrays, model)),
         mode=mode,
         convergence=None if convergence is None else _convergence(convergence),
     )
 
 
-def _restore_prior(about: dict[str, Any], arrays: dict[str, NDArray[Any]], model: TabularModel) -> HumanPrior:
+def _restore_prior(about: dict[str, Any], arrays: dict[str, NDArray[Any]], model: TabularModel) -> dict[str, Any]:
     policies: list[Any] = []
     for h, how in enumerate(about["pi_h"]):
         if how == _KEPT:
@@ -183,7 +191,14 @@ def _restore_prior(about: dict[str, Any], arrays: dict[str, NDArray[Any]], model
         policies.append(RecomputedHumans(phase, v_h_m) if how == _FROM_VALUES else deferred_humans(phase, v_h_m.dtype, 1))
     v_h_m = tuple(arrays[f"v_h_m_{h}"] for h in range(model.n_humans))
     convergence = tuple(_convergence(one) for one in about["prior"]["convergence"])
-    return HumanPrior(model, Theory(**about["prior"]["theory"]), tuple(policies), v_h_m, about["mode"], convergence)
+    return {
+        "model": model,
+        "theory": Theory(**about["prior"]["theory"]),
+        "pi_h": tuple(policies),
+        "v_h_m": v_h_m,
+        "mode": about["mode"],
+        "convergence": convergence,
+    }
 
 
 def _restore_phase(about: dict[str, Any], arrays: dict[str, NDArray[Any]], model: TabularModel, h: int) -> HumanPhase:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.model.tabular import first_bad_row
 from empo_gym.solution.npz import Header
+from empo_gym.worlds.rows import first_bad_row
 
 _TOLERANCE = 1e-9
 _POLICY_TOLERANCE = 1e-3  # of float32, and of what was learned

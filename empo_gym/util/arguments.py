@@ -1,7 +1,8 @@
-"""What arguments of environments are checked for, each with one sentence for what it should be."""
+"""What arguments are checked for, each with one sentence for what it should be."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.util.wording import shown
-from empo_gym.worlds.world import number_below
 
 MOST = (1 << 31) - 1
 
@@ -84,3 +84,31 @@ def given_goals(goal_sets: Sequence[Any], given: Any) -> dict[int, int]:
         human = number_below(len(goal_sets), key, "options['goals']: the number of a human")
         goals[human] = number_below(len(goal_sets[human]), value, f"options['goals']: the goal of human {human}")
     return goals
+
+
+def number_below(n: int, value: Any, what: str) -> int:
+    """Return an action's or a goal's number, given as any integer.
+
+    :param n: how many there are
+    :raises ValueError: for what is no integer from 0 to n - 1
+    """
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = -1
+    if not 0 <= number < n:
+        raise ValueError(f"{what} must be an integer from 0 to {n - 1}, not {shown(value)}.")
+    return number
+
+
+def check_whole(name: str, value: Any, least: int = 1) -> None:
+    """Refuse what is no whole number, or too small.
+
+    :raises ValueError: naming the argument
+    """
+    try:
+        fits = not isinstance(value, bool | np.bool_) and operator.index(value) >= least
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} must be a whole number from {least} on, not {shown(value)}.")

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.model.state_index import states_at
 from empo_gym.worlds.goals import ReachCell, ReachRect
+from empo_gym.worlds.world import states_at
 
 NOWHERE = (1, 1, 0, 0)
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.model.tabular import first_bad_row, is_batched
 from empo_gym.util.wording import shown
-from empo_gym.worlds.world import Successors, WorldModel, action_shape
+from empo_gym.worlds.rows import first_bad_row
+from empo_gym.worlds.world import Successors, WorldModel, action_shape, is_batched
 
 _SUM_TOLERANCE = 1e-12
 _MAX_JOINT = 200

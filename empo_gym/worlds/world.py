@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import numbers
-import operator
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -106,21 +105,6 @@ class BatchedWorldModel(WorldModel, Protocol):
         """Return the rows of all joint actions of (n, n_components) states."""
 
 
-def number_below(n: int, value: Any, what: str) -> int:
-    """Return an action's or a goal's number, given as any integer.
-
-    :param n: how many there are
-    :raises ValueError: for what is no integer from 0 to n - 1
-    """
-    try:
-        number = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = -1
-    if not 0 <= number < n:
-        raise ValueError(f"{what} must be an integer from 0 to {n - 1}, not {shown(value)}.")
-    return number
-
-
 def belief_of(world: Any) -> str:
     """Return what a world's humans expect of the robots: what it says, else the worst case."""
     return getattr(world, "belief", "worst_case")
@@ -194,3 +178,18 @@ class World:
         if not 0 <= index < self.n_joint:
             raise ValueError(f"There is no joint action {index}; they are numbered 0 to {self.n_joint - 1}.")
         return tuple(int(a) for a in np.unravel_index(index, self.action_shape))
+
+
+def is_batched(world: Any) -> bool:
+    """Return whether the world expands many integer-vector states in one call."""
+    return hasattr(world, "successors") and hasattr(world, "radices")
+
+
+def states_at(states: Any, numbers: NDArray[np.int64]) -> Any:
+    """Return some of these states: rows of an array, or a list of other states."""
+    return states[numbers] if isinstance(states, np.ndarray) else [states[k] for k in numbers.tolist()]
+
+
+def as_states(states: Any) -> list[Any]:
+    """Return states as a world writes them: hashable tuples for rows of an array."""
+    return list(map(tuple, states.tolist())) if isinstance(states, np.ndarray) else list(states)

@@ -15,7 +15,7 @@ import random
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cloudpickle
 import numpy as np
@@ -27,9 +27,6 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from empo_gym.util.files import write_whole
 from empo_sb3.common.saved_models import Damaged, reading, require_complete
 from empo_sb3.empo.plain import Reader, Writer, classes_in
-
-if TYPE_CHECKING:
-    from empo_sb3.empo.world_learner import WorldLearner
 
 FILE, CONTENT, PICKLED = "checkpoint.zip", "checkpoint.json", "pickled.pkl"
 OLD_MODEL, OLD_RUN = "model.zip", "run.pkl"
@@ -54,11 +51,11 @@ class Content(io.BytesIO):
         self.name = str(name)
 
 
-def write_checkpoint(folder: str | os.PathLike, model: "WorldLearner") -> None:
+def write_checkpoint(folder: str | os.PathLike, model: Any) -> None:
     """
     Write everything that a run is into ``folder/checkpoint.zip``; the one before stays until this one is complete.
 
-    :param model: between two environment steps
+    :param model: a ``WorldLearner`` between two environment steps
     """
     left_out = {*model._excluded_save_params(), *RECOMPUTED, "policy"}
     sections: dict[str, dict[str, Any]] = {

@@ -7,7 +7,7 @@ else, or environments that differ, would be learned in all the same, and only th
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from gymnasium import spaces
@@ -16,8 +16,15 @@ from stable_baselines3.common.vec_env import VecEnv
 from empo_gym.theory import Theory
 from empo_sb3.empo.networks.base_policy import EmpoPolicy
 
-if TYPE_CHECKING:
-    from empo_sb3.empo.world_learner import WorldLearner
+
+class Learner(Protocol):
+    """What is checked of a :class:`~empo_sb3.empo.world_learner.WorldLearner`."""
+
+    theory: Theory
+    config: Any
+    config_class: ClassVar[Any]
+    policy_class: Any
+    policy_aliases: ClassVar[Any]
 
 
 def require_one_world(name: str, env: VecEnv) -> None:
@@ -74,7 +81,7 @@ def require_own_view(name: str, shown: Any, world_shows: Any) -> None:
         )
 
 
-def require_kin(learner: "WorldLearner") -> None:
+def require_kin(learner: Learner) -> None:
     """
     Require a policy and a configuration of the learner's own kind, which a file of another algorithm has not.
 
@@ -98,7 +105,7 @@ def number_names(config_class: type) -> set[str]:
     return {f.name for f in fields(Theory)} | {f.name for f in fields(config_class)}
 
 
-def require_kept(learner: "WorldLearner", asked: Mapping[str, Any]) -> None:
+def require_kept(learner: Learner, asked: Mapping[str, Any]) -> None:
     """
     Require that a saved model is not asked for other numbers than its own.
 

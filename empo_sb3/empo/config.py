@@ -13,7 +13,8 @@ from typing import Annotated, Any
 from empo_gym.theory import Theory
 from empo_sb3.common import ranges
 from empo_sb3.common.ranges import Count, Flag, Kind, NotNegative, Positive, Share, Steps
-from empo_sb3.empo.timeline import FULL_STAGE, QUANTITIES, RAMP_STAGE, Stage, make_timeline, stage_at
+from empo_sb3.empo.quantities import QUANTITIES
+from empo_sb3.empo.timeline import FULL_STAGE, RAMP_STAGE, Stage, make_timeline, stage_at
 from empo_sb3.schedules import Constant, InverseDecay, Linear, Piecewise, Schedule, SigmoidRamp
 from empo_sb3.uncertainty.lr_rules import Rule, proportional
 

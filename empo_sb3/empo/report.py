@@ -1,14 +1,11 @@
 """What EMPO says while it trains: the console's stage transitions and the logger's keys."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from empo_sb3.empo.timeline import FULL_STAGE, RAMP_STAGE, Stage, networks_mask
 
-if TYPE_CHECKING:
-    from empo_sb3.empo.empo import EMPO
 
-
-def report_stage(algorithm: "EMPO", stage: Stage, cleared: int) -> None:
+def report_stage(algorithm: Any, stage: Stage, cleared: int) -> None:
     """
     Tell that a stage begins.
 
@@ -34,7 +31,7 @@ def report_stage(algorithm: "EMPO", stage: Stage, cleared: int) -> None:
         )
 
 
-def report_training(algorithm: "EMPO", losses: dict[str, float], factor: float) -> None:
+def report_training(algorithm: Any, losses: dict[str, float], factor: float) -> None:
     """
     Record the state of the training after its last step.
 

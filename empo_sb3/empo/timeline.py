@@ -9,10 +9,7 @@ stays in the table, so that a stage's number always means the same, but no step 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-QUANTITIES = ("v_h_e", "x_h", "u_r", "q_r", "v_r")
-"""The learned quantities in the order in which they depend on each other (with a uniform robot)."""
-
-SYMBOLS = {"v_h_e": "V_h^e", "x_h": "X_h", "u_r": "U_r", "q_r": "Q_r", "v_r": "V_r"}
+from empo_sb3.empo.quantities import QUANTITIES, SYMBOLS
 
 RAMP_STAGE, FULL_STAGE = 5, 6
 

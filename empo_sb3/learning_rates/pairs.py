@@ -6,10 +6,20 @@ The table names what does not; every other pair multiplies. Kinds are what
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from empo_sb3.learning_rates.rate_callback import RateCallback
+
+class Owner(Protocol):
+    """A callback that owns a slot, see :class:`~empo_sb3.learning_rates.rate_callback.RateCallback`."""
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+
+    @property
+    def kind(self) -> str:
+        """Which row of the table it is in."""
+
 
 KINDS = {
     "rising schedule": "LearningRateSchedule that rises",
@@ -47,7 +57,7 @@ CONFLICTS: dict[frozenset[str], str] = {
 """Why two kinds do not go together, and what to do instead; a kind alone stands for two callbacks of it."""
 
 
-def check_pair(callback: RateCallback, other: RateCallback | None) -> None:
+def check_pair(callback: Owner, other: Owner | None) -> None:
     """
     Refuse callbacks that work against each other.
 

@@ -9,15 +9,24 @@ end with the run: what is saved in the middle of it does not have them. Each cal
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule
 
 from empo_sb3.schedules import LearningRate
 
-if TYPE_CHECKING:
-    from empo_sb3.learning_rates.step_hooks import StepHooks
+
+class Hooks(Protocol):
+    """Hooks around optimizer steps, see :class:`~empo_sb3.learning_rates.step_hooks.StepHooks`."""
+
+    run: Any
+
+    def release(self, slot: str) -> bool:
+        """Forget the owner of a slot."""
+
+    def close(self) -> None:
+        """Act no more."""
 
 
 class ScaledSchedule:
@@ -35,7 +44,7 @@ class ScaledSchedule:
         """What the owner of a slot needs to go on after loading."""
         self.written = 1.0
         """The product of all factors when SB3 last asked."""
-        self.hooks: StepHooks | None = None
+        self.hooks: Hooks | None = None
 
     def take(self, learning_rate: Any) -> None:
         """

@@ -14,7 +14,7 @@ import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -22,12 +22,9 @@ from stable_baselines3.common.save_util import recursive_getattr
 
 from empo_sb3.common.clock import frame_of_run, is_caller
 from empo_sb3.learning_rates.batch_tap import Tap
-from empo_sb3.learning_rates.pairs import check_pair
+from empo_sb3.learning_rates.pairs import Owner, check_pair
 from empo_sb3.learning_rates.slots import ScaledSchedule, slots_of
 from empo_sb3.optim import ScaledOptimizer
-
-if TYPE_CHECKING:
-    from empo_sb3.learning_rates.rate_callback import RateCallback
 
 OWN_KEYS = ("params", "param_names", "lr")
 
@@ -58,7 +55,7 @@ class StepHooks:
         self.model, self.run = weakref.ref(model), run
         self.slots = slots_of(model)
         self.frame = frame_of_run(model)
-        self.owners: dict[str, RateCallback] = {}
+        self.owners: dict[str, Owner] = {}
         self.deciders: dict[str, Callable[[], None]] = {}
         self.multipliers: dict[str, Multiplier] = {}
         self.factors: dict[str, float] = {}
@@ -74,7 +71,7 @@ class StepHooks:
             after = optimizer.register_step_post_hook(lambda o, *_, logged=logged: self._after(o, logged))
             self._handles += [before, after]
 
-    def claim(self, slot: str, owner: RateCallback) -> None:
+    def claim(self, slot: str, owner: Owner) -> None:
         """
         Give a slot to one callback.
 
@@ -202,4 +199,5 @@ def hooks_of(model: BaseAlgorithm) -> StepHooks:
         slots.hooks = None
     if slots.hooks is None:
         slots.hooks = StepHooks(model, model.start_time)
+    assert isinstance(slots.hooks, StepHooks)
     return slots.hooks

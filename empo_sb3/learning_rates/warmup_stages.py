@@ -1,4 +1,4 @@
-"""Callbacks about stages of training: EMPO's own, and stages for any SB3 algorithm."""
+"""Stages of training for any SB3 algorithm: which parameters train when."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -9,59 +9,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from empo_sb3.common.clock import frame_of_run, is_caller
 from empo_sb3.common.ranges import COUNT, Kind, each, instance
-from empo_sb3.empo import EMPO
-from empo_sb3.empo.timeline import Stage
 from empo_sb3.learning_rates.step_hooks import optimizers_of
-
-
-class WarmupMonitor(BaseCallback):
-    """
-    Keep a record of EMPO's stages: one row for each, with the steps and, at its end, the losses.
-
-    :param verbose: 1 prints a row when its stage ends
-    """
-
-    def __init__(self, verbose: int = 0) -> None:
-        super().__init__(verbose)
-        self.history: list[dict[str, Any]] = []
-        """Rows with ``stage``, ``name``, ``start``, ``end``, ``beta_r`` (at the end) and ``losses``."""
-
-    def _on_training_start(self) -> None:
-        if not isinstance(self.model, EMPO):
-            raise ValueError(
-                f"WarmupMonitor watches EMPO, not {type(self.model).__name__}; WarmupStages makes stages for others"
-            )
-        self._losses: dict[str, float] = {}
-        self._stage: Stage | None = None
-
-    def _on_rollout_start(self) -> None:
-        model = self.model
-        stage = model.config.get_stage(max(model._n_updates - 1, 0))  # type: ignore[attr-defined]
-        if stage != self._stage:
-            self._close()
-            self._stage, self._losses = stage, {}
-            self.history.append({"stage": stage.number, "name": stage.name, "start": model._n_updates and stage.start})
-        recorded = {q: self.logger.name_to_value.get(f"train/{q}_loss") for q in model.config.networks}  # type: ignore[attr-defined]
-        self._losses |= {q: float(loss) for q, loss in recorded.items() if loss is not None}
-
-    def _on_training_end(self) -> None:
-        self._on_rollout_start()
-        self._close()
-
-    def _on_step(self) -> bool:
-        return True
-
-    def _close(self) -> None:
-        if not self.history or "end" in self.history[-1]:
-            return
-        model, row = self.model, self.history[-1]
-        stage_end = self._stage.end if self._stage is not None else None
-        end = model._n_updates if stage_end is None else min(stage_end, model._n_updates)
-        beta_r = model.config.get_effective_beta_r(end)  # type: ignore[attr-defined]
-        row |= {"end": end, "beta_r": beta_r, "losses": dict(self._losses)}
-        if self.verbose:
-            losses = ", ".join(f"{q} {loss:.3g}" for q, loss in row["losses"].items())
-            print(f"[WarmupMonitor] {row['name']}: steps {row['start']} to {end}, beta_r {beta_r:.4g}, losses {losses}")
 
 
 def _are_stages(stages: Any) -> bool:

@@ -7,15 +7,11 @@ its way; usually that is long before the last state. Worlds too large for that g
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from empo_gym.grid.dynamics.layout import CAN_ENTER, LAVA, MAGIC, N_CELLS, TERRAIN, Layout
+from empo_gym.grid.statics import Grid
 from empo_gym.model.state_index import VectorIndex
-
-if TYPE_CHECKING:
-    from empo_gym.grid.world import GridWorld
 
 MAX_STATES = 300_000
 MAX_JOINT_ACTIONS = 20_000
@@ -23,7 +19,7 @@ MAX_ROWS = 6_000_000
 _CHUNK_ROWS = 1 << 16
 
 
-def human_cells(world: GridWorld, max_states: int = MAX_STATES) -> list[tuple[int, int]]:
+def human_cells(world: Grid, max_states: int = MAX_STATES) -> list[tuple[int, int]]:
     """Return the cells that some human can reach within the horizon, in reading order.
 
     :param max_states: beyond this number of states, walls alone decide
@@ -35,7 +31,7 @@ def human_cells(world: GridWorld, max_states: int = MAX_STATES) -> list[tuple[in
     return sorted(cells, key=lambda cell: (cell[1], cell[0]))
 
 
-def _occupied(world: GridWorld, possible: set[int], max_states: int) -> set[int]:
+def _occupied(world: Grid, possible: set[int], max_states: int) -> set[int]:
     """Return the places that humans occupy in reachable states, or the possible ones if there are too many states."""
     humans = slice(world.n_robots, len(world.agents))
     index = VectorIndex(world.radices)

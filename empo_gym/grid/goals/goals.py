@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,8 @@ from empo_gym.grid.dynamics.layout import (
 )
 from empo_gym.grid.map.tiles import Tile
 from empo_gym.grid.state.decode import Reading
+from empo_gym.grid.statics import Grid
 from empo_gym.worlds.goals import Goal, ReachCell, ReachRect
-
-if TYPE_CHECKING:
-    from empo_gym.grid.world import GridWorld
 
 Cells = list[tuple[int, int]]
 Truths = NDArray[np.bool_]
@@ -54,15 +52,15 @@ class GridGoal(ABC):
         """How tables and pictures call the goal."""
 
     @abstractmethod
-    def holds(self, world: GridWorld, states: Any, human: int) -> Truths:
+    def holds(self, world: Grid, states: Any, human: int) -> Truths:
         """Return (n,) bool: in which of n states, (n, n_components) integers, the goal holds for a human."""
 
-    def cells(self, world: GridWorld) -> Cells:
+    def cells(self, world: Grid) -> Cells:
         """Return the cells that a picture may mark for this goal; none if it is not about places."""
         return []
 
 
-def cells_of(goal: Goal, world: GridWorld) -> Cells:
+def cells_of(goal: Goal, world: Grid) -> Cells:
     """Return the cells that a picture may mark for any goal.
 
     The human need not be there for the goal to hold: that is only so for ``ReachCell`` and ``ReachRect``.
@@ -74,19 +72,19 @@ def cells_of(goal: Goal, world: GridWorld) -> Cells:
     return goal.cells(world) if isinstance(goal, GridGoal) else []
 
 
-def reading_of(world: GridWorld, states: Any) -> Reading:
+def reading_of(world: Grid, states: Any) -> Reading:
     """Return the reading of some states."""
     return Reading(world.layout, np.asarray(states, dtype=np.int32))
 
 
-def agent_number(world: GridWorld, agent: str | None, human: int) -> int:
+def agent_number(world: Grid, agent: str | None, human: int) -> int:
     """Return the number of an agent among ``world.agents``, for None that of the human."""
     if agent is None:
         return world.n_robots + human
     return [other.name for other in world.agents].index(agent)
 
 
-def lies_in(world: GridWorld, region: Region, locations: NDArray[np.int32]) -> Truths:
+def lies_in(world: Grid, region: Region, locations: NDArray[np.int32]) -> Truths:
     """Return for each location of an agent or object whether it is a cell of the region."""
     inside = np.zeros(int(world.layout.tables.dims[N_CELLS]) + len(world.agents) + 2, dtype=np.bool_)
     places = [world.layout.place_of.get(cell, -1) for cell in cells_of(region, world)]
@@ -120,12 +118,12 @@ class FixtureIs(GridGoal):
         thing, state = self.type.rsplit("_", 1)
         return f"{thing.replace('_', ' ')} {self.x},{self.y} {state}"
 
-    def holds(self, world: GridWorld, states: Any, human: int) -> Truths:
+    def holds(self, world: Grid, states: Any, human: int) -> Truths:
         """Compare the thing's state."""
         state = reading_of(world, states).standing(world.layout.place_of[self.x, self.y])
         return np.asarray(FIXTURE_GOALS[self.type][1](state))
 
-    def cells(self, world: GridWorld) -> Cells:
+    def cells(self, world: Grid) -> Cells:
         """The thing's cell."""
         return [(self.x, self.y)]
 
@@ -142,13 +140,13 @@ class Pressed(GridGoal):
         """Thing, cell and state."""
         return f"switch {self.x},{self.y} on"
 
-    def holds(self, world: GridWorld, states: Any, human: int) -> Truths:
+    def holds(self, world: Grid, states: Any, human: int) -> Truths:
         """Compare everybody's and everything's place."""
         reading, place = reading_of(world, states), world.layout.place_of[self.x, self.y]
         found = [reading.place(i) == place for i in range(len(world.agents))]
         return reduce(np.logical_or, found + [reading.location(k) == place for k in range(len(world.layout.objects))])
 
-    def cells(self, world: GridWorld) -> Cells:
+    def cells(self, world: Grid) -> Cells:
         """The switch's cell."""
         return [(self.x, self.y)]
 
@@ -164,7 +162,7 @@ class Enabled(GridGoal):
         """The type of button."""
         return f"{self.object.replace('_', ' ')} enabled"
 
-    def holds(self, world: GridWorld, states: Any, human: int) -> Truths:
+    def holds(self, world: Grid, states: Any, human: int) -> Truths:
         """Compare the flag."""
         return reading_of(world, states).enabled(ENABLED[self.object])
 
@@ -182,7 +180,7 @@ class Holds(GridGoal):
         """Who holds what."""
         return _words(self.agent, "holds", self.color, self.object)
 
-    def holds(self, world: GridWorld, states: Any, human: int) -> Truths:
+    def holds(self, world: Grid, states: Any, human: int) -> Truths:
         """Look for such an object in the hands."""
         reading, agent = reading_of(world, states), agent_number(world, self.agent, human)
         held = np.zeros(len(states), dtype=np.bool_)
@@ -204,11 +202,11 @@ class AgentAt(GridGoal):
         """Who is where."""
         return f"{self.agent} at {self.region.name}"
 
-    def holds(self, world: GridWorld, states: Any, human: int) -> Truths:
+    def holds(self, world: Grid, states: Any, human: int) -> Truths:
         """Compare the agent's place."""
         return lies_in(world, self.region, reading_of(world, states).place(agent_number(world, self.agent, human)))
 
-    def cells(self, world: GridWorld) -> Cells:
+    def cells(self, world: Grid) -> Cells:
         """The cells where the agent is to be."""
         return cells_of(self.region, world)
 
@@ -226,7 +224,7 @@ class ObjectAt(GridGoal):
         """What is where."""
         return _words(self.color, self.object, "at", self.region.name)
 
-    def holds(self, world: GridWorld, states: Any, human: int) -> Truths:
+    def holds(self, world: Grid, states: Any, human: int) -> Truths:
         """Look for such an object in the cells."""
         reading, cells = reading_of(world, states), cells_of(self.region, world)
         rests = any(is_called(tile, self.object, self.color) and (x, y) in cells for tile, x, y in world.layout.fixed)
@@ -236,7 +234,7 @@ class ObjectAt(GridGoal):
                 lies |= lies_in(world, self.region, reading.location(k))
         return lies
 
-    def cells(self, world: GridWorld) -> Cells:
+    def cells(self, world: Grid) -> Cells:
         """The cells where the object is to be."""
         return cells_of(self.region, world)
 
@@ -252,7 +250,7 @@ class Alive(GridGoal):
         """Who lives."""
         return _words(self.agent, "alive")
 
-    def holds(self, world: GridWorld, states: Any, human: int) -> Truths:
+    def holds(self, world: Grid, states: Any, human: int) -> Truths:
         """Compare the agent's life."""
         return reading_of(world, states).alive(agent_number(world, self.agent, human))
 
@@ -268,11 +266,11 @@ class All(GridGoal):
         """The goals' names, joined by "and"."""
         return _joined(self.goals, " and ")
 
-    def holds(self, world: GridWorld, states: Any, human: int) -> Truths:
+    def holds(self, world: Grid, states: Any, human: int) -> Truths:
         """Ask every goal."""
         return reduce(np.logical_and, [goal.holds(world, states, human) for goal in self.goals])
 
-    def cells(self, world: GridWorld) -> Cells:
+    def cells(self, world: Grid) -> Cells:
         """The cells of all goals."""
         return [cell for goal in self.goals for cell in cells_of(goal, world)]
 
@@ -288,11 +286,11 @@ class AnyOf(GridGoal):
         """The goals' names, joined by "or"."""
         return _joined(self.goals, " or ")
 
-    def holds(self, world: GridWorld, states: Any, human: int) -> Truths:
+    def holds(self, world: Grid, states: Any, human: int) -> Truths:
         """Ask every goal."""
         return reduce(np.logical_or, [goal.holds(world, states, human) for goal in self.goals])
 
-    def cells(self, world: GridWorld) -> Cells:
+    def cells(self, world: Grid) -> Cells:
         """The cells of all goals."""
         return [cell for goal in self.goals for cell in cells_of(goal, world)]
 
@@ -308,11 +306,11 @@ class Not(GridGoal):
         """The goal's name after "not"."""
         return f"not {_joined((self.goal,), '')}"
 
-    def holds(self, world: GridWorld, states: Any, human: int) -> Truths:
+    def holds(self, world: Grid, states: Any, human: int) -> Truths:
         """Ask the goal."""
         return ~self.goal.holds(world, states, human)
 
-    def cells(self, world: GridWorld) -> Cells:
+    def cells(self, world: Grid) -> Cells:
         """The cells of the goal that is not to hold."""
         return cells_of(self.goal, world)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from empo_gym.grid.map.tiles import WorldError, nearest
-from empo_gym.registration import world_files
 from empo_gym.util.wording import shown
 from empo_gym.util.yaml_files import YamlError, check_size, read_yaml
+from empo_gym.worlds.files import world_files
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
 

@@ -10,70 +10,26 @@ late.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.envs.observations import goal_maps
 from empo_gym.grid.dynamics.layout import OPEN, STEPS
 from empo_gym.grid.map.tiles import WorldError
 from empo_gym.grid.observations.symbolic import COLOUR_NUMBERS, OBJECT_NUMBERS
-from empo_gym.grid.rendering.render import mark_goal, render
-
-if TYPE_CHECKING:
-    from empo_gym.grid.world import GridWorld
+from empo_gym.grid.statics import Grid
+from empo_gym.worlds.goal_maps import goal_maps
 
 VIEW_SIZE = 7
-SHORTEST_SIDE = 40
 NORTH = 3
-
-
-# Pictures
-
-
-def tile_size(world: GridWorld) -> int:
-    """Return how many pixels wide a cell is: enough for the convolutions that people use on pictures."""
-    return max(8, -(-SHORTEST_SIDE // min(world.width, world.height)))
-
-
-def _clock(world: GridWorld) -> int:
-    """Return the height of the bar beneath the picture, of which a share t/T is lit; none without a horizon."""
-    return 0 if world.horizon is None else tile_size(world) // 4
-
-
-def picture_space(world: GridWorld) -> gym.spaces.Box:
-    """Return the space of one picture."""
-    size = tile_size(world)
-    return gym.spaces.Box(0, 255, (world.height * size + _clock(world), world.width * size, 3), np.uint8)
-
-
-def pictures(world: GridWorld, states: Any, t: Any) -> NDArray[np.uint8]:
-    """Return the pictures of n states at the time or times ``t``."""
-    size, clock = tile_size(world), _clock(world)
-    seen = np.zeros((len(states), *picture_space(world).shape), dtype=np.uint8)
-    times = np.broadcast_to(0 if t is None else t, len(states))
-    for image, state, time in zip(seen, states, times, strict=True):
-        image[: world.height * size] = render(world, state, None, size)
-        if clock:
-            image[world.height * size :, : round(image.shape[1] * float(time) / world.horizon)] = 255  # type: ignore[operator]
-    return seen
-
-
-def mark_goals(world: GridWorld, seen: NDArray[np.uint8], goals: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return the pictures with the humans' goals marked."""
-    marked = seen.copy()
-    for image, numbers in zip(marked, goals.tolist(), strict=True):
-        for human, goal in enumerate(numbers):
-            mark_goal(world, image, world.goal_sets[human].goals[goal], human, tile_size(world))
-    return marked
 
 
 # A robot's view
 
 
-def view_size(world: GridWorld) -> int:
+def view_size(world: Grid) -> int:
     """Return the side of the robot's view.
 
     :raises WorldError: if there is not just one robot
@@ -84,7 +40,7 @@ def view_size(world: GridWorld) -> int:
     return size
 
 
-def partial_space(world: GridWorld) -> gym.spaces.Box:
+def partial_space(world: Grid) -> gym.spaces.Box:
     """Return the space of one view."""
     whole, size = world.observation_space_of("planes"), view_size(world)
     high = np.broadcast_to(whole.high.max(axis=(0, 1)), (size, size, whole.shape[2]))
@@ -92,7 +48,7 @@ def partial_space(world: GridWorld) -> gym.spaces.Box:
     return gym.spaces.Box(np.zeros_like(high), high, dtype=np.float32)
 
 
-def partial_views(world: GridWorld, states: Any, t: Any) -> NDArray[np.float32]:
+def partial_views(world: Grid, states: Any, t: Any) -> NDArray[np.float32]:
     """Return what the robot sees in n states: (n, size, size, n_planes)."""
     planes = world.observe(states, t=t, kind="planes")
     beyond = np.zeros(planes.shape[-1], dtype=np.float32)
@@ -107,11 +63,11 @@ def partial_views(world: GridWorld, states: Any, t: Any) -> NDArray[np.float32]:
     return seen
 
 
-def _hides_clock(world: GridWorld) -> bool:
+def _hides_clock(world: Grid) -> bool:
     return world.horizon is not None and not world.spec.observation.get("clock", True)
 
 
-def goals_in_view(world: GridWorld, seen: NDArray[np.float32], states: Any, goals: NDArray[np.int64]) -> NDArray[np.float32]:
+def goals_in_view(world: Grid, seen: NDArray[np.float32], states: Any, goals: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the views with a plane per human of those cells of its goal that are in sight."""
     gaze = _gaze(world, states, world.observe(states, kind="planes"))
     shape = (world.height, world.width)
@@ -121,19 +77,19 @@ def goals_in_view(world: GridWorld, seen: NDArray[np.float32], states: Any, goal
     return np.concatenate([seen, planes], axis=3)
 
 
-def _option(world: GridWorld, name: str, default: Any) -> Any:
+def _option(world: Grid, name: str, default: Any) -> Any:
     for given in (world.mapping, world.spec.observation):
         if given.get(name) is not None:
             return given[name]
     return default
 
 
-def see_through_walls(world: GridWorld) -> bool:
+def see_through_walls(world: Grid) -> bool:
     """Return whether walls and closed doors do not block sight."""
     return bool(_option(world, "see_through_walls", False))
 
 
-def _has_directions(world: GridWorld) -> bool:
+def _has_directions(world: Grid) -> bool:
     return "left" in world.spec.actions
 
 
@@ -154,7 +110,7 @@ class _Gaze(NamedTuple):
     headings: tuple[int, ...]
 
 
-def _gaze(world: GridWorld, states: Any, planes: NDArray[np.float32]) -> _Gaze:
+def _gaze(world: Grid, states: Any, planes: NDArray[np.float32]) -> _Gaze:
     x, y = world.agent_positions(states)[:, 0].astype(np.int64).T
     size = view_size(world)
     if not _has_directions(world):
@@ -218,8 +174,3 @@ def _lit_upwards(opaque: NDArray[np.bool_]) -> NDArray[np.bool_]:
             above[:, 1:] |= shining[:, :-1]
             above[:, :-1] |= shining[:, 1:]
     return lit
-
-
-# Per name of a view: what n states look like at the time or times t, and the space of one of them.
-VIEWS = {"rgb": pictures, "partial": partial_views}
-SPACES = {"rgb": picture_space, "partial": partial_space}

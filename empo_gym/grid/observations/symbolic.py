@@ -9,7 +9,7 @@ these can vary. Where there is a horizon T, t/T is the last feature, or the last
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -34,15 +34,11 @@ from empo_gym.grid.dynamics.layout import (
     TERRAIN,
     Layout,
 )
-from empo_gym.grid.map.tiles import Tile, WorldError
+from empo_gym.grid.map.tiles import Tile
 from empo_gym.grid.state.decode import Reading
-from empo_gym.util.wording import shown
-
-if TYPE_CHECKING:
-    from empo_gym.grid.world import GridWorld
+from empo_gym.grid.statics import Grid
 
 KINDS = ("features", "planes")
-_OF_PICTURES = ("rgb", "partial")
 # Minigrid's numbers of objects, colours and door states; our own objects continue behind them.
 OBJECT_NUMBERS = {"empty": 1, "wall": 2, "door": 4, "key": 5, "ball": 6, "box": 7, "goal": 8, "lava": 9}
 _OWN = ("block", "rock", "floor_switch", "unsteady_ground", "bush", "magic_wall", "kill_button", "pause_switch")
@@ -113,22 +109,16 @@ def encode(states, ones, first, features):
                 features[n, ones[row, k]] = 1.0
 
 
-def observe(world: GridWorld, states: NDArray[np.int32], t: Any, kind: str) -> NDArray[Any]:
+def observe(world: Grid, states: NDArray[np.int32], t: Any, kind: str) -> NDArray[Any]:
     """Return the observations of n states, see :meth:`empo_gym.grid.world.GridWorld.observe`."""
-    if kind in _OF_PICTURES:
-        return _picture_module().VIEWS[kind](world, states, t)
-    _check_kind(kind)
     elapsed = np.zeros(len(states), dtype=np.float32)
     if world.horizon is not None and t is not None:
         elapsed[:] = np.asarray(t, dtype=np.float32) / np.float32(world.horizon)
     return _features(world, states, elapsed) if kind == "features" else _planes(world, states, elapsed)
 
 
-def space(world: GridWorld, kind: str) -> gym.spaces.Box:
+def space(world: Grid, kind: str) -> gym.spaces.Box:
     """Return the space of one observation; planes are float32, so that nobody takes them for a picture."""
-    if kind in _OF_PICTURES:
-        return _picture_module().SPACES[kind](world)
-    _check_kind(kind)
     if kind == "features":
         return gym.spaces.Box(0.0, 1.0, (world.feature_code.n_features + (world.horizon is not None),), np.float32)
     highest = np.array(_highest(world), dtype=np.float32)
@@ -136,7 +126,7 @@ def space(world: GridWorld, kind: str) -> gym.spaces.Box:
     return gym.spaces.Box(np.zeros_like(high), high, dtype=np.float32)
 
 
-def _highest(world: GridWorld) -> list[int]:
+def _highest(world: Grid) -> list[int]:
     """The largest number of each plane: who codes numbers as categories has one for each."""
     layout, n_actions = world.layout, len(world.spec.actions)
     things, state = max(OBJECT_NUMBERS.values()), max(OBJECT_NUMBERS.values())  # a box's state is what it contains
@@ -147,20 +137,7 @@ def _highest(world: GridWorld) -> list[int]:
     return [things, max(COLOUR_NUMBERS.values()), state, *of_agent * len(world.agents), *time]
 
 
-def _check_kind(kind: str) -> None:
-    if kind not in KINDS:
-        known = ", ".join(map(repr, (*KINDS, *_OF_PICTURES)))
-        raise WorldError(f"A grid world has no observation {shown(kind)}, only {known}.")
-
-
-def _picture_module() -> Any:
-    """Return the module of the views that need pictures or planes already made; few runs want any."""
-    from empo_gym.grid.observations import partial
-
-    return partial
-
-
-def _features(world: GridWorld, states: NDArray[np.int32], elapsed: NDArray[np.float32]) -> NDArray[np.float32]:
+def _features(world: Grid, states: NDArray[np.int32], elapsed: NDArray[np.float32]) -> NDArray[np.float32]:
     code = world.feature_code
     timed = world.horizon is not None
     features = np.zeros((len(states), code.n_features + timed), dtype=np.float32)
@@ -170,7 +147,7 @@ def _features(world: GridWorld, states: NDArray[np.int32], elapsed: NDArray[np.f
     return features
 
 
-def _planes(world: GridWorld, states: NDArray[np.int32], elapsed: NDArray[np.float32]) -> NDArray[np.float32]:
+def _planes(world: Grid, states: NDArray[np.int32], elapsed: NDArray[np.float32]) -> NDArray[np.float32]:
     reading = Reading(world.layout, states)
     planes = np.zeros((len(states), *space(world, "planes").shape), dtype=np.float32)
     _draw_ground(world, reading, planes)
@@ -181,7 +158,7 @@ def _planes(world: GridWorld, states: NDArray[np.int32], elapsed: NDArray[np.flo
     return planes
 
 
-def _draw_ground(world: GridWorld, reading: Reading, planes: NDArray[np.float32]) -> None:
+def _draw_ground(world: Grid, reading: Reading, planes: NDArray[np.float32]) -> None:
     layout = world.layout
     for y, row in enumerate(world.spec.ground):
         for x, tile in enumerate(row):
@@ -204,7 +181,7 @@ def _draw_ground(world: GridWorld, reading: Reading, planes: NDArray[np.float32]
             planes[:, y, x, 2] = state * (1 + world.n_robots) + reading.waiting(p)
 
 
-def _draw_objects(world: GridWorld, reading: Reading, planes: NDArray[np.float32]) -> None:
+def _draw_objects(world: Grid, reading: Reading, planes: NDArray[np.float32]) -> None:
     layout = world.layout
     for tile, x, y in layout.fixed:
         planes[:, y, x] = 0.0
@@ -216,7 +193,7 @@ def _draw_objects(world: GridWorld, reading: Reading, planes: NDArray[np.float32
         planes[lying, y, x, :3] = _numbers(tile)
 
 
-def _draw_agents(world: GridWorld, reading: Reading, planes: NDArray[np.float32]) -> None:
+def _draw_agents(world: Grid, reading: Reading, planes: NDArray[np.float32]) -> None:
     rows = np.arange(len(planes))
     present = _agent_planes(world)
     plane = 3
@@ -231,7 +208,7 @@ def _draw_agents(world: GridWorld, reading: Reading, planes: NDArray[np.float32]
                 plane += 1
 
 
-def _agent_planes(world: GridWorld) -> tuple[bool, bool, bool, bool]:
+def _agent_planes(world: Grid) -> tuple[bool, bool, bool, bool]:
     """Which planes every agent has: heading, status, what it carries, forced action."""
     layout = world.layout
     n, slots = len(world.agents), layout.codec.slot

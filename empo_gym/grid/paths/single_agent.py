@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,8 @@ from empo_gym.grid.dynamics.dynamics import Dynamics
 from empo_gym.grid.dynamics.layout import AGENT, KILL, LOC, N_AGENTS, N_CELLS, STATE, TERRAIN, WAIT, build_layout
 from empo_gym.grid.paths.walking import Walker
 from empo_gym.grid.state.decode import Reading
+from empo_gym.grid.statics import Grid
 from empo_gym.worlds.world import Successors
-
-if TYPE_CHECKING:
-    from empo_gym.grid.world import GridWorld
 
 _BLOCKS_OF_AGENTS = 6
 
@@ -33,7 +31,7 @@ class Alone:
     :param human: number of the human
     """
 
-    def __init__(self, world: GridWorld, human: int) -> None:
+    def __init__(self, world: Grid, human: int) -> None:
         self._whole = world.layout
         self._agent = world.n_robots + human
         spec, k = world.spec, world.layout.order[self._agent]

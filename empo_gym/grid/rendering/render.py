@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,7 @@ from empo_gym.grid.map.tiles import Tile
 from empo_gym.grid.rendering import tiles as art
 from empo_gym.grid.rendering.agents import AgentLook, agent_colour, paint_agent
 from empo_gym.grid.rendering.tiles import Canvas, Colour, shade
-
-if TYPE_CHECKING:
-    from empo_gym.grid.world import GridWorld
+from empo_gym.grid.statics import Grid
 
 TILE_SIZE = 32
 TILE_BYTES = 6 << 20
@@ -29,7 +27,7 @@ Thing = tuple[tuple[str, Any], ...]
 _HEADINGS = {"e": ">", "s": "v", "w": "<", "n": "^"}
 
 
-def render(world: GridWorld, state: Any, goals: Sequence[Any] | None = None, tile_size: int = TILE_SIZE) -> np.ndarray:
+def render(world: Grid, state: Any, goals: Sequence[Any] | None = None, tile_size: int = TILE_SIZE) -> np.ndarray:
     """Return the picture of a state.
 
     :param world: the world
@@ -54,7 +52,7 @@ def render(world: GridWorld, state: Any, goals: Sequence[Any] | None = None, til
     return image
 
 
-def render_ground(world: GridWorld, tile_size: int = TILE_SIZE) -> np.ndarray:
+def render_ground(world: Grid, tile_size: int = TILE_SIZE) -> np.ndarray:
     """Return the picture of the bare map: what never moves, and doors as they are at the start.
 
     :return: (height * tile_size, width * tile_size, 3) uint8
@@ -63,7 +61,7 @@ def render_ground(world: GridWorld, tile_size: int = TILE_SIZE) -> np.ndarray:
     return np.concatenate([np.concatenate([tile(ground, (), None) for ground in row], axis=1) for row in world.map])
 
 
-def agent_colours(world: GridWorld) -> list[Colour]:
+def agent_colours(world: Grid) -> list[Colour]:
     """Return every agent's colour in map reading order: shades tell agents of one map colour apart."""
     ranks: dict[str, int] = {}
     colours = []
@@ -74,12 +72,12 @@ def agent_colours(world: GridWorld) -> list[Colour]:
     return colours
 
 
-def human_colours(world: GridWorld) -> list[Colour]:
+def human_colours(world: Grid) -> list[Colour]:
     """Return the humans' colours."""
     return [c for c, start in zip(agent_colours(world), world.spec.agents, strict=True) if start.role == "human"]
 
 
-def agent_looks(world: GridWorld, description: Mapping[str, Any]) -> dict[Cell, AgentLook]:
+def agent_looks(world: Grid, description: Mapping[str, Any]) -> dict[Cell, AgentLook]:
     """Return who is to be seen in which cell; agents are numbered within their role where there are several."""
     starts, colours = world.spec.agents, agent_colours(world)
     looks: dict[Cell, AgentLook] = {}
@@ -185,7 +183,7 @@ def _paint_thing(canvas: Canvas, thing: Mapping[str, Any]) -> None:
         art.paint_minigrid(canvas, kind, thing.get("color") or "grey")
 
 
-def mark_goal(world: GridWorld, image: np.ndarray, goal: Any, human: int, tile_size: int) -> None:
+def mark_goal(world: Grid, image: np.ndarray, goal: Any, human: int, tile_size: int) -> None:
     """Mark the goal of a human in a picture that :func:`render` made.
 
     The cells where the human wants to be get a frame and a flag; cells that another goal is about (a door that is to be open,
@@ -222,7 +220,7 @@ def _frame(part: np.ndarray, colour: Colour, width: int, dash: int) -> None:
 
 def goal_corners(goal: Any) -> tuple[int, int, int, int] | None:
     """Return the first and last column and row (x1, y1, x2, y2) of a goal of reaching cells; None for other goals."""
-    from empo_gym.envs.observations import goal_cells
+    from empo_gym.worlds.goal_maps import goal_cells
 
     cells = goal_cells(goal)
     if not cells:
@@ -252,7 +250,7 @@ _LETTERS = {
 _DISABLES = {"kill_button": "dK", "pause_switch": "dP", "control_button": "dC"}
 
 
-def render_text(world: GridWorld, state: Any, goals: Sequence[Any] | None = None) -> str:
+def render_text(world: Grid, state: Any, goals: Sequence[Any] | None = None) -> str:
     """Return a state as text: two letters per cell, and a line for what has no place on the map.
 
     Agents are ``H`` or ``R`` with their heading (``> v < ^``, ``*`` where there are none, ``x`` if dead); where somebody

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,7 @@ from empo_gym.grid.dynamics.layout import (
 )
 from empo_gym.grid.map.tiles import DIRECTIONS, Tile
 from empo_gym.grid.state.decode import Reading
-
-if TYPE_CHECKING:
-    from empo_gym.grid.world import GridWorld
+from empo_gym.grid.statics import Grid
 
 FIXTURES = {
     DOOR: "door",
@@ -39,14 +37,14 @@ FIXTURES = {
 }
 
 
-def describe(world: GridWorld, state: NDArray[np.int32]) -> dict[str, Any]:
+def describe(world: Grid, state: NDArray[np.int32]) -> dict[str, Any]:
     """Return the description of a state."""
     reading = Reading(world.layout, state[None])
     where = [int(reading.location(k)[0]) for k in range(len(world.layout.objects))]
     return {"agents": _agents(world, reading, where), "objects": sorted(_objects(world, reading, where), key=_rank)}
 
 
-def _agents(world: GridWorld, reading: Reading, where: list[int]) -> list[dict[str, Any]]:
+def _agents(world: Grid, reading: Reading, where: list[int]) -> list[dict[str, Any]]:
     layout, n_cells = world.layout, int(world.layout.tables.dims[N_CELLS])
     hands = {w - n_cells: k for k, w in enumerate(where) if n_cells <= w < n_cells + reading.n_agents}
     agents = []
@@ -78,7 +76,7 @@ def thing_of(tile: Tile) -> dict[str, Any]:
     return thing
 
 
-def _objects(world: GridWorld, reading: Reading, where: list[int]) -> list[dict[str, Any]]:
+def _objects(world: Grid, reading: Reading, where: list[int]) -> list[dict[str, Any]]:
     layout, n_cells = world.layout, int(world.layout.tables.dims[N_CELLS])
     objects = [thing_of(tile) | {"x": x, "y": y} for tile, x, y in layout.fixed]
     for tile, w in zip(layout.objects, where, strict=True):
@@ -96,7 +94,7 @@ def _objects(world: GridWorld, reading: Reading, where: list[int]) -> list[dict[
     return objects
 
 
-def _fixture(world: GridWorld, reading: Reading, p: int, terrain: int) -> dict[str, Any]:
+def _fixture(world: Grid, reading: Reading, p: int, terrain: int) -> dict[str, Any]:
     """Return what changes about the thing on a place."""
     layout = world.layout
     state = int(reading.standing(p)[0])

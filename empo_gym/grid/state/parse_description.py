@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,17 +28,15 @@ from empo_gym.grid.dynamics.layout import (
 )
 from empo_gym.grid.map.tiles import DIRECTIONS, MOVABLE, Tile, WorldError
 from empo_gym.grid.state.describe import FIXTURES, thing_of
+from empo_gym.grid.statics import Grid
 from empo_gym.util.wording import shown
 
-if TYPE_CHECKING:
-    from empo_gym.grid.world import GridWorld
 
-
-def state_of(world: GridWorld, description: Mapping[str, Any]) -> tuple[int, ...]:
+def state_of(world: Grid, description: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the state of a description.
 
     :param world: the world
-    :param description: as :meth:`GridWorld.describe` returns it; fixtures that are left out are as at the start
+    :param description: as :meth:`Grid.describe` returns it; fixtures that are left out are as at the start
     :raises WorldError: naming the part that does not fit the world
     """
     if not isinstance(description, Mapping):
@@ -54,7 +52,7 @@ def state_of(world: GridWorld, description: Mapping[str, Any]) -> tuple[int, ...
 class _Reader:
     """Fills registers from a description."""
 
-    def __init__(self, world: GridWorld) -> None:
+    def __init__(self, world: Grid) -> None:
         self.world = world
         self.layout = world.layout
         self.d = [int(v) for v in world.layout.tables.dims]

@@ -14,7 +14,7 @@ from empo_sb3.common.encoders import Fusion, GoalHead, Layers, cnn_encoder, mlp_
 from empo_sb3.empo.networks.base_policy import EmpoPolicy
 from empo_sb3.empo.networks.quantity_network import QuantityNetwork
 from empo_sb3.empo.networks.transforms import Identity, LogCost, LogShare, Transform, UnitInterval
-from empo_sb3.empo.targets.tabular import NEUTRAL, multiplicity
+from empo_sb3.empo.quantities import NEUTRAL, multiplicity
 from empo_sb3.uncertainty import CountedTable, require_plain_sgd
 from empo_sb3.uncertainty.table_counts import WHY
 

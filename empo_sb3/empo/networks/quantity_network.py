@@ -12,7 +12,7 @@ import numpy as np
 import torch as th
 from torch import nn
 
-from empo_gym.envs.observations import goal_cells
+from empo_gym.worlds.goal_maps import goal_cells
 from empo_gym.worlds.goals import GoalSet
 from empo_sb3.empo.networks.transforms import Transform
 

@@ -13,8 +13,8 @@ from scipy.sparse import csr_matrix
 from empo_gym import equations
 from empo_gym.envs.human_policies import Humans
 from empo_gym.model.growing import GrowingModel
-from empo_gym.planning.fixed_point import check_whole
 from empo_gym.theory import Theory
+from empo_gym.util.arguments import check_whole
 from empo_sb3.empo.targets.growing import CAPACITY, GrowingPairs, GrowingTargets
 from empo_sb3.empo.targets.human import GrowingHumanTargets
 from empo_sb3.empo.targets.sampled import (

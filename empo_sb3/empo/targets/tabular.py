@@ -22,12 +22,11 @@ from empo_gym import equations
 from empo_gym.model.tabular import TabularModel
 from empo_gym.solution.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
+from empo_sb3.empo.quantities import NEUTRAL
 
 Values = dict[str, np.ndarray]
 CHUNK = 1024
 """Pairs whose targets are computed together: their expectations over successors fit the processor's cache."""
-NEUTRAL = {"v_h_e": 0.5, "x_h": 0.5, "u_r": -1.0, "q_r": -1.0, "v_r": -1.0, "pi_r": 0.0}
-"""Start values, inside each quantity's range."""
 
 
 @dataclass(eq=False)
@@ -344,9 +343,3 @@ def worth_by_human(expected: np.ndarray, pibar: list[np.ndarray], pi_r: np.ndarr
         others = pibar[:h] + pibar[h + 1 :]
         found.append((own * _joint(others)[:, None]).sum(axis=-1) if others else own[..., 0])
     return found
-
-
-def multiplicity(pairs: np.ndarray) -> np.ndarray:
-    """How often each element of a batch occurs in it."""
-    _, where, counts = np.unique(pairs, return_inverse=True, return_counts=True)
-    return counts[where]

@@ -1,0 +1,48 @@
+"""Phase 1 of one human without a horizon, as a map whose fixed point is sought."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from empo_gym.bellman.backups import HumanPhase, for_pieces
+
+Floats = NDArray[Any]
+
+
+class HumanMap:
+    """Phase 1 of one human as a map of ``v_h_m`` (n_states, n_goals)."""
+
+    def __init__(self, phase: HumanPhase, dtype: Any, threads: int) -> None:
+        model = phase.model
+        self.phase, self.threads = phase, threads
+        self.pi_h = np.full((model.n_states, phase.n_goals, phase.n_a_h), 1.0 / phase.n_a_h, dtype=dtype)
+        self.moved = np.inf
+
+    def sweep(self, v_h_m: Floats) -> Floats:
+        """Return the next values and remember the policies."""
+        n, bracket, moved = len(v_h_m), self.phase.bracket(v_h_m), [0.0]
+        new, bracket_now = np.empty_like(v_h_m), np.empty_like(v_h_m)
+        self.phase.expects(0)
+
+        def task(low: int, high: int) -> None:
+            here, before = slice(low, high), self.pi_h[low:high].copy()
+            self.phase.sweep(0, low, high, bracket, self.pi_h[here], new[here], bracket_now[here])
+            moved.append(float(np.abs(self.pi_h[here] - before).max()))
+
+        for_pieces(n, self.phase.width, self.threads, task)
+        self.moved = max(moved)
+        return new
+
+    def evaluate(self, v_h_m: Floats) -> Floats:
+        """Return the next values under the remembered policies."""
+        bracket, new, bracket_now = self.phase.bracket(v_h_m), np.empty_like(v_h_m), np.empty_like(v_h_m)
+
+        def task(low: int, high: int) -> None:
+            here = slice(low, high)
+            self.phase.evaluate(low, high, bracket, self.pi_h[here], new[here], bracket_now[here])
+
+        for_pieces(len(v_h_m), self.phase.width, self.threads, task)
+        return new
