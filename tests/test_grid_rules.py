@@ -345,3 +345,9 @@ def test_compiled_rules_are_compiled_anew_when_any_file_of_them_changes():
         stamps |= {(path.stem, one.__name__): one._cache._cache_file._source_stamp for one in own}
     assert {"turn", "interaction", "movement", "joint_outcomes", "walking", "symbolic"} < {name for name, _ in stamps}
     assert set(stamps.values()) == {registers._STAMP}
+
+
+def test_kernels_are_written_only_in_the_folders_whose_sources_count():
+    folder = Path(registers.__file__).parent.parent
+    found = {p.parent.name for p in folder.rglob("*.py") if "dynamics.kernel import" in p.read_text(encoding="utf-8")}
+    assert found == set(registers._FOLDERS)
