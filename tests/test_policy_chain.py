@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from tables import random_world
 
-from empo_gym import HumanPrior, TabularModel, Theory, policy_chain, solve_humans
+from empo_gym import HumanPrior, TabularModel, Theory, load_world, policy_chain, solve_humans
 from empo_gym.phases import HumanPhase
 from empo_gym.policy_chain import HumanChain
+from empo_gym.search import Method, Search
 from empo_gym.stationary import HumanMap
 
 SLOW = Theory(gamma_h=0.999, gamma_r=0.9)
@@ -54,9 +55,10 @@ def test_the_chain_is_the_derivative_of_a_sweep(model, belief, given):
 
 
 @pytest.mark.parametrize("beta_h", [2.0, 10.0, 100.0, np.inf])
-def test_humans_who_hardly_discount_are_found_in_few_sweeps(model, beta_h):
-    # Where a goal is far from certain, repeating the equations gains as little as 0.1 % per sweep.
-    for about in solve_humans(model, Theory(gamma_h=0.999, beta_h=beta_h)).convergence:
+def test_humans_who_hardly_discount_are_found_in_few_sweeps(beta_h):
+    # Repeating the equations takes some 700 sweeps in this world.
+    model = TabularModel.pack(load_world("two_humans"), horizon=None)
+    for about in solve_humans(model, Theory(gamma_h=0.99, beta_h=beta_h)).convergence:
         assert all(tried.n_sweeps < 60 and tried.residual <= 1e-10 and tried.distance < 1e-9 for tried in about.tried)
 
 
@@ -83,3 +85,25 @@ def test_values_of_given_policies_solve_their_equation(model):
             v_h_m = mapping.newton(v_h_m, mapping.evaluate(v_h_m), given=True)
         np.testing.assert_allclose(mapping.evaluate(v_h_m), v_h_m, rtol=0.0, atol=1e-9)
         np.testing.assert_allclose(prior.v_h_m[h][0], v_h_m, rtol=0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_step_from_anywhere_stays_among_probabilities(model, seed):
+    phase = HumanPhase(model, Theory(gamma_h=0.999, beta_h=100.0), 0, "worst_case", None, None, 1)
+    mapping, rng = HumanMap(phase, np.float64, 1), np.random.default_rng(seed)
+    v_h_m = np.where(model.achieved[0], 0.0, rng.random(model.achieved[0].shape))
+    better = mapping.newton(v_h_m, mapping.sweep(v_h_m))
+    assert better.min() >= 0.0 and better.max() <= 1.0
+
+
+def test_the_wait_doubles_each_time_that_inner_sweeps_do_harm():
+    search, waits = Search(Method(), 0.99, wait=5, n_inner=1), []
+    for residual in (1.0, 3.0, 7.0, 15.0):
+        search.record(residual)
+        assert not search.may_evaluate(1.0)
+        waits.append(search.inner_from - len(search.residuals))
+    assert waits[1:] == [5, 10, 20]
+    search.record(1.0)
+    assert not search.may_evaluate(0.0)
+    search.residuals += [1.0] * 19
+    assert search.may_evaluate(0.0)
