@@ -339,7 +339,17 @@ def test_values_come_back_as_they_were():
         Reader(write.arrays.__getitem__)(tree)
 
 
-@pytest.mark.parametrize("value", [lambda: 0, object(), np.array([object()]), os, open, Payload, Payload("x")])
+class Ring(spaces.Box):
+    """A space that only its author knows."""
+
+
+class Box(spaces.Box):
+    """One with the name of another."""
+
+
+@pytest.mark.parametrize(
+    "value", [lambda: 0, object(), np.array([object()]), os, open, Payload, Payload("x"), Ring(0, 1), Box(0, 1)]
+)
 def test_what_has_no_plain_form_is_an_error(value):
     with pytest.raises(NotPlain):
         Writer()(value)
