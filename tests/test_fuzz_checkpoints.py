@@ -26,6 +26,7 @@ from empo_gym.env import RobotEnv
 from empo_sb3 import EMPO, HumanDQN, RecurrentPPO
 from empo_sb3.empo.checkpoint import env_state, random_state
 from empo_sb3.empo.plain import NotPlain, Reader, Writer, classes_in
+from empo_sb3.empo.storage import Damaged, require_complete
 from empo_sb3.imitation import transfer_features
 
 SENTENCE = r"^[^\n]{1,600}$"
@@ -353,3 +354,18 @@ class Box(spaces.Box):
 def test_what_has_no_plain_form_is_an_error(value):
     with pytest.raises(NotPlain):
         Writer()(value)
+
+
+@pytest.mark.parametrize("path", ["empo_sb3.empo.plain:Reader", "empo_sb3.empo.plain:np", "empo_sb3.empo:EMPO"])
+def test_a_class_is_named_where_it_is_written_and_fits_what_it_is_for(path):
+    read = Reader({}.__getitem__)
+    with pytest.raises(ValueError, match="no class that a checkpoint holds"):
+        read.class_of(path, lambda found: path != "empo_sb3.empo.plain:Reader")
+
+
+def test_a_large_file_is_read_if_it_is_large_already(tmp_path):
+    require_complete(written(tmp_path / "large.zip", {"data": bytes((1 << 24) + 1)}), ["data"])
+    with zipfile.ZipFile(tmp_path / "small.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data", bytes(20 << 20))
+    with pytest.raises(Damaged, match="would inflate"):
+        require_complete(tmp_path / "small.zip", ["data"])
