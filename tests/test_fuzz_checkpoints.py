@@ -26,7 +26,7 @@ from empo_gym.env import RobotEnv
 from empo_sb3 import EMPO, HumanDQN, RecurrentPPO
 from empo_sb3.empo.checkpoint import env_state, random_state
 from empo_sb3.empo.plain import NotPlain, Reader, Writer, classes_in
-from empo_sb3.empo.storage import Damaged, require_complete
+from empo_sb3.empo.storage import Damaged, existing, require_complete
 from empo_sb3.imitation import transfer_features
 
 SENTENCE = r"^[^\n]{1,600}$"
@@ -369,3 +369,11 @@ def test_a_large_file_is_read_if_it_is_large_already(tmp_path):
         archive.writestr("data", bytes(20 << 20))
     with pytest.raises(Damaged, match="would inflate"):
         require_complete(tmp_path / "small.zip", ["data"])
+
+
+def test_a_name_that_exists_is_taken_as_it_is(tmp_path):
+    assert existing(tmp_path / "model") == tmp_path / "model"
+    (tmp_path / "model.zip").touch()
+    assert existing(tmp_path / "model") == tmp_path / "model.zip"
+    (tmp_path / "model").touch()
+    assert existing(tmp_path / "model") == tmp_path / "model"
