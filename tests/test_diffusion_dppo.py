@@ -203,3 +203,30 @@ def test_only_diffusion_policies_are_improved():
     env = make_vec_env(lambda: RecedingHorizon(Offset(), HORIZONS), 1)
     with pytest.raises(ValueError, match="not a ImplicitPolicy"):
         DPPO(ImplicitPolicy, env, policy_kwargs={"horizons": HORIZONS})
+
+
+def test_improving_ends_where_the_divergence_is_more_than_half_above_its_target(monkeypatch):
+    model, left = model_of(n_critic_only=0, learning_rate=0.0, target_kl=1.0), []
+
+    def loss(data, notes):
+        notes["approx_kl"].append(left.pop(0))
+        return th.zeros((), requires_grad=True)
+
+    monkeypatch.setattr(model, "_value_loss", lambda data, notes: th.zeros((), requires_grad=True))
+    monkeypatch.setattr(model, "_policy_loss", loss)
+    left[:] = [0.9, 1.5, 1.6, 9.0]
+    model.learn(256)
+    assert left == [9.0]
+
+
+def test_a_run_of_less_than_no_steps_is_refused():
+    with pytest.raises(ValueError, match=r"DPPO.*total_timesteps"):
+        model_of().learn(-1)
+
+
+def test_modules_are_trained_in_the_mode_for_training(monkeypatch):
+    model, modes = model_of(), []
+    monkeypatch.setattr(model, "_warm_up", lambda notes: modes.append(model.policy.training))
+    monkeypatch.setattr(model, "_log", lambda notes: None)
+    model.learn(256)
+    assert modes == [True]

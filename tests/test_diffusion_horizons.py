@@ -103,3 +103,7 @@ def test_horizons_are_whole_numbers():
 def test_actions_that_are_no_arrays_are_refused():
     with pytest.raises(ValueError, match="actions in a Box"):
         RecedingHorizon(gym.make("CartPole-v1"))
+
+
+def test_horizons_are_two_eight_and_four_by_default():
+    assert Horizons() == Horizons(observation=2, prediction=8, execution=4) and str(Horizons()) == "To2Tp8Ta4"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzz import bounded_memory
 from hypothesis import settings
 
 from empo_gym import ChainWorld, EmpoSolution, TabularModel, Theory, load_world, solve, solve_humans, solve_robot
@@ -147,7 +148,8 @@ def main(folder, seed, n):
         make = (damaged, replaced)[k % 2]
         path.write_bytes(make(originals[rng.integers(len(originals))], rng))
         try:
-            use(path)
+            with bounded_memory():
+                use(path)
             n_read += 1
         except ValueError as error:
             if "\n" in str(error):

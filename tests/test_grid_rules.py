@@ -194,6 +194,19 @@ def test_a_stumbling_agent_stays_turned_even_if_it_is_blocked():
     assert play.chances(lambda p: (p.cell(1), p.agent(1)["dir"]), a1="forward") == {((1, 1), "n"): 0.5, ((1, 1), "s"): 0.5}
 
 
+@pytest.mark.parametrize(("enter", "solidify"), [(0.02, 0.07), (0.02, 0.47), (0.03, 0.3), (0.3, 0.07)])
+def test_the_largest_number_of_a_share_draws_something_that_can_happen(enter, solidify):
+    # Chances of stumbling, entering and solidifying are rounded: together they may be less than the largest number below 1.
+    keys = {"stumble_probability": 1.0, "magic_entry_probability": enter, "solidify_probability": solidify}
+    play = Play("Ma .. Ae\nUn .. Ay\nMa .. ..", can_enter_magic_walls="y", **keys).change({1: {"x": 0, "y": 1}})
+    joint = [play.world.agents[0].actions.index("forward")] * 2
+    outcomes = {tuple(state) for _, state in play.outcomes(a0="forward", a1="forward")}
+    # Half of the numbers let the first agent begin; what is left of the largest of them is the largest number below 1.
+    u = np.array([np.nextafter(0.5, 0.0), np.nextafter(1.0, 0.0)])
+    drawn = play.world.draw_successors(np.array([play.state] * 2), np.array([joint] * 2), u)
+    assert set(map(tuple, drawn.tolist())) <= outcomes
+
+
 def test_turning_on_unsteady_ground_is_sure():
     play = Play("Un Ay Ae").change({1: {"x": 0, "y": 0}})
     assert len(play.outcomes(a1="left")) == 1

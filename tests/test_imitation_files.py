@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from fuzz import bounded_memory
 from imitation_worlds import Side, expert
 
 from empo_sb3.imitation import Demonstrations, files, from_minari, record
@@ -31,7 +32,8 @@ def arrays_of(demonstrations):
 def load(path, wanted):
     """Whether a file was read; if so, it holds what was saved."""
     try:
-        found = arrays_of(Demonstrations.load(path))
+        with bounded_memory():
+            found = arrays_of(Demonstrations.load(path))
     except ValueError as error:
         assert path.name in str(error) and "\n" not in str(error)
         return False
@@ -159,3 +161,27 @@ class Broken:
 def test_a_damaged_or_empty_dataset_of_minari_is_one_sentence(error):
     with pytest.raises(ValueError, match=r"^from_minari: the dataset .* (cannot be read: .+|has no episodes)$"):
         from_minari(Broken(error))
+
+
+@pytest.mark.parametrize("kind", ["vector", "dict"])
+def test_a_single_episode_is_kept(kind, tmp_path):
+    env = Side(kind)
+    found = record(expert(env), env, 1, seed=0)
+    found.save(tmp_path / "one.npz")
+    assert found.n_episodes == 1 and load(tmp_path / "one.npz", arrays_of(found))
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_arrays_of_the_first_two_versions_of_the_format_are_read(version, tmp_path):
+    path = written(tmp_path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as stream:
+                np.lib.format.write_array(stream, array, version=version)
+    if version == (3, 0):
+        with pytest.raises(ValueError, match=r"has version \(3, 0\) of numpy's format"):
+            Demonstrations.load(path)
+    else:
+        assert np.array_equal(Demonstrations.load(path).rewards, arrays["rewards"])

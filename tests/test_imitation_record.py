@@ -193,3 +193,10 @@ def test_a_minari_dataset_holds_what_was_recorded(tmp_path, monkeypatch, seen):
     for a, b in ((found.observations, again.observations), (found.last, again.last)):
         pairs = zip(a.values(), b.values(), strict=True) if seen == "dict" else [(a, b)]
         assert all(np.array_equal(left, right) for left, right in pairs)
+
+
+def test_episodes_are_those_of_one_seed_after_the_other():
+    env = Side()
+    one_by_one = [record(expert(env), env, 1, seed=seed).observations for seed in (5, 6, 7)]
+    found = demonstrated().observations
+    assert np.array_equal(found, np.concatenate(one_by_one)) and np.array_equal(found[0], env.reset(seed=5)[0])

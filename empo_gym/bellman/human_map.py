@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.bellman.backups import HumanPhase, for_pieces
+from empo_gym.bellman.policy_chain import HumanChain
 
 Floats = NDArray[Any]
+_ACCURACY = 1e-6
 
 
 class HumanMap:
@@ -20,6 +22,7 @@ class HumanMap:
         self.phase, self.threads = phase, threads
         self.pi_h = np.full((model.n_states, phase.n_goals, phase.n_a_h), 1.0 / phase.n_a_h, dtype=dtype)
         self.moved = np.inf
+        self._chain: HumanChain | None = None
 
     def sweep(self, v_h_m: Floats) -> Floats:
         """Return the next values and remember the policies."""
@@ -46,3 +49,9 @@ class HumanMap:
 
         for_pieces(len(v_h_m), self.phase.width, self.threads, task)
         return new
+
+    def newton(self, v_h_m: Floats, new: Floats, given: bool = False) -> Floats:
+        """Return better values than ``new``, which a sweep of ``v_h_m`` has just returned."""
+        if self._chain is None:
+            self._chain = HumanChain(self.phase, given)
+        return self._chain.step(v_h_m, new, self.pi_h, _ACCURACY)

@@ -14,7 +14,6 @@ from empo_gym.util.arguments import check_whole
 from empo_gym.util.wording import shown
 
 Floats = NDArray[Any]
-_SETTLED = 1e-2
 _PATIENCE = 60
 _MIN_STEP = 1 / 64
 
@@ -50,11 +49,17 @@ def relative_gap(new: Floats, old: Floats) -> float:
 
 @dataclass
 class Search:
-    """The residuals of one search, and the size of its steps."""
+    """The residuals of one search, and the size of its steps.
+
+    :param settled: inner sweeps may help once no probability of a policy changes by more
+    :param wait: sweeps without inner ones after those did harm; twice as many the next time
+    """
 
     method: Method
     gamma: float
     step: float = 1.0
+    settled: float = 1e-2
+    wait: int = _PATIENCE
     n_inner: int = 0
     inner_from: int = 0
 
@@ -103,8 +108,8 @@ class Search:
         """Whether inner sweeps may help: policies have settled, and the last inner sweeps did no harm."""
         n = len(self.residuals)
         if self.n_inner and n > 1 and self.residuals[-1] > 2.0 * self.residuals[-2]:
-            self.inner_from = n + _PATIENCE
-        return self.step == 1.0 and moved < _SETTLED and n >= self.inner_from
+            self.inner_from, self.wait = n + self.wait, 2 * self.wait
+        return self.step == 1.0 and moved < self.settled and n >= self.inner_from
 
 
 def goal_of(tol: float, dtype: Any) -> float:

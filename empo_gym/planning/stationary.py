@@ -3,10 +3,11 @@
 Phase 1 is one map per human, ``v_h_m -> (1), (2), (3)``; phase 2 is one coupled map of ``v_r`` and ``v_h_e`` through (4)-(9).
 Repeating the map from the last layer's values is backward induction with ever more layers, so where that settles, the search
 ends in the same place. A goal that is worth 0 there is worth 0 in every solution: whatever the human does, the robots it
-reckons with can keep it among states where that is so, and each step costs a factor of ``gamma_h``. Three things are added.
+reckons with can keep it among states where that is so, and each step costs a factor of ``gamma_h``. Four things are added.
 
-* **Inner sweeps.** Once a sweep hardly moves the policies, their values are found with the policies held fixed, which costs
-  less per sweep, and much less for the robot's value, whose transition matrix then has no more actions.
+* **Newton's steps.** Once a sweep hardly moves the policies, phase 1 solves the linear equations that hold close by.
+* **Inner sweeps.** Then phase 2 finds values with the policies held fixed, which costs less per sweep, and much less for the
+  robot's value, whose transition matrix then has no more actions.
 * **Damping.** Where the residual stops falling, only a share of each step is made; in ``log(-v_r)``, since that is what the
   power law sees.
 * **Continuation.** The coupled map is no contraction for large ``beta_r``. If it does not settle, ``beta_r`` grows from 0,
@@ -44,11 +45,9 @@ _FIRST_FLOOR, _LAST_FLOOR = 1e-12, 1e-300
 
 
 # ------------------------------------------------------------------------------------------------------------- phase 1
-
-
 def _search_human(mapping: HumanMap, v_h_m: Floats, method: Method, known: Floats | None = None) -> tuple[Floats, Search]:
     """Iterate from a beginning, or until it comes to a known solution; return the last values and the search."""
-    search, goal = Search(method, mapping.phase.theory.gamma_h), goal_of(method.tol, v_h_m.dtype)
+    search, goal = Search(method, mapping.phase.theory.gamma_h, settled=5e-2, wait=5), goal_of(method.tol, v_h_m.dtype)
     while len(search.residuals) < method.max_sweeps:
         new = mapping.sweep(v_h_m)
         search.record(relative_gap(new, v_h_m))
@@ -56,14 +55,11 @@ def _search_human(mapping: HumanMap, v_h_m: Floats, method: Method, known: Float
             return new, search
         if known is not None and relative_gap(new, known) <= 0.1 * method.tol:
             return new, search
-        v_h_m = new if search.step == 1.0 else v_h_m + search.step * (new - v_h_m)
         if search.may_evaluate(mapping.moved):
-            for _ in range(20):
-                new = mapping.evaluate(v_h_m)
-                search.n_inner += 1
-                change, v_h_m = relative_gap(new, v_h_m), new
-                if change <= 0.1 * search.residuals[-1]:
-                    break
+            v_h_m = mapping.newton(v_h_m, new)
+            search.n_inner += 1
+        else:
+            v_h_m = new if search.step == 1.0 else v_h_m + search.step * (new - v_h_m)
     return v_h_m, search
 
 

@@ -47,7 +47,7 @@ class Convergence:
     :param tol: what was asked for
     :param start: from which beginning
     :param residuals: (n_sweeps,) of each full sweep: largest change of a value, relative where the value exceeds 1
-    :param n_inner: number of sweeps under fixed policies besides
+    :param n_inner: number of Newton steps of phase 1, or of sweeps of phase 2 under fixed policies, besides
     :param tried: where every beginning led, the solution's own first
     """
 

@@ -136,13 +136,14 @@ def _finite_values(phase: HumanPhase, pi_h: Floats) -> Floats:
 
 
 def _stationary_values(phase: HumanPhase, pi_h: Floats) -> Floats:
-    """Return ``v_h_m`` (1, n_states, n_goals): as many sweeps as leave an error of at most 1e-10."""
+    """Return ``v_h_m`` (1, n_states, n_goals) with an error of at most 1e-10."""
     check_stationary(phase.model, phase.theory, "gamma_h")
-    mapping = HumanMap(phase, pi_h.dtype, 1)
-    mapping.pi_h = pi_h[0]
-    v_h_m = np.zeros(phase.achieved.shape, dtype=pi_h.dtype)
-    for _ in range(math.ceil(math.log(_ERROR) / math.log(phase.theory.gamma_h))):
-        before, v_h_m = v_h_m, mapping.evaluate(v_h_m)
-        if np.array_equal(before, v_h_m):
+    mapping = HumanMap(phase, np.float64, 1)
+    mapping.pi_h, gamma_h = pi_h[0].astype(np.float64), phase.theory.gamma_h
+    new = np.zeros(phase.achieved.shape)
+    for _ in range(1 + math.ceil(math.log(_ERROR) / math.log(gamma_h))):  # so many would do without Newton's steps
+        v_h_m, new = new, mapping.evaluate(new)
+        if np.abs(new - v_h_m).max(initial=0.0) <= (1.0 - gamma_h) * _ERROR:
             break
-    return v_h_m[None]
+        new = mapping.newton(v_h_m, new, given=True)
+    return new[None].astype(pi_h.dtype)
