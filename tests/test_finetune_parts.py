@@ -175,7 +175,9 @@ def test_a_clone_is_made_once_and_read_by_whoever_wants_the_same(built, tmp_path
     settings, model = built()
     pretrain(settings, model, tmp_path, quiet)
     assert sorted(path.name.split("-")[0] for path in tmp_path.iterdir()) == ["clone", "demonstrations"]
-    monkeypatch.setattr(finetune_worlds, "expert", lambda env: pytest.fail("the expert was asked again"))
+    again = lambda env: pytest.fail("the expert was asked again")  # noqa: E731
+    again.__module__ = finetune_worlds.__name__  # its code is what counts
+    monkeypatch.setattr(finetune_worlds, "expert", again)
     other_settings, other = built(optimizer="adam", shift="dim")
     before = [p.clone() for p in other.policy.parameters()]
     pretrain(other_settings, other, tmp_path, quiet)
@@ -236,6 +238,33 @@ def test_code_in_a_package_is_hashed_with_its_neighbours(tmp_path, monkeypatch):
     before = origins.code_of(module)
     (package / "kinematics.py").write_text("LENGTH = 2\n")
     assert origins.code_of(module) != before
+
+
+@pytest.mark.parametrize("edited", ["ex", "helper", "sub/deep", "beside"])
+def test_an_expert_that_is_imported_from_elsewhere_is_known_by_its_code(tmp_path, monkeypatch, edited):
+    package = tmp_path / "home_of_test"
+    sources = {
+        "../reexported_of_test": "from home_of_test.ex import expert\nimport beside_of_test\n",
+        "../beside_of_test": "LENGTH = 1\n",
+        "__init__": "",
+        "ex": "from . import helper\nfrom home_of_test.sub import deep\n\n\ndef expert(env): ...\n",
+        "helper": "LENGTH = 1\n",
+        "sub/__init__": "",
+        "sub/deep": "LENGTH = 1\n",
+    }
+    (package / "sub").mkdir(parents=True)
+    for name, source in sources.items():
+        (package / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = Settings(**OPTIONS | {"expert": "reexported_of_test:expert"})
+    before = origins.made_with(settings)["expert_code"]
+    assert before == origins.made_with(settings)["expert_code"]
+    name = "../beside_of_test" if edited == "beside" else edited
+    (package / f"{name}.py").write_text(sources[name] + "NEW = 2\n")
+    assert origins.made_with(settings)["expert_code"] != before
+    for module in ("reexported_of_test", "beside_of_test", "home_of_test"):
+        for loaded in [one for one in sys.modules if one.partition(".")[0] == module]:
+            sys.modules.pop(loaded)
 
 
 def test_a_recording_that_is_stopped_leaves_no_file(built, tmp_path, monkeypatch):

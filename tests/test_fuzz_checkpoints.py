@@ -24,9 +24,9 @@ from test_diffusion_dppo import model_of
 from empo_gym.envs.robot_env import RobotEnv
 from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, HumanDQN, RecurrentPPO
+from empo_sb3.common.saved_models import Damaged, existing, require_complete
 from empo_sb3.empo.checkpoint import env_state, random_state
 from empo_sb3.empo.plain import NotPlain, Reader, Writer, classes_in
-from empo_sb3.empo.storage import Damaged, existing, require_complete
 from empo_sb3.imitation import transfer_features
 
 SENTENCE = r"^[^\n]{1,600}$"

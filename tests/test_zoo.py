@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import rl_zoo3
 import yaml
 
 from empo_sb3 import zoo
@@ -50,8 +51,6 @@ def test_every_script_exists():
 
 
 def test_registering_makes_our_algorithms_known():
-    import rl_zoo3
-
     zoo.register()
     assert all(rl_zoo3.ALGOS[name] is algorithm for name, algorithm in zoo.algorithms().items())
 
@@ -67,8 +66,6 @@ FILES = sorted((ROOT / "zoo_configs").glob("*.yml"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_hyper_parameter_file_has_known_keys_a_default_and_eight_worlds(path):
-    import rl_zoo3
-
     zoo.register()
     check_file(path, rl_zoo3.ALGOS[path.stem], zoo.environments())
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -101,6 +98,11 @@ WRONG = {
     "default: {n_envs: 1, n_envs: 2}": "the key 'n_envs' occurs twice",
     "default: {n_timesteps: abc}": "n_timesteps must be a number, not 'abc'",
     "default: {n_envs: 1.5}": "n_envs must be an integer, not 1.5",
+    "default: {n_envs: 0}": "n_envs must be an integer >= 1, not 0",
+    "default: {n_timesteps: 0}": "n_timesteps must be a number in [1, inf), not 0",
+    "default: {n_timesteps: -5}": "n_timesteps must be a number in [1, inf), not -5",
+    "EMPO-Grid-v0: {env_kwargs: {world: defualt}}": "There is no world 'defualt'; did you mean 'default'",
+    "EMPO-Grid-v0: {env_kwargs: {observation: zzz}}": "observation must be",
     "default: {batch_size: many}": "batch_size must be an integer, not 'many'",
     "default: {policy: 5}": "policy must be text, not 5",
     "default: {policy: MplPolicy}": "no policy 'MplPolicy' of EMPO; did you mean 'MlpPolicy'?",
@@ -133,6 +135,25 @@ def test_what_is_wrong_with_a_hyper_parameter_file_is_said(tmp_path, capsys, tex
     assert zoo.main(["train", "--algo", "empo", "--env", "EMPO-Grid-v0", "--conf-file", str(tmp_path / "mine.yml")]) == 1
     error = capsys.readouterr().err
     assert WRONG[text] in error and "mine.yml" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "key", "value", "right"),
+    [
+        ("ppo", "batch_size", 0, 64),
+        ("ppo", "gamma", 1.5, 0.9),
+        ("ppo", "learning_rate", -1.0, "lin_0.1"),
+        ("dqn", "buffer_size", -3, 100),
+        ("dqn", "gradient_steps", -2, -1),
+    ],
+)
+def test_numbers_of_foreign_algorithms_have_ranges(tmp_path, algorithm, key, value, right):
+    file = tmp_path / "mine.yml"
+    file.write_text(yaml.safe_dump({"default": {key: value}}))
+    with pytest.raises(ValueError, match=f"^{file}, default: {key} must be .*, not {value}"):
+        check_file(file, rl_zoo3.ALGOS[algorithm], {"CartPole-v1"})
+    file.write_text(yaml.safe_dump({"default": {key: right}}))
+    check_file(file, rl_zoo3.ALGOS[algorithm], {"CartPole-v1"})
 
 
 def test_nobody_can_watch_humans_who_were_learned(capsys):

@@ -172,6 +172,7 @@ class VectorRobotEnv(VectorEnv):
             seeds = list(seed)
             if all(number is None for number in seeds) and len(seeds) == self.num_envs:
                 return
+            seeds = [np.random.SeedSequence().entropy if number is None else number for number in seeds]  # Gymnasium's None
             if len(seeds) != self.num_envs or not all(isinstance(n, int | np.integer) and n >= 0 for n in seeds):
                 raise ValueError(
                     f"seed must be a whole number or one for each of {self.num_envs} environments, none below 0, "

@@ -396,9 +396,12 @@ class TabularModel:
 
         :raises ValueError: if the state is not reachable within the horizon
         """
-        number = int(self.index_all([state])[0])
+        try:
+            number = int(self.index_all([state])[0])
+        except (TypeError, ValueError):  # nothing like a state of this world
+            number = -1
         if number < 0:
-            raise ValueError(f"State {state} is not among the {self.n_states} reachable states of this model.")
+            raise ValueError(f"State {shown(state)} is not among the {self.n_states} reachable states of this model.")
         return number
 
     def index_all(self, states: Any) -> NDArray[np.int32]:

@@ -109,15 +109,15 @@ def _demand(holds: bool, sentence: str) -> None:
 
 
 def _check_declarations(world: Any) -> None:
+    horizon = getattr(world, "horizon", None)
+    steps = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool) and bool(horizon >= 0)
+    _demand(horizon is None or steps, f"The horizon must be a number of steps or None, not {shown(horizon)}.")
     missing = [name for name in ("agents", "horizon", "goal_sets") if not hasattr(world, name)]
     missing += [name for name in _verbs() if not callable(getattr(world, name, None))]
     _demand(not missing, f"The world lacks {', '.join(missing)}.")
     action_shape(world.agents)
     names = [agent.name for agent in world.agents]
     _demand(len(set(names)) == len(names), f"The agents' names must differ, but they are {', '.join(names)}.")
-    horizon = world.horizon
-    steps = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool) and bool(horizon >= 0)
-    _demand(horizon is None or steps, f"The horizon must be a number of steps or None, not {shown(horizon)}.")
     humans = [agent for agent in world.agents if agent.role == "human"]
     _demand(len(world.goal_sets) == len(humans), f"{len(humans)} humans need as many goal sets, not {len(world.goal_sets)}.")
 

@@ -5,8 +5,10 @@ A file in the cache whose name does not tell them would be read again after the 
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
@@ -26,8 +28,9 @@ def made_with(settings: Settings) -> dict[str, Any]:
 
     :raises ValueError: if the expert cannot be imported
     """
-    module, _ = imported(settings.expert)
-    return {"expert_code": code_of(module), "world": _world(settings.env), "versions": versions()}
+    module, expert = imported(settings.expert)
+    home = sys.modules.get(getattr(expert, "__module__", None) or "", module)
+    return {"expert_code": code_of(module, home), "world": _world(settings.env), "versions": versions()}
 
 
 def imported(path: str) -> tuple[ModuleType, Any]:
@@ -57,17 +60,52 @@ def _version(name: str) -> str | None:
         return None
 
 
-def code_of(module: ModuleType) -> str:
-    """A hash of a module's source; where it lies in a package, of all sources of that package's folder."""
-    own = getattr(module, "__file__", None)
-    if own is None:
-        return module.__name__
-    in_package = bool(module.__package__)
-    files = sorted(p for p in Path(own).parent.iterdir() if p.suffix in SOURCES) if in_package else [Path(own)]
+def code_of(*modules: ModuleType) -> str:
+    """
+    A hash of the sources of modules, and of all that they import from their package or, if in none, from their folder.
+
+    Beside a source in a package, everything in its folder counts.
+    """
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
+    for module in modules:
+        file = getattr(module, "__file__", None)
+        if file is None:
+            digest.update(module.__name__.encode())
+            continue
+        for source in sorted(_sources(Path(file).resolve(), module.__name__)):
+            digest.update(f"{source.name}:{hashlib.sha256(source.read_bytes()).hexdigest()}".encode())
     return digest.hexdigest()
+
+
+def _sources(file: Path, name: str) -> set[Path]:
+    """The files that a module's behavior rests on."""
+    n_up = name.count(".") + (file.name == "__init__.py")
+    folder = file.parents[n_up]  # where imports begin
+    package = name.partition(".")[0] if n_up else None
+    pending, found = [file], set[Path]()
+    while pending:
+        file = pending.pop()
+        found.add(file)
+        if package is not None:
+            found |= {path for path in file.parent.iterdir() if path.suffix in SOURCES}
+        for imported_name in _imports(file, folder):
+            if package is None or imported_name.partition(".")[0] == package:
+                place = folder.joinpath(*imported_name.split("."))
+                pending += [p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file() and p not in found]
+    return found
+
+
+def _imports(file: Path, folder: Path) -> set[str]:
+    """Dotted names that a source imports, with those that may be modules of a package."""
+    parents, names = file.relative_to(folder).parts[:-1], set[str]()
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = [*parents[: len(parents) - node.level + 1]] if node.level else []
+            base += [node.module] if node.module else []
+            names |= {".".join(base), *(".".join([*base, alias.name]) for alias in node.names)}
+    return names - {""}
 
 
 def _world(env: str) -> dict[str, Any] | None:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from stable_baselines3.common.utils import FloatSchedule
+
+from empo_sb3.schedules import LearningRate
+
 
 class Owner(Protocol):
     """A callback that owns a slot, see :class:`~empo_sb3.learning_rates.rate_callback.RateCallback`."""
@@ -69,3 +73,28 @@ def check_pair(callback: Owner, other: Owner | None) -> None:
     if reason is not None:
         names = callback.name if other is None or other.name == callback.name else f"{callback.name} beside {other.name}"
         raise ValueError(f"{names}: {reason}")
+
+
+def check_own(callback: Owner, schedule: FloatSchedule, is_tuned: bool) -> None:
+    """
+    Refuse a callback that works against the schedule that the model itself has as its ``learning_rate``.
+
+    :param callback: one that starts
+    :param schedule: the model's own
+    :param is_tuned: whether the model's optimizer is a tuner
+    :raises ValueError: with the reason
+    """
+    own = shape_of(schedule)
+    for kind in (callback.kind, "tuner") if is_tuned else (callback.kind,):
+        if own is not None and (reason := CONFLICTS.get(frozenset({own, kind}))) is not None:
+            raise ValueError(f"{callback.name} beside the model's own learning_rate: {reason}")
+
+
+def shape_of(schedule: FloatSchedule) -> str | None:
+    """The kind of a schedule of SB3: whether it ever exceeds its first value; None for a constant."""
+    rate = schedule.value_schedule
+    at = rate.at if isinstance(rate, LearningRate) else lambda share: schedule(1.0 - share)
+    values = [at(i / 200) for i in range(201)]
+    if max(values) == min(values):
+        return None
+    return "rising schedule" if max(values) > values[0] else "schedule"

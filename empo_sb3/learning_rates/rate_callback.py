@@ -7,6 +7,7 @@ from typing import ClassVar
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
+from empo_sb3.learning_rates.pairs import check_own
 from empo_sb3.learning_rates.slots import ScaledSchedule, free_slot, slots_of
 from empo_sb3.learning_rates.step_hooks import StepHooks, hooks_of, optimizers_of
 
@@ -54,6 +55,8 @@ class RateCallback(BaseCallback):
         self.slots = slots_of(self.model)
         self.hooks = hooks_of(self.model)
         self.hooks.claim(self.slot, self)
+        if self.slots.base is self.slots.own:
+            check_own(self, self.slots.own, self.hooks.is_tuned)
         self.start()
 
     def _on_step(self) -> bool:

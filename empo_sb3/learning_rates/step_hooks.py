@@ -82,8 +82,13 @@ class StepHooks:
         for other in self.owners.values():
             if other is not owner:
                 check_pair(owner, other)
-        if any(isinstance(optimizer, ScaledOptimizer) for optimizer in optimizers_of(self._algorithm).values()):
+        if self.is_tuned:
             check_pair(owner, None)
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether Mechanic or TRAC takes the steps."""
+        return any(isinstance(optimizer, ScaledOptimizer) for optimizer in optimizers_of(self._algorithm).values())
 
     def release(self, slot: str) -> bool:
         """Forget the owner of a slot; the last one takes the hooks away, and then this is true."""

@@ -16,10 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from empo_gym.envs import RobotEnv
+from empo_gym.envs.observations import OBSERVATIONS
+from empo_gym.grid.map.files import path_of
 from empo_gym.theory import Theory
+from empo_gym.util.arguments import check_choice
 from empo_gym.util.imports import ImportRefused
 from empo_gym.util.yaml_files import read_yaml
+from empo_sb3.common.ranges import COUNT, NOT_NEGATIVE, Kind, real
+from empo_sb3.common.sb3_arguments import OFF_POLICY_KINDS, ON_POLICY_KINDS
 from empo_sb3.zoo.door import named_class, read_value
 
 SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf", "delta_std")
@@ -45,6 +53,8 @@ ZOO_TYPES: dict[str, Any] = {
     **dict.fromkeys(OBJECTS, Any),
 }
 """What rl-zoo3 itself reads, or changes before the algorithm sees it."""
+ZOO_RANGES = {"n_timesteps": real("[1, inf)"), "n_envs": COUNT, "frame_stack": COUNT, "noise_std": NOT_NEGATIVE}
+ANYTHING = Kind("anything", lambda value: True)
 NOT_FOR_FILES = ("self", "env", "_init_setup_model", "keywords", "args", "kwargs")
 BUILT_IN = ("observation_space", "action_space", "lr_schedule", "sizes", "networks", "self", "args", "kwargs")
 """Arguments of policies that the algorithm gives."""
@@ -127,6 +137,7 @@ def check_entry(
     known = hyperparameters_of(algorithm) if known is None else known
     for key, value in entry.items():
         _check_value(place, key, value, known, allow)
+        _range_of(key, value, algorithm).check(f"{place}: {key}", value)
     _check_ranges(place, algorithm, entry)
     _check_policy(place, algorithm, entry, allow)
 
@@ -146,6 +157,14 @@ def _check_value(place: str, key: Any, value: Any, known: Mapping[str, Any], all
         kind = ZOO_TYPES.get(key, known.get(key, Any))
         if not fits(value, kind):
             raise ValueError(f"{place}: {key} must be {_said(kind)}, not {_cut(value)}")
+
+
+def _range_of(key: str, value: Any, algorithm: type) -> Kind:
+    """What the number of a key may be; anything where a constructor says it, and for what is no number."""
+    kinds = {OnPolicyAlgorithm: ON_POLICY_KINDS, OffPolicyAlgorithm: OFF_POLICY_KINDS}
+    own = next((known for base, known in kinds.items() if issubclass(algorithm, base)), {})
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (ZOO_RANGES | {**own}).get(key, ANYTHING) if is_number else ANYTHING
 
 
 def _check_schedule(place: str, key: str, value: str) -> None:
@@ -238,6 +257,18 @@ def _check_env_keywords(place: str, name: str, given: Mapping[Any, Any]) -> None
     for word in given:
         if word not in {*takes, "render_mode", "max_episode_steps"}:
             raise ValueError(f"{place}: env_kwargs: {name} has no keyword {_cut(word)}{_nearest(word, takes)}")
+    if maker is RobotEnv:
+        _check_world(f"{place}: env_kwargs", given)
+
+
+def _check_world(place: str, given: Mapping[Any, Any]) -> None:
+    """Is there such a world, and such an observation?"""
+    try:
+        if isinstance(given.get("world"), str):
+            path_of(given["world"])
+        check_choice("observation", given.get("observation", "features"), OBSERVATIONS)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
 
 
 def _check_object(place: str, key: str, item: Any, allow: Collection[str]) -> None:
