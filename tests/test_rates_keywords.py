@@ -6,6 +6,7 @@ import gymnasium as gym
 import pytest
 import torch
 from rates_matrix import build
+from stable_baselines3.common.callbacks import BaseCallback
 from test_diffusion_dppo import model_of
 
 from empo_sb3 import RecurrentPPO, callbacks
@@ -94,7 +95,7 @@ def test_the_help_of_recurrent_ppo_tells_of_every_parameter():
 
 
 def test_after_a_run_with_frozen_parameters_broke_off_a_step_of_the_users_own_moves_all():
-    class Interrupt(callbacks.BaseCallback):
+    class Interrupt(BaseCallback):
         def _on_step(self):
             raise KeyboardInterrupt
 
