@@ -12,6 +12,33 @@ holds, phase 1 gives it the value 0 and lets the human keep still; phase 2 appli
 ``"values"`` keeps the values, and policies are computed again when somebody reads them. Entries of states that cannot be
 visited so early (depth beyond t) stay 0, which no ``v_r``, ``q_r``, ``u_r``, ``x_h`` or policy can be: they are most of the
 entries of a large world, and memory that is never touched costs nothing.
+
+**Worked example**: the one of :mod:`empo_gym.equations`, where every number is derived by hand. A human outside wants to be
+inside within two steps; going succeeds with probability 1/2, and surely if the robot holds the door.
+
+>>> from empo_gym import Agent, GoalSet, ReachCell, TabularModel, World
+>>> class Door(World):
+...     agents = (Agent("robot", "robot", ("still", "hold")), Agent("human", "human", ("still", "go")))
+...     horizon, goal_sets = 2, (GoalSet([ReachCell(1, 0)]),)
+...     def initial_state(self):
+...         return (0,)  # out; (1,) is in
+...     def transition_probabilities(self, state, actions):
+...         robot_holds, human_goes = actions
+...         if state == (1,) or not human_goes:
+...             return [(1.0, state)]
+...         return [(1.0, (1,))] if robot_holds else [(0.5, (0,)), (0.5, (1,))]
+...     def observe(self, states, t=None, kind="features"):
+...         return np.array(states, dtype=np.float32)
+...     def positions(self, states, human):
+...         return np.array([(state[0], 0) for state in states])
+>>> model = TabularModel.pack(Door())
+>>> theory = Theory(gamma_h=1.0, gamma_r=1.0, beta_h=math.inf, beta_r=1.0, zeta=2.0, xi=1.0, eta=1.0)
+>>> solution = solve_robot(model, solve_humans(model, theory), theory)
+>>> for t in (1, 0):  # backward in time, without minus signs; state 0 is out; in the last step there is nothing to choose
+...     numbers = solution.q_r[t, 0], solution.pi_r[t, 0], solution.v_h_e[0][t, 0], solution.u_r[t, 0], solution.v_r[t, 0]
+...     print(t, *(np.abs(number).round(4) for number in numbers))
+1 [0. 0.] [0.5 0.5] [0.75] 1.7778 1.7778
+0 [1.3889 1.    ] [0.4186 0.5814] [0.9477] 1.1135 2.2763
 """
 
 from __future__ import annotations
