@@ -349,7 +349,7 @@ def _solve_human(phase: HumanPhase, keep: str, dtype: Any, threads: int, progres
     for t in reversed(range(horizon)):
         written = (v_h_m.at(t), bracket_now, None if pi_h is None else pi_h.at(t))
         _human_layer(phase, t, bracket, written, threads)
-        bracket, bracket_now = bracket_now, bracket
+        bracket, bracket_now = bracket_now, bracket  # 1 if s' in g else gamma_h V_h^m(s',g), for (1) one step earlier
         if progress is not None:
             progress(t, 0.0)
     return RecomputedHumans(phase, v_h_m.array) if pi_h is None else pi_h.array, v_h_m.array
@@ -370,6 +370,7 @@ def _human_layer(
     def sweep(low: int, high: int) -> None:
         shape = (high - low, phase.n_goals, phase.n_a_h)
         policy = np.empty(shape, dtype=v_h_m.dtype) if pi_h is None else pi_h[low:high]
+        # (1) Q_h^m from the next layer, (2) pi_h from Q_h^m, (3) V_h^m from both
         phase.sweep(t, low, high, bracket, policy, v_h_m[low:high], bracket_now[low:high])
 
     for_pieces(phase.model.n_within(t), phase.width, threads, sweep)
@@ -420,14 +421,17 @@ class _RobotSweep:
 
         def sweep(low: int, high: int) -> None:
             here = slice(low, high)
-            pi_h = self._humans(t, low, high)
+            pi_h = self._humans(t, low, high)  # (2), from phase 1
             pibar = self.phase.marginals(pi_h)
+            # (4) Q_r from the next layer's V_r, (5) pi_r from Q_r
             self.phase.decide(low, high, pibar, v_r_next, q_r[here], pi_r[here])
+            # (6) V_h^e under pi_r and all pi_h, (7) X_h from V_h^e
             values, written = [v[here] for v in v_h_e], [bracket[here] for bracket in brackets_now]
             self.phase.empower(low, high, (pibar, pi_h, pi_r[here]), brackets, values, x_h[here], written)
 
         for_pieces(n, self.phase.width, self.threads, sweep)
         self._count_powerless(t, x_h[:n])
+        # (8) U_r from X_h, (9) V_r from U_r, pi_r and Q_r
         self.phase.reward(x_h[:n], q_r[:n], pi_r[:n], u_r[:n], v_r[:n])
         refuse_overflow(self.model, self.theory, v_r[:n], lambda: self.model.reachable(t)[:n], f" at t = {t}")
         return v_r
