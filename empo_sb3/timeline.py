@@ -42,7 +42,7 @@ def make_timeline(warmup_steps: Mapping[str, int], rampup_steps: int, networks: 
     """
     stages: list[Stage] = []
     start = 0
-    # beta_r = 0: (5) is uniform, so (6) depends on nothing else, then (7) on (6), (8) on (7), (4) on (9), and (9) on (8), (4)
+    # beta_r = 0: (5) is uniform, so (6) depends on nothing else; (7) follows from (6), (8) from (7), (4) and (9) from (8)
     for number, q in enumerate(QUANTITIES):
         active = tuple(n for n in QUANTITIES[: number + 1] if n in networks)
         name = " + ".join(SYMBOLS[n] for n in active) + (" only" if len(active) == 1 else "")

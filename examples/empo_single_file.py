@@ -50,11 +50,15 @@ class Arrays:
 
     def __init__(self, env: RobotEnv) -> None:
         model, self.theory = env.model, env.theory
-        if (model.n_robots, model.n_humans) != (1, 1) or model.horizon is None:
-            raise ValueError(f"This file is for one robot, one human and max_steps; {env.world.name!r} has something else.")
+        is_other = np.isinf(self.theory.beta_h + self.theory.beta_r) or env.world.belief != "worst_case"
+        if (model.n_robots, model.n_humans) != (1, 1) or model.horizon is None or is_other:
+            raise ValueError(
+                "This file needs a world with one robot, one human, max_steps, finite beta_h and beta_r and worst-case "
+                "belief, such as default or key_door; EMPO of empo_sb3 takes others."
+            )
         self.model, self.horizon = model, model.horizon
         self.n_a_r, self.n_a_h = model.action_shape
-        self.w_g = model.goal_sets[0].weights  # they sum to 1
+        self.w_g = model.goal_sets[0].weights
         self.achieved = model.achieved[0]  # (n_states, n_goals): s in g
         self.n_goals = self.achieved.shape[1]
         self.resting = np.array(model.agents[1].resting_policy)  # what a human does whose goal already holds
@@ -111,9 +115,8 @@ def human_policy(world: Arrays, q_h_m: np.ndarray) -> np.ndarray:
 
 def human_targets(world: Arrays, q_h_m: np.ndarray) -> np.ndarray:
     """What Q_h^m should be, by what it is now."""
-    # (3) V_h^m(s,g) = E_{a_h ~ pi_h} Q_h^m(s,g,a_h); nothing is left to attain where g already holds
+    # (3) V_h^m(s,g) = E_{a_h ~ pi_h} Q_h^m(s,g,a_h); (1) does not read it where g holds
     v_h_m = (human_policy(world, q_h_m) * q_h_m).sum(axis=-1)
-    v_h_m = np.where(world.achieved[world.s], 0.0, v_h_m)
     # (1) Q_h^m(s,g,a_h) = min_{a_r} E_{s'} [1 if s' in g else gamma_h V_h^m(s',g)]
     return world.attained(v_h_m).min(axis=1).transpose(0, 2, 1)
 
@@ -138,7 +141,7 @@ def robot_targets(
     # (9) V_r(s) = U_r(s) + E_{a_r ~ pi_r} Q_r(s,a_r)
     v_r = u_r + (pi_r * q_r).sum(axis=-1)
     # (4) Q_r(s,a_r) = gamma_r E_g E_{a_h ~ pi_h(s,g)} E_{s'} V_r(s'): the robot does not know g
-    pibar_h = np.einsum("g,igh->ih", world.w_g, pi_h)
+    pibar_h = np.einsum("g,igh->ih", world.w_g / world.w_g.sum(), pi_h)
     v_r_next = world.expected_next(v_r[:, None], at_horizon=theory.terminal_v_r)[..., 0]
     q_r_target = theory.gamma_r * np.einsum("irh,ih->ir", v_r_next, pibar_h)
     return v_h_e_target, q_r_target
