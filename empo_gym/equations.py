@@ -15,6 +15,39 @@ Table 1. A robot fleet r acts (one joint action ``a_r``) beside humans h with po
 
 Every function takes numpy arrays or torch tensors and returns the same kind; leading axes (states, goals, batches) are free,
 and the axes named in a docstring come last. Softmax and power law work on differences of logarithms, so nothing overflows.
+
+**Worked example**, by hand. A human is *out* and wants to be *in*; it may stand still or go. The door sticks: going succeeds
+with probability 1/2, but surely if the robot holds the door. Two steps are left, nobody ever leaves again, ``gamma_h = gamma_r
+= 1``, ``beta_h = inf``, ``beta_r = 1``, ``zeta = 2`` and ``xi = eta = 1``. In the *last* step nothing follows:
+
+>>> goes = np.array([0.5, 1.0])  # probability of being in after going, by the robot's action: still, hold
+>>> outcome = np.array([[[0.0, 0.0]], [goes]])  # by the human's action (still, go), nobody else's, the robot's
+>>> q_h_m = human_q(outcome)  # (1): the worst that the robot can do is to stand still
+>>> pi_h = human_policy(q_h_m, beta_h=math.inf)  # (2): the human goes
+>>> print(q_h_m, pi_h, human_value(pi_h, q_h_m))  # and (3)
+[0.  0.5] [0. 1.] 0.5
+>>> print(human_policy(q_h_m, beta_h=2.0 * math.log(3.0)).round(2))  # had it bounded rationality: odds 3 ** (2 * 0.5) to 1
+[0.25 0.75]
+>>> v_h_e = goal_ability(outcome, pi_h, np.ones(1), pi_r=np.array([0.5, 0.5]))  # (6): (1/2 + 1) / 2
+>>> x_h = aggregate_ability(v_h_e[None], np.ones(1), zeta=2.0)  # (7): (3/4) ** 2
+>>> print(v_h_e, x_h, intrinsic_reward(x_h[None], xi=1.0, eta=1.0).round(4))  # (8): -16/9
+0.75 0.5625 -1.7778
+
+So ``V_r`` (9) is -16/9 out there and, as the human in there is sure of its goal, -1 in there. One step *before*, the robot can
+choose between the two (4): standing still is worth (-1 - 16/9) / 2 = -25/18, holding the door -1. Hence (5) gives 18 : 25, and
+(6) for the human (1/2 + 1/2 * 3/4) * 18/43 + 1 * 25/43 = 163/172:
+
+>>> v_r_next = np.array([[-16 / 9, 0.5 * -1.0 + 0.5 * -16 / 9], [-16 / 9, -1.0]])  # by the robot's action, the human's
+>>> q_r = robot_q(v_r_next, human_joint=pi_h, gamma_r=1.0)  # (4)
+>>> pi_r = robot_policy(q_r, beta_r=1.0)  # (5)
+>>> print(q_r.round(4), pi_r.round(4))
+[-1.3889 -1.    ] [0.4186 0.5814]
+>>> v_h_e = goal_ability(np.array([[[0.75, 0.75]], [goes + (1.0 - goes) * v_h_e]]), pi_h, np.ones(1), pi_r)  # (6)
+>>> u_r = intrinsic_reward(aggregate_ability(v_h_e[None], np.ones(1), zeta=2.0)[None], xi=1.0, eta=1.0)  # (7), (8)
+>>> print(v_h_e.round(4), u_r.round(4), robot_value(u_r, pi_r, q_r).round(4))  # (9)
+0.9477 -1.1135 -2.2763
+
+The planner finds the same numbers: see the example at the head of its module for finite horizons.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def solve_human(phase: HumanPhase, keep: str, dtype: Any, threads: int, progress
     for t in reversed(range(horizon)):
         written = (v_h_m.at(t), bracket_now, None if pi_h is None else pi_h.at(t))
         human_layer(phase, t, bracket, written, threads)
-        bracket, bracket_now = bracket_now, bracket
+        bracket, bracket_now = bracket_now, bracket  # 1 if s' in g else gamma_h V_h^m(s',g), for (1) one step earlier
         if progress is not None:
             progress(t, 0.0)
     return RecomputedHumans(phase, v_h_m.array) if pi_h is None else pi_h.array, v_h_m.array
@@ -74,6 +74,7 @@ def human_layer(
     def sweep(low: int, high: int) -> None:
         shape = (high - low, phase.n_goals, phase.n_a_h)
         policy = np.empty(shape, dtype=v_h_m.dtype) if pi_h is None else pi_h[low:high]
+        # (1) Q_h^m from the next layer, (2) pi_h from Q_h^m, (3) V_h^m from both
         phase.sweep(t, low, high, bracket, policy, v_h_m[low:high], bracket_now[low:high])
 
     for_pieces(phase.model.n_within(t), phase.width, threads, sweep)

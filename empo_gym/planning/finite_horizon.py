@@ -12,6 +12,33 @@ holds, phase 1 gives it the value 0 and lets the human keep still; phase 2 appli
 ``"values"`` keeps the values, and policies are computed again when somebody reads them. Entries of states that cannot be
 visited so early (depth beyond t) stay 0, which no ``v_r``, ``q_r``, ``u_r``, ``x_h`` or policy can be: they are most of the
 entries of a large world, and memory that is never touched costs nothing.
+
+**Worked example**: the one of :mod:`empo_gym.equations`, where every number is derived by hand. A human outside wants to be
+inside within two steps; going succeeds with probability 1/2, and surely if the robot holds the door.
+
+>>> from empo_gym import Agent, GoalSet, ReachCell, TabularModel, World
+>>> class Door(World):
+...     agents = (Agent("robot", "robot", ("still", "hold")), Agent("human", "human", ("still", "go")))
+...     horizon, goal_sets = 2, (GoalSet([ReachCell(1, 0)]),)
+...     def initial_state(self):
+...         return (0,)  # out; (1,) is in
+...     def transition_probabilities(self, state, actions):
+...         robot_holds, human_goes = actions
+...         if state == (1,) or not human_goes:
+...             return [(1.0, state)]
+...         return [(1.0, (1,))] if robot_holds else [(0.5, (0,)), (0.5, (1,))]
+...     def observe(self, states, t=None, kind="features"):
+...         return np.array(states, dtype=np.float32)
+...     def positions(self, states, human):
+...         return np.array([(state[0], 0) for state in states])
+>>> model = TabularModel.pack(Door())
+>>> theory = Theory(gamma_h=1.0, gamma_r=1.0, beta_h=math.inf, beta_r=1.0, zeta=2.0, xi=1.0, eta=1.0)
+>>> solution = solve_robot(model, solve_humans(model, theory), theory)
+>>> for t in (1, 0):  # backward in time, without minus signs; state 0 is out; in the last step there is nothing to choose
+...     numbers = solution.q_r[t, 0], solution.pi_r[t, 0], solution.v_h_e[0][t, 0], solution.u_r[t, 0], solution.v_r[t, 0]
+...     print(t, *(np.abs(number).round(4) for number in numbers))
+1 [0. 0.] [0.5 0.5] [0.75] 1.7778 1.7778
+0 [1.3889 1.    ] [0.4186 0.5814] [0.9477] 1.1135 2.2763
 """
 
 from __future__ import annotations
@@ -298,14 +325,17 @@ class _RobotSweep:
 
         def sweep(low: int, high: int) -> None:
             here = slice(low, high)
-            pi_h = self._humans(t, low, high)
+            pi_h = self._humans(t, low, high)  # (2), from phase 1
             pibar = self.phase.marginals(pi_h)
+            # (4) Q_r from the next layer's V_r, (5) pi_r from Q_r
             self.phase.decide(low, high, pibar, v_r_next, q_r[here], pi_r[here])
+            # (6) V_h^e under pi_r and all pi_h, (7) X_h from V_h^e
             values, written = [v[here] for v in v_h_e], [bracket[here] for bracket in brackets_now]
             self.phase.empower(low, high, (pibar, pi_h, pi_r[here]), brackets, values, x_h[here], written)
 
         for_pieces(n, self.phase.width, self.threads, sweep)
         self._count_powerless(t, x_h[:n])
+        # (8) U_r from X_h, (9) V_r from U_r, pi_r and Q_r
         self.phase.reward(x_h[:n], q_r[:n], pi_r[:n], u_r[:n], v_r[:n])
         refuse_overflow(self.model, self.theory, v_r[:n], lambda: self.model.reachable(t)[:n], f" at t = {t}")
         return v_r

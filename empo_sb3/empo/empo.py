@@ -305,18 +305,20 @@ class EMPO(WorldLearner):
         factor = self.lr_schedule(self._current_progress_remaining)
         losses: dict[str, float] = {}
         for _ in range(gradient_steps):
-            # Which networks train now, and how sharp the robot's policy is
+            # Warm-up: which networks train now, and how sharp the robot's policy (5) is
             stage = self._enter_stage()
-            # Target copies see their networks again where the interval is over
+            # Target copies see their networks again where the interval is over; (5) and quantities without a network follow
             self._refresh_targets([q for q in stage.networks if self._n_updates % self.config.target_update_interval(q) == 0])
             due = self.config.due_networks(self._n_updates)
             # Where to learn
             pairs = self._draw_pairs(batch_size)
-            # Full expectations over successors, humans and robots, unless samples are asked for
+            # Right-hand sides of (4) and (6)-(9): full expectations over successors, humans and robots, unless samples are
+            # asked for (Heitzig & Potham, arXiv:2508.00159v2, Table 1)
             targets = self._targets_of(pairs, due)
-            # One step before the horizon all Q_r are known to be equal
+            # One step before the horizon all Q_r (4) are known to be equal, and only that is learned
             masks = {"q_r": self.targets.last_step(pairs)}
             rates = {q: factor * self.config.learning_rate_schedules[q](self._n_updates) for q in due}
+            # One step towards the targets, in coordinates: of networks log(-Q_r), since (5) reads nothing but ratios
             losses |= self.policy.update(pairs, targets, masks, rates, self._weigh(pairs))
             self._n_updates += 1
             if self._n_updates % WATCH_INTERVAL == 0:

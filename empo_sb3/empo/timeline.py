@@ -39,12 +39,15 @@ def make_timeline(warmup_steps: Mapping[str, int], rampup_steps: int, networks: 
     """
     stages: list[Stage] = []
     start = 0
+    # beta_r = 0: (5) is uniform, so (6) depends on nothing else; (7) follows from (6), (8) from (7), (4) and (9) from (8)
     for number, q in enumerate(QUANTITIES):
         active = tuple(n for n in QUANTITIES[: number + 1] if n in networks)
         name = " + ".join(SYMBOLS[n] for n in active) + (" only" if len(active) == 1 else "")
         stages.append(Stage(number, name, start, start + warmup_steps[q], active))
         start += warmup_steps[q]
+    # beta_r rises and (5) sharpens, slowly enough for all targets to follow
     stages.append(Stage(RAMP_STAGE, "beta_r ramp", start, start + rampup_steps, networks))
+    # (4)-(9) with the theory's beta_r
     stages.append(Stage(FULL_STAGE, "full training", start + rampup_steps, None, networks))
     return tuple(stages)
 

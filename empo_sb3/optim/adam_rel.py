@@ -40,6 +40,7 @@ class AdamRel(torch.optim.Adam):
         """One step of Adam, after a reset where the period is over."""
         for group in self.param_groups:
             due = [self.state[p]["step"] for p in group["params"] if self.state.get(p)] if group["period"] else []
+            # Local time (Ellis et al. 2024): t = 0 where the objective is new; the moments stay
             for count in due:
                 if count >= group["period"]:
                     count.zero_()

@@ -90,9 +90,12 @@ class MechanicTuner:
         """
         beta, before = np.asarray(self.beta), state["m"]
         lost = state["s"] * (np.clip(h, -before, before) if self.clip_h else h)
+        # Mechanic (Cutkosky, Defazio, Mehta 2023): the largest slope lately, and the discounted sum of squared slopes
         m = np.maximum(beta * before, abs(h))
         v = beta**2 * state["v"] + h * h
+        # Reward: what the bets have won, never below 0
         r = np.maximum(0.0, beta * state["r"] - lost)
+        # Bet: the wealth (start plus reward) over the root of the squares
         s = (self.s_init / len(self.beta) * m + r) / (np.sqrt(v) + self.eps)
         return {"s": bounded(s, state, self.max_growth), "v": v, "r": r, "m": m}
 
@@ -139,8 +142,10 @@ class TRACTuner:
         :param h: slope of the loss in S
         """
         beta = np.asarray(self.beta)
+        # TRAC (Muppidi, Zhang, Yang 2024): the discounted sums of squared slopes, and of slopes downhill (the trend)
         v = beta**2 * state["v"] + h * h
         sigma = beta * state["sigma"] - h
+        # Bet: erfi of the trend in standard deviations, scaled so that one of them bets s_init
         s = self.s_init * erfi(sigma / (np.sqrt(2.0 * v) + self.eps)) / ERFI_OF_ONE_SIGMA
         return {"s": bounded(s, state, self.max_growth), "v": v, "sigma": sigma}
 

@@ -201,11 +201,14 @@ class ScaledOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         parts = self._moving()
+        # <Delta, g> and |g| at x, before anything moves
         slopes = {i: self._slope(part) for i, part in parts.items()}
         if not all(math.isfinite(number) for slope in slopes.values() for number in slope):
             self.n_skipped += 1
         elif parts:
+            # u: the base optimizer's move
             self._base_step()
+            # h = <Delta, g + lambda S |g| x / |x|>, then the tuners' S and the weights
             self._play(parts, {i: self._with_decay(i, part, *slopes[i]) for i, part in parts.items()})
         return loss
 
@@ -286,8 +289,10 @@ class ScaledOptimizer(torch.optim.Optimizer):
                 torch._foreach_copy_(part.params, part.before)
             return
         for i, part in parts.items():
+            # S: the tuner's answer to h
             self.tuners[i] = self.tuner.update(self.tuners[i], slopes[i])
             s = scale(self.tuners[i])
+            # Delta += u and x = x_ref + S Delta
             _write(part.params, part, s)
             torch._foreach_copy_(part.before, part.params)
             for parameter in part.params:
