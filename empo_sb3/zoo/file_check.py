@@ -19,9 +19,9 @@ import gymnasium
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from empo_gym import load_world
 from empo_gym.envs import RobotEnv
 from empo_gym.envs.observations import OBSERVATIONS
-from empo_gym.grid.map.files import path_of
 from empo_gym.theory import Theory
 from empo_gym.util.arguments import check_choice
 from empo_gym.util.imports import ImportRefused
@@ -265,7 +265,7 @@ def _check_world(place: str, given: Mapping[Any, Any]) -> None:
     """Is there such a world, and such an observation?"""
     try:
         if isinstance(given.get("world"), str):
-            path_of(given["world"])
+            load_world(given["world"])
         check_choice("observation", given.get("observation", "features"), OBSERVATIONS)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error

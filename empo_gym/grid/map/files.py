@@ -36,7 +36,7 @@ def read_source(source: Source) -> tuple[str, dict[str, Any], Path | None]:
         return name or "world", dict(source), None
     if not isinstance(source, (str, os.PathLike)):
         raise WorldError(f"A world is a name, a path or a mapping, not {type(source).__name__}.")
-    path = path_of(source)
+    path = _path_of(source)
     return path.stem, _read_file(path), path.parent
 
 
@@ -62,7 +62,7 @@ def _ordered(value: Any) -> Any:
     return [_ordered(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
-def path_of(source: str | os.PathLike[str]) -> Path:
+def _path_of(source: str | os.PathLike[str]) -> Path:
     """Return where a world's file lies.
 
     :param source: name of a shipped world, or a path
