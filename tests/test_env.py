@@ -403,7 +403,7 @@ def test_a_wrong_action_is_an_error(action):
         ({"goals": {0: 99}}, "goal of human 0 must be an integer from 0 to 11, not 99"),
         ({"goals": {3: 0}}, "number of a human must be an integer from 0 to 0, not 3"),
         ({"goals": {0: 1.5}}, "goal of human 0 must be an integer"),
-        ({"t": 2.5}, "t must be a whole number"),
+        ({"t": 2.5}, "t must be an integer"),
         ({"state": (1, 2)}, "3 whole numbers"),
         ({"state": (99, 0, 0)}, "3 whole numbers"),
         ({"state": "start"}, "A state is"),

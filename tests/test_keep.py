@@ -189,7 +189,7 @@ def test_free_memory_is_a_number_of_bytes():
     [
         ({"keep": "nothing"}, "keep must be 'policy', 'values' or 'all', not 'nothing'"),
         ({"dtype": "float16"}, "dtype must be float64 or float32, not 'float16'"),
-        ({"threads": 0}, "threads must be a whole number from 1 on, not 0"),
+        ({"threads": 0}, "threads must be an integer >= 1, not 0"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_a_sentence(settings, sentence):

@@ -254,9 +254,9 @@ def test_a_failed_search_tells_of_its_best_beginning_and_whether_more_sweeps_wou
 @pytest.mark.parametrize(
     ("search", "sentence"),
     [
-        ({"starts": 0}, "starts must be a whole number from 1 on, not 0"),
+        ({"starts": 0}, "starts must be an integer >= 1, not 0"),
         ({"starts": 2.5}, "starts must be"),
-        ({"max_sweeps": 0}, "max_sweeps must be a whole number from 1 on"),
+        ({"max_sweeps": 0}, "max_sweeps must be an integer >= 1"),
         ({"max_sweeps": True}, "max_sweeps must be"),
         ({"threads": -1}, "threads must be"),
         ({"tol": "a"}, r"tol must lie in \(0, 1\), not 'a'"),

@@ -362,7 +362,7 @@ def test_steps_are_counted_from_the_beginning_of_each_episode():
 @pytest.mark.parametrize("limit", [0, -1, 2.5, "2", True])
 def test_a_vector_refuses_a_limit_of_steps_that_is_none(limit):
     for identifier in ("EMPO-Grid-v0", "EMPO-Random-v0"):
-        with pytest.raises(ValueError, match="max_episode_steps must be a positive whole number, or None"):
+        with pytest.raises(ValueError, match="max_episode_steps must be an integer from 1 to 2147483647, or None"):
             gym.make_vec(identifier, num_envs=2, max_episode_steps=limit)
 
 

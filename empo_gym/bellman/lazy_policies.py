@@ -69,7 +69,7 @@ class RecomputedHumans(Recomputed):
     def __init__(self, phase: HumanPhase, v_h_m: Floats) -> None:
         super().__init__((len(v_h_m) - 1, *v_h_m.shape[1:], phase.n_a_h), v_h_m.dtype)
         self.phase, self._v_h_m = phase, v_h_m
-        self._bracket: tuple[int, Floats] | None = None
+        self._continuation: tuple[int, Floats] | None = None
 
     def _state(self, t: int, s: int) -> Floats:
         if s >= self.phase.model.n_within(t):
@@ -79,20 +79,20 @@ class RecomputedHumans(Recomputed):
     def _range(self, t: int, low: int, high: int) -> Floats:
         pi_h = np.zeros((max(high - low, 0), *self.shape[2:]), dtype=self.dtype)
         seen = max(min(high, self.phase.model.n_within(t)) - low, 0)
-        room = np.empty((2, seen, self.shape[2]), dtype=self.dtype)
-        self.phase.sweep(t, low, low + seen, self.bracket(t), pi_h[:seen], *room)
+        layer = kernels.HumanLayer(pi_h[:seen], *np.empty((2, seen, self.shape[2]), dtype=self.dtype))
+        self.phase.sweep(t, low, low + seen, self.continuation(t), layer)
         return pi_h
 
     def prepare(self, t: int) -> None:
         """Compute what every state of a layer needs, before several threads ask for it."""
         self.phase.expects(t)
-        self.bracket(t)
+        self.continuation(t)
 
-    def bracket(self, t: int) -> Floats:
-        """Return what entering each state at time ``t + 1`` is worth; the last one is remembered."""
-        last = self._bracket  # which another thread may replace meanwhile
+    def continuation(self, t: int) -> Floats:
+        """Return the continuation values of the states at time ``t + 1``; the last ones are remembered."""
+        last = self._continuation  # which another thread may replace meanwhile
         if last is None or last[0] != t:
-            last = self._bracket = t, self.phase.bracket(self._v_h_m[t + 1])
+            last = self._continuation = t, self.phase.continuation_values(self._v_h_m[t + 1])
         return last[1]
 
 

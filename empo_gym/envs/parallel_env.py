@@ -21,7 +21,7 @@ from empo_gym.util.imports import Allow
 from empo_gym.envs.simulator import OpenStage
 from empo_gym.envs.observations import OBSERVATIONS, picture
 from empo_gym.util.wording import shown
-from empo_gym.util.arguments import number_below
+from empo_gym.util.arguments import integer
 
 try:
     from pettingzoo import ParallelEnv
@@ -111,7 +111,7 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         if not isinstance(actions, Mapping):
             raise ValueError(f"actions must be {{agent: action}} for {', '.join(self.agents)}, not {shown(actions)}.")
         chosen = [
-            number_below(agent.n_actions, actions.get(name), f"The action of {name}")
+            integer(f"The action of {name}", actions.get(name), 0, agent.n_actions - 1)
             for name, agent in zip(self.possible_agents, self.world.agents, strict=True)
         ]
         self._stage.advance(chosen, self._rng)

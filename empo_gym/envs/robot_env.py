@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from empo_gym.util.arguments import as_numbers, check_choice, check_probability, given_goals, whole
+from empo_gym.util.arguments import as_numbers, check_choice, check_probability, given_goals, integer
 from empo_gym.envs.human_policies import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw, told_actions
 from empo_gym.envs.cache import Results, require_own, shared, shared_world
 from empo_gym.util.imports import Allow
@@ -345,7 +345,7 @@ class RobotEnv(gym.Env):
             check_choice("options", name, ("state", "t", "goals"))
         given = options.get("state")
         state = self.world.initial_state() if given is None else self._given_state(given)
-        t = whole("t", options["t"]) if "t" in options else 0 if given is None else self._depth(state)
+        t = integer("t", options["t"]) if "t" in options else 0 if given is None else self._depth(state)
         if t < 0 or (self.world.horizon is not None and t >= self.world.horizon):
             hint = "" if "t" in options else "; this state comes so late, give an earlier 't' with it"
             raise ValueError(f"There is no step at t = {t}; the horizon is {self.world.horizon}{hint}.")

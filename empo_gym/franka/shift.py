@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
-from empo_gym.util.wording import shown
+from empo_gym.util.wording import shown, suggestion
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,7 @@ SHIFTS: dict[str, Shift] = {
 
 
 def _nearest(word: str, known: list[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+    return "; " + suggestion(word, known, f"known: {', '.join(known)}")
 
 
 def as_shift(shift: str | Mapping[str, Any] | Shift | None) -> Shift:

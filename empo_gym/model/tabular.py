@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from empo_gym.model import exports
 from empo_gym.model.state_index import ObjectIndex, StateIndex, VectorIndex
 from empo_gym.model.useful_actions import useful_actions
-from empo_gym.util.arguments import check_whole
+from empo_gym.util.arguments import integer
 from empo_gym.util.digest import digest
 from empo_gym.util.memory import require_memory
 from empo_gym.util.wording import shown
 from empo_gym.worlds.goals import GoalSet
 from empo_gym.worlds.rows import first_bad_row
-from empo_gym.worlds.world import Agent, WorldModel, action_shape, is_batched, states_at
+from empo_gym.worlds.world import ActingTogether, Agent, WorldModel, action_shape, is_batched, states_at
 
 MAX_STATES = 20_000_000
 MAX_JOINT = 1 << 20
@@ -137,11 +137,6 @@ def _expand_objects(world: Any, states: Any) -> tuple[NDArray[np.int64], list[An
     return np.array(ends, dtype=np.int64), successors, np.array(probs, dtype=np.float64)
 
 
-def _expand_vectors(world: Any, states: Any) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.float64]]:
-    rows = world.successors(states)
-    return rows.indptr, rows.states, rows.probs
-
-
 def check_rows(states: Any, joint: tuple[int, ...] | NDArray[Any], indptr: NDArray[np.int64], probs: NDArray[Any]) -> None:
     """Require a distribution for each joint action of some states.
 
@@ -187,7 +182,11 @@ def expand(world: Any, states: Any) -> tuple[NDArray[np.int64], Any, NDArray[np.
     :param states: (n, n_components) integers where the world expands such in one call, else a list
     :raises ValueError: if the world's answer is no distribution
     """
-    indptr, successors, probs = _expand_vectors(world, states) if is_batched(world) else _expand_objects(world, states)
+    if is_batched(world):
+        rows = world.successors(states)
+        indptr, successors, probs = rows.indptr, rows.states, rows.probs
+    else:
+        indptr, successors, probs = _expand_objects(world, states)
     indptr, probs = np.ascontiguousarray(indptr, dtype=np.int64), np.ascontiguousarray(probs, dtype=np.float64)
     check_rows(states, action_shape(world.agents), indptr, probs)
     return indptr, successors, probs
@@ -238,7 +237,7 @@ def reachable_states(world: Any, max_states: int = MAX_STATES) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class TabularModel:
+class TabularModel(ActingTogether):
     """Reachable states, joint transitions and goals of a world; made by :meth:`pack`.
 
     :param world: the packed world (None after loading from a file)
@@ -283,7 +282,7 @@ class TabularModel:
         :param progress: called with (states so far, depth) after each chunk
         :raises TooManyStates: if there are more states, or more than 1,048,576 joint actions in each
         :raises NotEnoughMemory: as soon as the next depth will not fit into memory
-        :raises ValueError: if probabilities do not sum to 1, goal sets do not fit the humans, or a number is none
+        :raises ValueError: if probabilities do not sum to 1, goal sets do not fit the humans, or a value is not valid
         """
         if not isinstance(world, WorldModel):
             raise ValueError(f"world must have a world model's verbs; {shown(world)} has not. Load files by load_world.")
@@ -292,9 +291,8 @@ class TabularModel:
             raise ValueError(f"The world has {len(world.goal_sets)} goal sets; it needs one per human.")
         steps = world.horizon if horizon == "world" else horizon
         if steps is not None:
-            check_whole("horizon", steps, least=0)
-            steps = int(steps)
-        check_whole("max_states", max_states)
+            steps = integer("horizon", steps, 0)
+        integer("max_states", max_states, 1)
         rows = _RowStore()
         origin = world.initial_state() if start is None else start
         index, ends = _explore(world, origin, steps, max_states, progress, rows)
@@ -325,34 +323,10 @@ class TabularModel:
         return len(self.state_index)
 
     @property
-    def n_robots(self) -> int:
-        """Number of robots."""
-        return sum(agent.role == "robot" for agent in self.agents)
-
-    @property
-    def n_humans(self) -> int:
-        """Number of humans."""
-        return len(self.agents) - self.n_robots
-
-    @property
-    def action_shape(self) -> tuple[int, ...]:
-        """Number of actions of each agent, robots first."""
-        return tuple(agent.n_actions for agent in self.agents)
-
-    @property
-    def human_action_shape(self) -> tuple[int, ...]:
-        """Number of actions of each human."""
-        return self.action_shape[self.n_robots :]
-
-    @property
-    def n_joint(self) -> int:
-        """Number of joint actions."""
-        return math.prod(self.action_shape)
-
-    @property
-    def n_robot_joint(self) -> int:
-        """Number of joint actions of the robots."""
-        return math.prod(self.action_shape[: self.n_robots])
+    def policy_shapes(self) -> list[tuple[int, int, int]]:
+        """(n_states, n_goals, n_actions) of each human."""
+        sizes = zip(self.goal_sets, self.human_action_shape, strict=True)
+        return [(self.n_states, len(goals), n_actions) for goals, n_actions in sizes]
 
     @cached_property
     def is_closed(self) -> bool:

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.bellman.backups import HumanPhase, RobotPhase, for_pieces, powerless_sentence, refuse_overflow
+from empo_gym.bellman.backups import HumanPhase, RobotPhase, for_pieces, refuse_overflow, zero_power_message
 from empo_gym.bellman.beliefs import Belief, Habit, Mu
 from empo_gym.bellman.checks import check_stationary
 from empo_gym.bellman.human_map import HumanMap
@@ -135,14 +135,14 @@ class RobotMap:
         """Change ``beta_r`` and the floor of ``x_h``."""
         self.phase = RobotPhase(self.model, replace(self.theory, beta_r=beta_r, x_h_min=floor))
 
-    def powerless(self) -> NDArray[np.bool_]:
+    def floored(self) -> NDArray[np.bool_]:
         """Return (n_states, n_humans): whose power lies on the floor."""
         return self.x_h <= self.phase.theory.x_h_min
 
     def lower(self, point: Point) -> bool:
         """Lower the floor if it hides somebody's power; return whether it did."""
         floor, least = self.phase.theory.x_h_min, max(self.theory.x_h_min, _LAST_FLOOR)
-        hidden = self.powerless()
+        hidden = self.floored()
         if self.theory.x_h_min == 0.0:  # who can reach nothing will be refused, however low the floor
             hidden &= np.stack([(v > 0.0).any(axis=1) for v in point.v_h_e], axis=1)
         if floor <= least or not hidden.any():
@@ -158,7 +158,7 @@ class RobotMap:
     def sweep(self, point: Point) -> Point:
         """Return the next values and remember the policy."""
         moved, v_r = [0.0], np.empty_like(point.v_r)
-        brackets = self.phase.brackets(point.v_h_e)
+        continuations = self.phase.continuation_values(point.v_h_e)
 
         def decide(low: int, high: int) -> None:
             here, before = slice(low, high), self.pi_r[low:high].copy()
@@ -166,7 +166,7 @@ class RobotMap:
             moved.append(float(np.abs(self.pi_r[here] - before).max()))
 
         for_pieces(len(v_r), self.phase.width, self.threads, decide)
-        v_h_e = self._empower(brackets, point)
+        v_h_e = self._empower(continuations, point)
         self.phase.reward(self.x_h, self.q_r, self.pi_r, self.u_r, v_r)
         refuse_overflow(self.model, self.theory, v_r, lambda: np.True_)
         self.moved = max(moved)
@@ -176,7 +176,7 @@ class RobotMap:
         """Return the values under the remembered policy, up to ``enough`` or these numbers of sweeps, and how many it took."""
         n, n_done = self.model.n_states, 0
         for _ in range(n_human):
-            new = Point(point.v_r, self._empower(self.phase.brackets(point.v_h_e), point))
+            new = Point(point.v_r, self._empower(self.phase.continuation_values(point.v_h_e), point))
             change, point, n_done = new.gap(point), new, n_done + 1
             if change <= enough:
                 break
@@ -195,14 +195,14 @@ class RobotMap:
                 break
         return Point(v_r, point.v_h_e), n_done
 
-    def _empower(self, brackets: list[Floats], point: Point) -> tuple[Floats, ...]:
+    def _empower(self, continuations: list[Floats], point: Point) -> tuple[Floats, ...]:
         v_h_e, unused = tuple(map(np.empty_like, point.v_h_e)), tuple(map(np.empty_like, point.v_h_e))
 
         def task(low: int, high: int) -> None:
             here = slice(low, high)
             policies = (self.pibar[here], [pi_h[here] for pi_h in self.pi_h], self.pi_r[here])
-            values, written = [v[here] for v in v_h_e], [bracket[here] for bracket in unused]
-            self.phase.empower(low, high, policies, brackets, values, self.x_h[here], written)
+            values, written = [v[here] for v in v_h_e], [continuation[here] for continuation in unused]
+            self.phase.empower(low, high, policies, continuations, values, self.x_h[here], written)
 
         for_pieces(self.model.n_states, self.phase.width, self.threads, task)
         return v_h_e
@@ -316,13 +316,13 @@ def robot(model: TabularModel, prior: HumanPrior, theory: Theory, dtype: Any, me
 def _solution(mapping: RobotMap, prior: HumanPrior, point: Point, about: Convergence) -> EmpoSolution:
     """Put what the map remembers of its last sweep into a solution."""
     model, theory = mapping.model, mapping.theory
-    powerless = mapping.powerless()
-    if theory.x_h_min == 0.0 and powerless.any():
-        s, h = (int(i) for i in np.argwhere(powerless)[0])
-        raise ValueError(powerless_sentence(model, s, h))
+    floored = mapping.floored()
+    if theory.x_h_min == 0.0 and floored.any():
+        s, h = (int(i) for i in np.argwhere(floored)[0])
+        raise ValueError(zero_power_message(model, s, h))
     policies = (mapping.q_r[None].copy(), mapping.pi_r[None].copy())
     values = (tuple(v[None] for v in point.v_h_e), mapping.x_h[None].copy(), mapping.u_r[None].copy(), point.v_r[None])
-    n_floored = int(np.count_nonzero(powerless)) if theory.x_h_min > 0.0 else 0
+    n_floored = int(np.count_nonzero(floored)) if theory.x_h_min > 0.0 else 0
     kept = {"n_floored": n_floored, "prior": prior, "mode": "stationary", "convergence": about}
     return EmpoSolution(model, theory, *policies, *values, **kept)  # type: ignore[arg-type]
 

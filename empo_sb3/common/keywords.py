@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from empo_gym.util.wording import suggestion
 from empo_sb3.common.ranges import NUMBER, POSITIVE, Kind, check, optional
 
 
@@ -45,8 +45,7 @@ def check_keywords(owner: str, called: Callable, given: Mapping[str, Any]) -> No
     known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     unknown = [name for name in given if name not in known]
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+        hint = suggestion(unknown[0], known, f"it takes {', '.join(known)}")
         raise ValueError(f"{owner} has no {unknown[0]!r}; {hint}")
     missing = [p.name for p in parameters if p.name in known and p.default is p.empty and p.name not in given]
     if missing:

@@ -4,13 +4,13 @@ The numbers that define the answer live in :class:`empo_gym.theory.Theory`. Both
 :func:`split_keywords` sorts them. All steps are training steps (gradient updates).
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Annotated, Any
 
 from empo_gym.theory import Theory
+from empo_gym.util.wording import suggestion
 from empo_sb3.common import ranges
 from empo_sb3.common.ranges import Count, Flag, Kind, NotNegative, Positive, Share, Steps
 from empo_sb3.empo.quantities import QUANTITIES
@@ -383,8 +383,7 @@ TRAINING_NAMES = tuple(f.name for f in fields(TrainingConfig))
 
 def unknown_keyword(owner: str, name: str, known: Iterable[str]) -> ValueError:
     """The error for a keyword that nobody knows, with the nearest known one."""
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"help({owner}) has the names"
+    hint = suggestion(name, sorted(known), f"help({owner}) has the names", cutoff=0.5)
     return ValueError(f"{owner} does not know the keyword {name!r}; {hint}")
 
 

@@ -6,7 +6,6 @@ that is not a callback of Stable-Baselines3 from an allowed package (:mod:`empo_
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import types
 import typing
@@ -25,6 +24,7 @@ from empo_gym.envs.observations import OBSERVATIONS
 from empo_gym.theory import Theory
 from empo_gym.util.arguments import check_choice
 from empo_gym.util.imports import ImportRefused
+from empo_gym.util.wording import suggestion
 from empo_gym.util.yaml_files import read_yaml
 from empo_sb3.common.ranges import COUNT, NOT_NEGATIVE, Kind, real
 from empo_sb3.common.sb3_arguments import OFF_POLICY_KINDS, ON_POLICY_KINDS
@@ -332,8 +332,7 @@ def _as_yaml(text: str) -> str:
 
 
 def _nearest(word: Any, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(str(word)[:100], sorted(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; {suggestion(word, sorted(known), cutoff=0.5)}".removesuffix("; ")
 
 
 def _cut(value: Any, quoted: bool = True) -> str:

@@ -8,13 +8,12 @@ a step finds no sound place the draft is thrown away, and the next one goes on w
 
 from __future__ import annotations
 
-import difflib
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from empo_gym.util.wording import shown
+from empo_gym.util.wording import shown, suggestion
 
 Cell = tuple[int, int]
 
@@ -156,13 +155,10 @@ def _counts(objects: Mapping[str, int] | Sequence[str]) -> dict[str, int]:
     given = objects if isinstance(objects, Mapping) else {kind: list(objects).count(kind) for kind in objects}
     for kind, number in given.items():
         if kind not in KINDS:
-            raise ValueError(f"There is no kind {kind!r}; did you mean {_nearest(kind)!r}? The kinds are {', '.join(KINDS)}.")
+            hint = suggestion(kind, KINDS, cutoff=0)
+            raise ValueError(f"There is no kind {kind!r}; {hint} The kinds are {', '.join(KINDS)}.")
         _check_number(f"objects[{kind!r}]", number, 0)
     return {kind: given[kind] for kind in KINDS if given.get(kind)}
-
-
-def _nearest(kind: object) -> str:
-    return difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.0)[0]
 
 
 def _fill(draft: _Draft, humans: int, robots: int, counts: Mapping[str, int]) -> None:

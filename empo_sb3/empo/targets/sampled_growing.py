@@ -14,7 +14,7 @@ from empo_gym import equations
 from empo_gym.envs.human_policies import Humans
 from empo_gym.model.growing import GrowingModel
 from empo_gym.theory import Theory
-from empo_gym.util.arguments import check_whole
+from empo_gym.util.arguments import integer
 from empo_sb3.empo.targets.growing import CAPACITY, GrowingPairs, GrowingTargets
 from empo_sb3.empo.targets.human import GrowingHumanTargets
 from empo_sb3.empo.targets.sampled import (
@@ -38,7 +38,7 @@ def is_sampled(model: GrowingModel, n_samples: int | None) -> bool:
     :raises ValueError: if the number of draws is not an integer of at least 1
     """
     if n_samples is not None:
-        check_whole("target_samples", n_samples)
+        integer("target_samples", n_samples, 1)
     return n_samples is not None or model.n_joint > MAX_LISTED
 
 
