@@ -46,7 +46,7 @@ def parts_of(path):
 
 def test_the_bound_sees_more_than_it_allows():
     with pytest.raises(AssertionError, match="GB of memory were taken"), bounded_memory(1 << 25):
-        np.ones(1 << 26, np.uint8)
+        np.ones(1 << 28, np.uint8)  # far more: an operating system may take other pages away meanwhile
 
 
 @pytest.mark.parametrize("read", [load_world, lambda path: check_file(path, EMPO, [])], ids=["world", "zoo"])

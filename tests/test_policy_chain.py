@@ -63,6 +63,16 @@ def test_humans_who_hardly_discount_are_found_in_few_sweeps(beta_h):
         assert all(tried.n_sweeps < 60 and tried.residual <= 1e-10 and tried.distance < 1e-9 for tried in about.tried)
 
 
+@pytest.mark.parametrize("nu_h", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("beta_h", [0.0, 1e-9, 10.0, 1e9, np.inf])
+@pytest.mark.parametrize("gamma_h", [1e-6, 0.5, 0.999])
+@pytest.mark.parametrize("belief", ["worst_case", "best_case", "uniform"])
+def test_no_parameters_are_too_extreme(model, nu_h, beta_h, gamma_h, belief):
+    prior = solve_humans(model, Theory(nu_h=nu_h, beta_h=beta_h, gamma_h=gamma_h), belief=belief)
+    prior.check()
+    assert all(about.residual <= 1e-10 for about in prior.convergence)
+
+
 def test_goals_in_turns_and_all_at_once_make_the_same_step(model, monkeypatch):
     phase = HumanPhase(model, SLOW, 0, "worst_case", None, None, 1)
     mapping, v_h_m = HumanMap(phase, np.float64, 1), np.zeros(model.achieved[0].shape)

@@ -108,6 +108,7 @@ def _tangent(s, folded, expects, pi_h, beta_h, nu_h, mean, q, slope):
     n_a_h, n_other = expects.joint_of.shape
     mu, habit = expects.mu[s if len(expects.mu) > 1 else 0], expects.habit[s if len(expects.habit) > 1 else 0]
     q[:], mean[:] = 0.0, 0.0
+    chosen = 1.0 - nu_h if nu_h < 1.0 else 1.0  # a policy of habit alone does not change
     for a in range(n_a_h):
         for o in range(n_other):
             weight, j = mu[o], expects.joint_of[a, o]
@@ -118,7 +119,7 @@ def _tangent(s, folded, expects, pi_h, beta_h, nu_h, mean, q, slope):
             mean[g] += slope[a, g] * q[a, g]
     for a in range(n_a_h):
         for g in range(mean.shape[0]):
-            slope[a, g] = pi_h[s, g, a] + beta_h * slope[a, g] * (q[a, g] - mean[g] / (1.0 - nu_h))
+            slope[a, g] = pi_h[s, g, a] + beta_h * slope[a, g] * (q[a, g] - mean[g] / chosen)
 
 
 @njit(**_LOOP)
