@@ -1,7 +1,9 @@
 """Does the planner without a horizon solve the same equations, for ever?"""
 
 import math
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import naive
 import numpy as np
@@ -10,9 +12,12 @@ from tables import AmongStates, TableWorld, random_world
 
 from empo_gym import ChainWorld, EmpoSolution, GoalSet, ReachCell, TabularModel, Theory, load_world, solve_humans, solve_robot
 from empo_gym.planning.fixed_point import Method, Search, not_converged
-from empo_gym.planning.stationary import expansion
 from empo_gym.solution.convergence import NotConverged
 from empo_gym.worlds.world import Agent
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "docs" / "images"))
+
+from contraction import expansion
 
 INF = math.inf
 CHAIN = ChainWorld(length=5, horizon=None, slip=0.1, gates=(2,), starts=(0, 4))

@@ -314,7 +314,7 @@ def test_wrong_actions_are_an_error(actions):
 
 
 def test_other_mistakes_are_errors_that_say_what_to_do():
-    with pytest.raises(ValueError, match="num_envs must be a positive"):
+    with pytest.raises(ValueError, match="num_envs must be an integer from 1"):
         VectorRobotEnv(0)
     with pytest.raises(ValueError, match="observation must be one of"):
         make(2, observation="smell")

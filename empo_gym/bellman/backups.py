@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym import equations
-from empo_gym.bellman import kernels
+from empo_gym.bellman import kernels, records
 from empo_gym.bellman.beliefs import Belief, Habit, Mu, expectations_at, joint_of, of_one_state
-from empo_gym.bellman.kernels import HumanLayer
+from empo_gym.bellman.records import HumanLayer
 from empo_gym.model.tabular import TabularModel
 from empo_gym.theory import Theory
 
@@ -25,9 +25,9 @@ Floats = NDArray[Any]
 _PIECE_NUMBERS = 1 << 16
 
 
-def rows_of(model: TabularModel) -> kernels.Rows:
+def rows_of(model: TabularModel) -> records.Rows:
     """Return the transition matrix as the loops read it."""
-    return kernels.Rows(model.indptr, model.indices, model.probs)
+    return records.Rows(model.indptr, model.indices, model.probs)
 
 
 def for_pieces(n: int, width: int, threads: int, task: Callable[[int, int], None]) -> None:
@@ -60,8 +60,8 @@ class HumanPhase:
         self.achieved = model.achieved[h]
         self.n_goals, self.n_a_h = self.achieved.shape[1], model.agents[model.n_robots + h].n_actions
         self.given = (n_layers, belief, mu, habit)
-        self._rows, self._parameters = rows_of(model), kernels.HumanTheory(theory.gamma_h, theory.beta_h, theory.nu_h)
-        self._expects: tuple[int, kernels.Expectations] | None = None
+        self._rows, self._parameters = rows_of(model), records.HumanTheory(theory.gamma_h, theory.beta_h, theory.nu_h)
+        self._expects: tuple[int, records.Expectations] | None = None
 
     @property
     def width(self) -> int:
@@ -72,7 +72,7 @@ class HumanPhase:
         """Return (n, n_goals): the attainment of entering each state, or some ``states`` of which ``v_h_m`` is given."""
         return equations.attainment(self.achieved[states], v_h_m, self.theory.gamma_h).astype(v_h_m.dtype, copy=False)
 
-    def expects(self, t: int) -> kernels.Expectations:
+    def expects(self, t: int) -> records.Expectations:
         """Return the human's expectations at a time."""
         last = self._expects  # which another thread may replace meanwhile
         if last is None or last[0] != t:
@@ -96,7 +96,7 @@ class HumanPhase:
         entries = slice(indptr[0], indptr[-1])
         after = self.model.indices[entries]
         continuation = self.continuation_values(v_h_m[after], after)
-        rows = kernels.Rows(indptr - indptr[0], np.arange(len(after), dtype=np.int32), self.model.probs[entries])
+        rows = records.Rows(indptr - indptr[0], np.arange(len(after), dtype=np.int32), self.model.probs[entries])
         layer = HumanLayer(np.empty((1, self.n_goals, self.n_a_h), dtype), *np.empty((2, 1, self.n_goals), dtype))
         here, expects = self.achieved[s : s + 1], of_one_state(self.expects(t), s)
         kernels.human_sweep(0, 1, rows, here, continuation, expects, self._parameters, layer)
@@ -112,7 +112,7 @@ class RobotPhase:
         self._shape = np.array(model.human_action_shape, dtype=np.int64)
         numbers = (theory.gamma_h, theory.zeta, theory.x_h_min)
         self._power_of = [
-            kernels.PowerOf(h, joint_of(model, h), self._shape, goals.weights, *numbers)
+            records.PowerOf(h, joint_of(model, h), self._shape, goals.weights, *numbers)
             for h, goals in enumerate(model.goal_sets)
         ]
 
@@ -159,15 +159,15 @@ class RobotPhase:
         x_h: Floats,
         continuations_now: Sequence[Floats],
     ) -> None:
-        """Write (6) and (7) of the states low .. high - 1 into arrays that hold just these.
+        """Write (6) and (7) of the states low .. high - 1 into arrays of all states.
 
         :param policies: ``pibar``, ``pi_h`` per human and ``pi_r`` of these states
         """
-        pibar, pi_h, pi_r = policies
+        (pibar, pi_h, pi_r), here = policies, slice(low, high)
         for h, human in enumerate(self._power_of):
-            of_all = kernels.Policies(pibar, pi_h[h], pi_r)
-            layer = kernels.PowerLayer(v_h_e[h], x_h, continuations_now[h])
-            achieved = self.model.achieved[h][low:high]
+            of_all = records.Policies(pibar, pi_h[h], pi_r)
+            layer = records.PowerLayer(v_h_e[h][here], x_h[here], continuations_now[h][here])
+            achieved = self.model.achieved[h][here]
             kernels.ability_sweep(low, high, self._rows, achieved, continuations[h], human, of_all, layer)
 
     def reward(self, x_h: Floats, q_r: Floats, pi_r: Floats, u_r: Floats, v_r: Floats) -> None:

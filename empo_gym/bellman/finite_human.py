@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.bellman.backups import HumanPhase, for_pieces
-from empo_gym.bellman.kernels import HumanLayer
 from empo_gym.bellman.lazy_policies import DeferredHumans, RecomputedHumans
+from empo_gym.bellman.records import HumanLayer
 from empo_gym.model.tabular import TabularModel
 
 Floats = NDArray[Any]

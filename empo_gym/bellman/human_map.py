@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.bellman.backups import HumanPhase, for_pieces
-from empo_gym.bellman.kernels import HumanLayer
 from empo_gym.bellman.policy_chain import HumanChain
+from empo_gym.bellman.records import HumanLayer
 
 Floats = NDArray[Any]
 _ACCURACY = 1e-6

@@ -13,114 +13,19 @@ Sweeps write the states low .. high - 1 into arrays that hold just these; what t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-WORST, BEST, EXPECTED = 0, 1, 2
+# numba looks the classes up here when it finds code that it compiled for an earlier version.
+from empo_gym.bellman.records import EXPECTED, WORST, Expectations, Rows  # noqa: F401
+
 _BLOCK = 128  # (state, goal) pairs that are swept together: long loops within the first cache
 _TIE = 1e-12
 _TINY, _HUGE = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
 _LOOP: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 _FUSED: dict[str, Any] = {**_LOOP, "cache": True}
-
-
-class Rows(NamedTuple):
-    """The packed transition matrix, row = state * n_joint + joint action."""
-
-    indptr: NDArray[np.int64]
-    indices: NDArray[np.int32]
-    probs: NDArray[np.float64]
-
-
-class Expectations(NamedTuple):
-    """What one human expects and is used to at one time; a first axis of 1 stands for all states.
-
-    :param joint_of: (n_a_h, n_other) number of the humans' joint action
-    :param kind: WORST, BEST or EXPECTED robots
-    :param belief: (1 or n_states, n_a_r) probabilities of the robots' joint actions, read where ``kind`` is EXPECTED
-    :param mu: (1 or n_states, n_other) probabilities of the others' joint actions
-    :param habit: (1 or n_states, n_goals, n_a_h) ``pi_h^0``
-    :param resting: (n_a_h,) what the human does where its goal holds
-    """
-
-    joint_of: NDArray[np.int64]
-    kind: int
-    belief: NDArray[np.float64]
-    mu: NDArray[np.float64]
-    habit: NDArray[np.float64]
-    resting: NDArray[np.float64]
-
-
-class HumanTheory(NamedTuple):
-    """The parameters of (1)-(3)."""
-
-    gamma_h: float
-    beta_h: float
-    nu_h: float
-
-
-class HumanLayer(NamedTuple):
-    """What phase 1 writes of n states.
-
-    :param pi_h: (n, n_goals, n_a_h) equation (2)
-    :param v_h_m: (n, n_goals) equation (3)
-    :param continuation: (n, n_goals) the attainment that (1) reads one step earlier
-    """
-
-    pi_h: NDArray[Any]
-    v_h_m: NDArray[Any]
-    continuation: NDArray[Any]
-
-    def at(self, low: int, high: int) -> HumanLayer:
-        """Return the part of the states low .. high - 1."""
-        return HumanLayer(*(array[low:high] for array in self))
-
-
-class PowerOf(NamedTuple):
-    """What (6) and (7) need to know of one human.
-
-    :param h: which
-    :param joint_of: as in :class:`Expectations`
-    :param shape: (n_humans,) every human's number of actions
-    :param weights: (n_goals,) of the goals
-    """
-
-    h: int
-    joint_of: NDArray[np.int64]
-    shape: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    gamma_h: float
-    zeta: float
-    x_h_min: float
-
-
-class Policies(NamedTuple):
-    """Everybody's policies in n states.
-
-    :param pibar: (n, sum of the humans' numbers of actions) their marginal policies one after another
-    :param pi_h: (n, n_goals, n_a_h) of the human at hand
-    :param pi_r: (n, n_a_r)
-    """
-
-    pibar: NDArray[np.float64]
-    pi_h: NDArray[Any]
-    pi_r: NDArray[np.float64]
-
-
-class PowerLayer(NamedTuple):
-    """What (6) and (7) write of n states.
-
-    :param v_h_e: (n, n_goals) of one human
-    :param x_h: (n, n_humans) of which one column is written
-    :param continuation: (n, n_goals) the attainment that (6) reads one step earlier
-    """
-
-    v_h_e: NDArray[Any]
-    x_h: NDArray[np.float64]
-    continuation: NDArray[Any]
 
 
 # ------------------------------------------------------------------------------------------------------------ arithmetic
@@ -343,8 +248,8 @@ def human_sweep(low, high, rows, achieved, continuation, expects, theory, layer)
 
     :param achieved: (n, n_goals) bool, of the states low .. high - 1
     :param continuation: (n_states, n_goals) attainment of each next state
-    :param expects: an :class:`Expectations`; ``theory`` is a :class:`HumanTheory`
-    :param layer: a :class:`HumanLayer` of these states, which is written
+    :param expects: an :class:`~empo_gym.bellman.records.Expectations`; ``theory`` is a ``HumanTheory``
+    :param layer: a ``HumanLayer`` of these states, which is written
     """
     gamma_h, beta_h, nu_h = theory
     n_a_h, n_goals = expects.joint_of.shape[0], achieved.shape[1]
@@ -512,9 +417,9 @@ def ability_sweep(low, high, rows, achieved, continuation, human, policies, laye
 
     :param achieved: (n, n_goals) bool, of the states low .. high - 1
     :param continuation: (n_states, n_goals) attainment of each next state
-    :param human: a :class:`PowerOf`
-    :param policies: :class:`Policies` of these states
-    :param layer: a :class:`PowerLayer` of these states, which is written
+    :param human: a :class:`~empo_gym.bellman.records.PowerOf`
+    :param policies: ``Policies`` of these states
+    :param layer: a ``PowerLayer`` of these states, which is written
     """
     joint_of, shape, pibar, pi_r = human.joint_of, human.shape, policies.pibar, policies.pi_r
     indptr, indices, probs = rows

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.bellman import kernels
+from empo_gym.bellman import kernels, records
 from empo_gym.bellman.backups import HumanPhase
 from empo_gym.util.threads import Lock
 
@@ -79,7 +79,7 @@ class RecomputedHumans(Recomputed):
     def _range(self, t: int, low: int, high: int) -> Floats:
         pi_h = np.zeros((max(high - low, 0), *self.shape[2:]), dtype=self.dtype)
         seen = max(min(high, self.phase.model.n_within(t)) - low, 0)
-        layer = kernels.HumanLayer(pi_h[:seen], *np.empty((2, seen, self.shape[2]), dtype=self.dtype))
+        layer = records.HumanLayer(pi_h[:seen], *np.empty((2, seen, self.shape[2]), dtype=self.dtype))
         self.phase.sweep(t, low, low + seen, self.continuation(t), layer)
         return pi_h
 

@@ -20,7 +20,7 @@ from scipy.sparse.linalg import LinearOperator, gmres
 
 from empo_gym.bellman import kernels
 from empo_gym.bellman.backups import HumanPhase, rows_of
-from empo_gym.bellman.kernels import EXPECTED, WORST, Rows
+from empo_gym.bellman.records import EXPECTED, WORST, Rows
 
 Floats = NDArray[Any]
 _WEIGHTS_PER_ENTRY = 4  # of the transition matrix: goals take turns where all of their chains would need more memory

@@ -54,8 +54,8 @@ from empo_gym.bellman.backups import HumanPhase, RobotPhase, for_pieces, refuse_
 from empo_gym.bellman.beliefs import Belief, Habit, Mu
 from empo_gym.bellman.checks import check_choices, mode_of
 from empo_gym.bellman.finite_human import Layers, deferred_humans, horizon_of, solve_human
-from empo_gym.bellman.kernels import HumanLayer
 from empo_gym.bellman.lazy_policies import Recomputed, RecomputedHumans, RecomputedRobots
+from empo_gym.bellman.records import HumanLayer
 from empo_gym.model.tabular import TabularModel
 from empo_gym.planning import stationary
 from empo_gym.planning.fixed_point import Method
@@ -114,7 +114,7 @@ def solve_humans(
         _require(numbers * np.dtype(dtype).itemsize, "The stationary mode of phase 1", "stationary")
         how = Method(threads=threads, tol=tol, max_sweeps=max_sweeps, progress=progress)
         return stationary.humans(model, theory, belief, mu, habit, np.dtype(dtype), how)
-    _require(_bytes_of_humans(model, keep, dtype), "Phase 1")
+    _require(_bytes_of_humans(model, model.n_states, _n_entries(model), keep, dtype), "Phase 1")
     phases = [HumanPhase(model, theory, h, belief, mu, habit, horizon_of(model)) for h in range(model.n_humans)]
     solved = [solve_human(phase, keep, np.dtype(dtype), threads, progress) for phase in phases]
     return HumanPrior(model, theory, tuple(pi_h for pi_h, _ in solved), tuple(v_h_m for _, v_h_m in solved))
@@ -164,7 +164,7 @@ def solve_robot(
         _require(model.n_states * values + others, "The stationary mode of phase 2", mode)
         how = Method(threads=threads, tol=tol, max_sweeps=max_sweeps, starts=starts, progress=progress)
         return stationary.robot(model, prior, theory, np.dtype(dtype), how)
-    _require(_bytes_of_robot(model, keep, dtype), "Phase 2")
+    _require(_bytes_of_robot(model, model.n_states, _n_entries(model), keep, dtype), "Phase 2")
     return _RobotSweep(model, prior, theory, keep, np.dtype(dtype), threads).run(progress)
 
 
@@ -192,9 +192,9 @@ def solve(
     """
     check_choices(model, theory, keep, dtype, threads)
     mode_of(model, "finite")
-    n_goals = sum(map(len, model.goal_sets))
-    both = _bytes_of_robot(model, keep, dtype) + 3 * n_goals * model.n_states * np.dtype(dtype).itemsize
-    _require(both, "Solving both phases at once")
+    humans = _bytes_of_humans(model, model.n_states, 0, keep, dtype)  # of no layer but the one at hand
+    robots = _bytes_of_robot(model, model.n_states, _n_entries(model), keep, dtype)
+    _require(humans + robots, "Solving both phases at once")
     phases = [HumanPhase(model, theory, h, belief, mu, habit, horizon_of(model)) for h in range(model.n_humans)]
     return _JointSweep(model, phases, theory, keep, np.dtype(dtype), threads).run(progress)
 
@@ -229,23 +229,22 @@ def _n_entries(model: TabularModel) -> int:
     return sum(model.n_within(t) for t in range(min(horizon, last))) + max(0, horizon - last) * model.n_states
 
 
-def _bytes_of_humans(model: TabularModel, keep: str, dtype: Any) -> int:
-    """Return what phase 1 will hold."""
-    n, entries = model.n_states, _n_entries(model)
-    actions = 0 if keep == "values" else 1
-    values = 1 if keep != "policy" else 0
-    numbers = sum(goals * (entries * (actions * n_a_h + values) + 3 * n) for _, goals, n_a_h in model.policy_shapes)
-    return numbers * np.dtype(dtype).itemsize
+def _bytes_of_humans(world: Any, n: int, entries: int, keep: str, dtype: Any) -> int:
+    """Return what phase 1 will hold of a world (or model) of ``n`` states and ``entries`` pairs (t, state)."""
+    policies, values = keep != "values", keep != "policy"
+    actions = [agent.n_actions for agent in world.agents if agent.role == "human"]
+    sizes = zip(world.goal_sets, actions, strict=True)
+    return sum(len(g) * (entries * (policies * n_a_h + values) + 3 * n) for g, n_a_h in sizes) * np.dtype(dtype).itemsize
 
 
-def _bytes_of_robot(model: TabularModel, keep: str, dtype: Any) -> int:
+def _bytes_of_robot(world: Any, n: int, entries: int, keep: str, dtype: Any) -> int:
     """Return what phase 2 will hold: the humans' values of that kind, float64 for the robots', a mark per (t, state)."""
-    n, entries = model.n_states, _n_entries(model)
-    n_goals, n_a_r = sum(map(len, model.goal_sets)), model.n_robot_joint
-    values = keep != "policy"
-    humans = n_goals * (values * entries + 3 * n)
-    robots = entries * ((keep != "values") * n_a_r + values * (n_a_r + model.n_humans + 2)) + n * (n_a_r + model.n_humans + 4)
-    return humans * np.dtype(dtype).itemsize + robots * 8 + n * (horizon_of(model) + 1)
+    n_a_r = math.prod(agent.n_actions for agent in world.agents if agent.role == "robot")
+    policies, values = keep != "values", keep != "policy"
+    humans = sum(map(len, world.goal_sets)) * (values * entries + 3 * n)
+    others = n_a_r + len(world.goal_sets) + 2
+    robots = entries * (policies * n_a_r + values * others) + n * (others + 2)
+    return humans * np.dtype(dtype).itemsize + robots * 8 + n * ((world.horizon or 0) + 1)
 
 
 def require_room(world: Any, n_states: int, depth: int, keep: str = "all", dtype: Any = np.float64) -> None:
@@ -257,15 +256,10 @@ def require_room(world: Any, n_states: int, depth: int, keep: str = "all", dtype
     :param keep: as in :func:`solve_humans`, like ``dtype``
     :raises NotEnoughMemory: in a sentence that says what to do
     """
-    n_a_r = math.prod(agent.n_actions for agent in world.agents if agent.role == "robot")
-    human_actions = [agent.n_actions for agent in world.agents if agent.role == "human"]
-    entries = n_states * (1 if world.horizon is None else max(1, world.horizon - depth))
-    policies, values = keep != "values", keep != "policy"
-    humans = sum(len(g) * entries * (policies * n + 2 * values) for g, n in zip(world.goal_sets, human_actions, strict=True))
-    robots = entries * (policies * n_a_r + values * (n_a_r + len(human_actions) + 2))
+    size = (world, n_states, n_states * (1 if world.horizon is None else max(1, world.horizon - depth)), keep, dtype)
     what = f"A solution of this world, of which {n_states:,} states are known at depth {depth} and more will come,"
     require_memory(
-        humans * np.dtype(dtype).itemsize + 8 * robots,
+        _bytes_of_humans(*size) + _bytes_of_robot(*size),
         what,
         'keep less (keep="policy" or "values", dtype="float32"), shorten the horizon (max_steps), or learn it: EMPO with '
         "MlpPolicy (`empo train`) needs no list of the states",
@@ -326,8 +320,7 @@ class _RobotSweep:
             # (4) Q_r from the next layer's V_r, (5) pi_r from Q_r
             self.phase.decide(low, high, pibar, v_r_next, q_r[here], pi_r[here])
             # (6) V_h^e under pi_r and all pi_h, (7) X_h from V_h^e
-            values, written = [v[here] for v in v_h_e], [continuation[here] for continuation in continuations_now]
-            self.phase.empower(low, high, (pibar, pi_h, pi_r[here]), continuations, values, x_h[here], written)
+            self.phase.empower(low, high, (pibar, pi_h, pi_r[here]), continuations, v_h_e, x_h, continuations_now)
 
         for_pieces(n, self.phase.width, self.threads, sweep)
         self._count_floored(t, x_h[:n])

@@ -201,8 +201,7 @@ class RobotMap:
         def task(low: int, high: int) -> None:
             here = slice(low, high)
             policies = (self.pibar[here], [pi_h[here] for pi_h in self.pi_h], self.pi_r[here])
-            values, written = [v[here] for v in v_h_e], [continuation[here] for continuation in unused]
-            self.phase.empower(low, high, policies, continuations, values, self.x_h[here], written)
+            self.phase.empower(low, high, policies, continuations, v_h_e, self.x_h, unused)
 
         for_pieces(self.model.n_states, self.phase.width, self.threads, task)
         return v_h_e
@@ -325,41 +324,3 @@ def _solution(mapping: RobotMap, prior: HumanPrior, point: Point, about: Converg
     n_floored = int(np.count_nonzero(floored)) if theory.x_h_min > 0.0 else 0
     kept = {"n_floored": n_floored, "prior": prior, "mode": "stationary", "convergence": about}
     return EmpoSolution(model, theory, *policies, *values, **kept)  # type: ignore[arg-type]
-
-
-def expansion(solution: EmpoSolution, n_sweeps: int = 200, seed: int = 0) -> float:
-    """Return by what factor a sweep of the coupled map enlarges a small disturbance of a stationary solution in the long run.
-
-    This is the spectral radius of the map's derivative there, in ``log(-v_r)`` and ``v_h_e``, by power iteration with finite
-    differences. Below 1, the map is a contraction around the solution and plain iteration ends there; above 1, it is driven
-    away, though the solution is one.
-
-    :param solution: stationary
-    :param n_sweeps: of the power iteration, of which the last half counts
-    :param seed: of the first disturbance
-    """
-    rng, step = np.random.default_rng(seed), 1e-6
-    mapping = RobotMap(solution.model, solution.prior, solution.theory, np.float64, 1)
-    mapping.at(solution.theory.beta_r, solution.theory.x_h_min)
-    point = Point(solution.v_r[0], tuple(np.asarray(v[0], dtype=np.float64) for v in solution.v_h_e))
-    here = _coordinates(mapping.sweep(point))
-    direction, growth = rng.normal(size=len(here)), []
-    for _ in range(n_sweeps):
-        direction /= np.abs(direction).max()
-        direction = (_coordinates(mapping.sweep(_moved(point, step * direction))) - here) / step
-        growth.append(float(np.abs(direction).max()))
-        if growth[-1] == 0.0:
-            return 0.0
-    return float(np.exp(np.mean(np.log(growth[n_sweeps // 2 :]))))
-
-
-def _coordinates(point: Point) -> Floats:
-    return np.concatenate([np.log(-point.v_r), *(v.ravel() for v in point.v_h_e)])
-
-
-def _moved(point: Point, by: Floats) -> Point:
-    n, v_h_e, first = len(point.v_r), [], len(point.v_r)
-    for v in point.v_h_e:
-        v_h_e.append(v + by[first : first + v.size].reshape(v.shape))
-        first += v.size
-    return Point(point.v_r * np.exp(by[:n]), tuple(v_h_e))

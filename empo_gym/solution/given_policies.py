@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from empo_gym.bellman.backups import HumanPhase
 from empo_gym.bellman.checks import check_choices, check_stationary, mode_of
 from empo_gym.bellman.human_map import HumanMap
-from empo_gym.bellman.kernels import HumanLayer
+from empo_gym.bellman.records import HumanLayer
 from empo_gym.model.tabular import TabularModel
 from empo_gym.theory import Theory
 
