@@ -6,9 +6,9 @@ from sb3_worlds import SHARP, SHORT, crowd_env, errors, exact, gate_env
 from test_sb3_checkpoints import SaveAt, assert_same
 
 from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.model.pair_index import CAPACITY
 from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, TrainingConfig
-from empo_sb3.empo.targets.growing import CAPACITY
 
 OWN_STEPS = {"exploring_starts": 0.0, "epsilon_r_start": 0.0, "epsilon_r_end": 0.0}
 

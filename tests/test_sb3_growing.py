@@ -7,12 +7,13 @@ from sb3_worlds import SHARP, SHORT, crowd_env, errors, exact, gate_env, uniform
 from test_sb3_checkpoints import SaveAt
 
 from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.model.pair_index import CAPACITY
 from empo_gym.planning.finite_horizon import solve_robot
 from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, HumanDQN
 from empo_sb3.callbacks import EmpoEvalCallback, ExactGap, WarmupMonitor
 from empo_sb3.empo.curiosity import GrowingCuriosity
-from empo_sb3.empo.targets.growing import CAPACITY, GrowingTargets, MetPairs
+from empo_sb3.empo.targets.growing import GrowingTargets, MetPairs
 from empo_sb3.empo.targets.human import GrowingHumanTargets
 from empo_sb3.wrappers.multi_view import MultiView
 

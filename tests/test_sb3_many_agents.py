@@ -8,10 +8,10 @@ from test_sb3_checkpoints import SaveAt
 
 from empo_gym.envs.robot_env import RobotEnv
 from empo_gym.model.growing import PASSING, GrowingModel
+from empo_gym.model.pair_index import CAPACITY
 from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, HumanDQN
 from empo_sb3.callbacks import ExactGap
-from empo_sb3.empo.targets.growing import CAPACITY
 from empo_sb3.empo.targets.human import LearnedHumans
 from empo_sb3.empo.targets.sampled import draw_balanced
 from empo_sb3.empo.targets.sampled_growing import MAX_LISTED, SampledGrowingTargets, SampledHumanTargets

@@ -114,12 +114,13 @@ class PackedStages:
         """Read the observations from a table over all times and states, or, where that would be large, compute them."""
         if self._table is None:
             self._table = self._observation_table(kind)
-        n_states = self.model.n_states
-        pairs = self.s[where] if self.model.horizon is None else t[where] * n_states + self.s[where]
+        index = self.model.pair_index
+        pairs = self.s[where] if self.model.horizon is None else index.number(t[where], self.s[where])
         if len(self._table):
             return self._table.take(pairs, axis=0)
         pairs, which = np.unique(pairs, return_inverse=True)
-        return kind.look(self._world, self.model.states_of(pairs % n_states), pairs // n_states)[which]
+        times, states = index.split(pairs)
+        return kind.look(self._world, self.model.states_of(states), times)[which]
 
     def _observation_table(self, kind: ObservationKind) -> NDArray[Any]:
         """Return the observations of all states at time 0, then at time 1, ...; none if they do not fit."""

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.model.column import Column
+from empo_gym.model.pair_index import CAPACITY, PairIndex
 from empo_gym.model.state_index import ObjectIndex, StateIndex, VectorIndex
 from empo_gym.model.tabular import check_rows, expand, require_distinct
 from empo_gym.util.threads import Lock
@@ -27,40 +29,6 @@ from empo_gym.worlds.world import action_shape, as_states, is_batched, states_at
 MAX_ENTRIES = 40_000_000
 PASSING = 1 << 31
 """The first number of the states that are looked at in passing; those met have smaller ones."""
-
-
-class Column:
-    """Rows of numbers to which more are added at the end.
-
-    :param dtype: of the numbers
-    :param width: numbers in a row, None for plain numbers
-    """
-
-    def __init__(self, dtype: Any, width: int | None = None) -> None:
-        self._rows = np.zeros((1 << 10,) if width is None else (1 << 10, width), dtype=dtype)
-        self._n = 0
-
-    def __len__(self) -> int:
-        return self._n
-
-    @property
-    def rows(self) -> NDArray[Any]:
-        """All rows so far."""
-        return self._rows[: self._n]
-
-    def extend(self, more: NDArray[Any]) -> None:
-        """Add rows."""
-        n = self._n + len(more)
-        if n > len(self._rows):
-            larger = np.zeros((max(n, 2 * len(self._rows)), *self._rows.shape[1:]), dtype=self._rows.dtype)
-            larger[: self._n] = self.rows
-            self._rows = larger
-        self._rows[self._n : n] = more
-        self._n = n
-
-    def clear(self) -> None:
-        """Forget all rows."""
-        self._n = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +53,8 @@ class GrowingModel:
     :param world: a :class:`~empo_gym.worlds.world.WorldModel`, batched or not
     :param max_entries: number of transitions after which those kept are forgotten, and computed again when asked for
     """
+
+    pair_index = PairIndex(CAPACITY)
 
     def __init__(self, world: Any, max_entries: int = MAX_ENTRIES) -> None:
         self.world = world

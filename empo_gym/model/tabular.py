@@ -23,6 +23,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from empo_gym.model import exports
+from empo_gym.model.column import Column
+from empo_gym.model.pair_index import PairIndex
 from empo_gym.model.state_index import ObjectIndex, StateIndex, VectorIndex
 from empo_gym.model.useful_actions import useful_actions
 from empo_gym.util.arguments import integer
@@ -36,7 +38,6 @@ from empo_gym.worlds.world import ActingTogether, Agent, WorldModel, action_shap
 MAX_STATES = 20_000_000
 MAX_JOINT = 1 << 20
 _CHUNK_ROWS = 1 << 17
-_MANY = 1 << 24
 _TOLERANCE = 1e-9
 Progress = Callable[[int, int], None]
 
@@ -45,53 +46,28 @@ class TooManyStates(ValueError):
     """More states are reachable than the caller wants to pack, or a state has more joint actions than can be listed."""
 
 
-class _Growing:
-    """An array that grows.
-
-    First touching a page costs more than computing what it holds. So room is taken generously, of which the system gives only
-    what is written to, and little is ever copied.
-    """
-
-    def __init__(self, dtype: Any) -> None:
-        self._room, self.n = np.empty(1 << 16, dtype=dtype), 0
-
-    @property
-    def array(self) -> NDArray[Any]:
-        """What was appended."""
-        return self._room[: self.n]
-
-    def grow(self, n: int) -> NDArray[Any]:
-        """Return ``n`` further entries, to be written."""
-        if self.n + n > len(self._room):
-            factor = 16 if len(self._room) < _MANY else 2
-            larger = np.empty(max(factor * len(self._room), self.n + n), dtype=self._room.dtype)
-            larger[: self.n] = self.array
-            self._room = larger
-        self.n += n
-        return self._room[self.n - n : self.n]
-
-
 class _RowStore:
     """The transition matrix while it grows."""
 
     def __init__(self) -> None:
-        self._indptr, self._indices, self._probs = _Growing(np.int64), _Growing(np.int32), _Growing(np.float64)
+        dtypes = (np.int64, np.int32, np.float64)
+        self._indptr, self._indices, self._probs = (Column(dtype, room=1 << 16, factor=16) for dtype in dtypes)
         self._indptr.grow(1)[:] = 0
 
     def add(self, indptr: NDArray[np.int64], numbers: NDArray[np.int32], probs: NDArray[np.float64]) -> None:
         """Append rows."""
-        np.add(indptr[1:], self._indices.n, out=self._indptr.grow(len(indptr) - 1))
-        self._indices.grow(len(numbers))[:] = numbers
-        self._probs.grow(len(probs))[:] = probs
+        np.add(indptr[1:], len(self._indices), out=self._indptr.grow(len(indptr) - 1))
+        self._indices.extend(numbers)
+        self._probs.extend(probs)
 
     def finish(self, n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
         """Return row pointers, columns and probabilities; rows that were never added are empty."""
-        self._indptr.grow(n_rows + 1 - self._indptr.n)[:] = self._indices.n
-        return self._indptr.array, self._indices.array, self._probs.array
+        self._indptr.grow(n_rows + 1 - len(self._indptr))[:] = len(self._indices)
+        return self._indptr.rows, self._indices.rows, self._probs.rows
 
     def require_room(self, n_states: int, n_joint: int, depth: int, vector_bytes: int) -> None:
         """Refuse to expand states whose rows, and as many new states, will not fit into memory."""
-        per_row = self._indices.n / (self._indptr.n - 1) if self._indptr.n > 1 else 1.0
+        per_row = len(self._indices) / (len(self._indptr) - 1) if len(self._indptr) > 1 else 1.0
         needed = n_states * n_joint * (8 + 12 * per_row) + 2.0 * n_states * vector_bytes + _CHUNK_ROWS * 128
         if needed > 1e8:
             require_memory(needed, f"Packing {n_states} states at depth {depth}", "shorten the horizon or shrink the world")
@@ -321,6 +297,11 @@ class TabularModel(ActingTogether):
     def n_states(self) -> int:
         """Number of states."""
         return len(self.state_index)
+
+    @property
+    def pair_index(self) -> PairIndex:
+        """Numbers of pairs (t, state)."""
+        return PairIndex(self.n_states)
 
     @property
     def policy_shapes(self) -> list[tuple[int, int, int]]:

@@ -380,7 +380,7 @@ class EMPO(WorldLearner):
         for q in targets:
             noise = self.policy.coordinates(q, targets[q]) - self.policy.coordinates(q, compared[q])
             self.logger.record(f"train/{q}_irreducible_variance", share * float(np.mean(noise**2)))
-        visited = np.unique(self.visits.pairs % self.sizes.n_states)
+        visited = np.unique(self.sizes.pair_index.split(self.visits.pairs)[1])
         self.logger.record("train/visited_states", len(visited))
 
     def _enter_stage(self) -> Stage:

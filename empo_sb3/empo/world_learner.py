@@ -45,7 +45,7 @@ from empo_sb3.empo.checks import (
 )
 from empo_sb3.empo.networks.base_policy import EmpoPolicy
 from empo_sb3.empo.networks.quantity_network import WorldSizes
-from empo_sb3.empo.targets.growing import CAPACITY, MetPairs, Seen
+from empo_sb3.empo.targets.growing import MetPairs, Seen
 from empo_sb3.empo.targets.sampled import draw
 from empo_sb3.uncertainty import VisitCounts
 
@@ -131,8 +131,6 @@ class WorldLearner(OffPolicyAlgorithm):
         except AttributeError as e:
             raise ValueError(f"{name} needs an environment over a world model (EMPO-Grid-v0 or another RobotEnv)") from e
         sizes = WorldSizes.of(model)
-        if self.grown is not None:
-            sizes = replace(sizes, n_states=CAPACITY)
         if self.sizes is not None and sizes != self.sizes:
             raise ValueError(
                 f"this {name} was made for a world with {self.sizes}; the environment's has {sizes};"
@@ -198,7 +196,7 @@ class WorldLearner(OffPolicyAlgorithm):
 
     def _world_shows(self, model: Any, pairs: np.ndarray) -> Any:
         """What the world itself shows of pairs, (n, ...), as the environments should; of several kinds, by key."""
-        t, s = np.divmod(pairs, self.sizes.n_states)
+        t, s = model.pair_index.split(pairs)
         states, kinds = model.states_of(s), self._observation_kind
         if isinstance(kinds, dict):
             return {key: model.world.observe(states, t=t, kind=kind) for key, kind in kinds.items()}
@@ -267,11 +265,11 @@ class WorldLearner(OffPolicyAlgorithm):
     def _episode_length(self) -> float:
         """How long episodes are on average, some of which start late."""
         horizon, share = self.sizes.horizon, self.config.exploring_starts
-        late = np.average(self._start_pairs // self.sizes.n_states, weights=self._start_weights)
+        late = np.average(self.sizes.pair_index.split(self._start_pairs)[0], weights=self._start_weights)
         return horizon - share * float(late)
 
     def _pair_numbers(self, times: Iterable[int], states: Iterable[int]) -> np.ndarray:
-        return np.array([t * self.sizes.n_states + s for t, s in zip(times, states, strict=True)], dtype=np.int64)
+        return self.sizes.pair_index.number(np.fromiter(times, np.int64), np.fromiter(states, np.int64))
 
     def _present_pairs(self) -> np.ndarray:
         """Where the environments are."""
@@ -330,7 +328,7 @@ class WorldLearner(OffPolicyAlgorithm):
 
     def _set_starts(self, share: float) -> None:
         """Let a share of the episodes begin in any reachable pair."""
-        t, s = np.divmod(self._start_pairs, self.sizes.n_states)
+        t, s = self.sizes.pair_index.split(self._start_pairs)
         states = s if self.grown is None else self.grown.states_of(s)
         self._envs.env_method("set_starts", states, t, share, self._start_weights)
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch as th
 from torch import nn
 
+from empo_gym.model.pair_index import PairIndex
 from empo_gym.worlds.goal_maps import goal_cells
 from empo_gym.worlds.goals import GoalSet
 from empo_sb3.empo.networks.transforms import Transform
@@ -44,12 +45,17 @@ class WorldSizes:
             raise ValueError("EMPO learns worlds with a horizon; give the world one, or solve it with mode='stationary'")
         n_goals = tuple(len(goals) for goals in model.goal_sets)
         robots, humans = tuple(model.action_shape[: model.n_robots]), tuple(model.action_shape[model.n_robots :])
-        return cls(model.n_states, model.horizon, n_goals, robots, humans, goal_features(model.goal_sets))
+        return cls(model.pair_index.capacity, model.horizon, n_goals, robots, humans, goal_features(model.goal_sets))
 
     @property
     def n_pairs(self) -> int:
         """Number of (t, state) pairs in which somebody acts."""
-        return self.horizon * self.n_states
+        return self.pair_index.number(self.horizon, 0)
+
+    @property
+    def pair_index(self) -> PairIndex:
+        """Numbers of pairs (t, state)."""
+        return PairIndex(self.n_states)
 
     @property
     def n_robot_joint(self) -> int:

@@ -5,7 +5,7 @@ a batch and nowhere else, and a target is kept until the next copy. Rows come fr
 :class:`~empo_gym.model.growing.GrowingModel`, observations from the world's batched ``observe``, the humans from their batched
 ``policies``. The equations, and what is known at the horizon, are the same.
 
-A pair is numbered ``t * CAPACITY + s``, with the number ``s`` of a state in the order of meeting.
+A pair is numbered by the model's ``pair_index``, with the number ``s`` of a state in the order of meeting.
 """
 
 import copy
@@ -25,7 +25,6 @@ from empo_sb3.empo.networks.base_policy import EmpoPolicy
 from empo_sb3.empo.networks.quantity_network import QuantityNetwork
 from empo_sb3.empo.targets.tabular import Values, _joint, worth_by_human
 
-CAPACITY = 1 << 32
 Copies = dict[str, dict[str, th.Tensor]]
 """The weights of target copies by quantity."""
 
@@ -41,7 +40,7 @@ class Seen:
         self._model, self._kind = model, kind
 
     def __getitem__(self, pairs: th.Tensor) -> th.Tensor:
-        t, s = np.divmod(pairs.cpu().numpy(), CAPACITY)
+        t, s = self._model.pair_index.split(pairs.cpu().numpy())
         seen = self._model.world.observe(self._model.states_of(s), t=t, kind=self._kind)
         return th.as_tensor(np.asarray(seen, dtype=np.float32), device=pairs.device)
 
@@ -174,21 +173,21 @@ class GrowingPairs:
         :param pairs: (batch,) with t < horizon
         :return: the numbers of all distinct successor pairs, and (batch * n_joint, n_successors) their probabilities
         """
-        t, s = np.divmod(pairs, CAPACITY)
+        t, s = self.model.pair_index.split(pairs)
         rows = self.model.rows(s)
         per_pair = np.diff(rows.indptr[:: self.model.n_joint])
-        after, places = np.unique(rows.numbers + np.repeat((t + 1) * CAPACITY, per_pair), return_inverse=True)
+        after, places = np.unique(self.model.pair_index.number(np.repeat(t + 1, per_pair), rows.numbers), return_inverse=True)
         shape = (len(pairs) * self.model.n_joint, len(after))
         return after, csr_matrix((rows.probs, places.ravel(), rows.indptr), shape=shape)
 
     def beyond(self, pairs: np.ndarray) -> np.ndarray:
         """One successor of each pair under a random joint action; the pair itself where the horizon comes first."""
-        t, s = np.divmod(pairs, CAPACITY)
+        t, s = self.model.pair_index.split(pairs)
         rows = self.model.rows(s)
         row = np.arange(len(pairs)) * self.model.n_joint + np.random.randint(self.model.n_joint, size=len(pairs))
         first, last = rows.indptr[row], rows.indptr[row + 1]
         entries = first + (np.random.random(len(pairs)) * (last - first)).astype(np.int64)
-        return np.where(t + 1 < self.horizon, (t + 1) * CAPACITY + rows.numbers[entries], pairs)
+        return np.where(t + 1 < self.horizon, self.model.pair_index.number(t + 1, rows.numbers[entries]), pairs)
 
     def earlier(self, pairs: np.ndarray) -> np.ndarray:
         """
@@ -196,21 +195,21 @@ class GrowingPairs:
 
         Exact humans know a state only from when on it can be reached; where they do not, the pair stays what it was.
         """
-        t, s = np.divmod(pairs, CAPACITY)
+        t, s = self.model.pair_index.split(pairs)
         before = np.random.randint(t + 1)
         states, known = self.model.states_of(s), np.ones(len(pairs), dtype=bool)
         for h in range(self.model.n_humans):
             known &= np.isclose(self.humans.policies(states, before, h).sum(axis=-1), 1.0).all(axis=-1)
-        return np.where(known, before, t) * CAPACITY + s
+        return self.model.pair_index.number(np.where(known, before, t), s)
 
     def achieved(self, pairs: np.ndarray) -> np.ndarray:
         """(n, sum of goals) whether the state of a pair belongs to each goal."""
-        return self.model.achieved(pairs % CAPACITY)
+        return self.model.achieved(self.model.pair_index.split(pairs)[1])
 
     def pairs_of(self, model: TabularModel, pairs: np.ndarray) -> np.ndarray:
         """Our numbers of a packed model's pairs."""
-        t, s = np.divmod(pairs, model.n_states)
-        return t * CAPACITY + self.model.add(model.states_of(s))
+        t, s = model.pair_index.split(pairs)
+        return self.model.pair_index.number(t, self.model.add(model.states_of(s)))
 
     def outcome(self, expected: np.ndarray, h: int) -> np.ndarray:
         """
@@ -275,7 +274,7 @@ class GrowingTargets(GrowingPairs):
 
     def last_step(self, pairs: np.ndarray) -> np.ndarray:
         """Which pairs lie one step before the horizon, where all Q_r are known to be equal."""
-        return pairs // CAPACITY >= self.horizon - 1
+        return self.model.pair_index.split(pairs)[0] >= self.horizon - 1
 
     def values_at(self, pairs: np.ndarray, wanted: Mapping[str, Any] | tuple[str, ...]) -> Values:
         """
@@ -284,7 +283,7 @@ class GrowingTargets(GrowingPairs):
         :param wanted: of ``v_h_e`` (n, sum of goals), ``x_h`` (n, humans), ``u_r`` (n,), ``q_r``, ``pi_r`` (n, n_a_r),
             ``v_r`` (n,)
         """
-        theory, networks, t = self.theory, self._networks, pairs // CAPACITY
+        theory, networks, t = self.theory, self._networks, self.model.pair_index.split(pairs)[0]
         needed = _needed(set(wanted), networks)
         values = self._look(pairs, tuple(q for q in networks if q in needed))
         if "v_h_e" in values:
@@ -392,7 +391,7 @@ class GrowingTargets(GrowingPairs):
 
     def _pi_h(self, pairs: np.ndarray) -> list[np.ndarray]:
         """What the humans do for each goal: per human (batch, goals, n_a_h)."""
-        t, s = np.divmod(pairs, CAPACITY)
+        t, s = self.model.pair_index.split(pairs)
         states = self.model.states_of(s)
         return [self.humans.policies(states, t, h) for h in range(self.model.n_humans)]
 

@@ -18,7 +18,7 @@ from empo_gym.solution.solution import HumanPrior
 from empo_gym.theory import Theory
 from empo_gym.worlds.world import Agent
 from empo_sb3.empo.networks.base_policy import CHUNK, EmpoPolicy
-from empo_sb3.empo.targets.growing import CAPACITY, Copies, GrowingPairs
+from empo_sb3.empo.targets.growing import Copies, GrowingPairs
 from empo_sb3.empo.targets.tabular import PairTargets
 
 Q = "q_h_m"
@@ -150,7 +150,7 @@ class GrowingHumanTargets(GrowingPairs):
         achieved = self.achieved(after)
         answers = policy_and_value(self.model, self.theory, self._look(after, (Q,))[Q], achieved)
         v_h_m = np.concatenate([value for _, value in answers], axis=1)
-        v_h_m[after // CAPACITY == self.horizon] = 0.0
+        v_h_m[self.model.pair_index.split(after)[0] == self.horizon] = 0.0
         return equations.attainment(achieved, v_h_m, self.theory.gamma_h)
 
 
@@ -195,7 +195,7 @@ class LearnedHumans:
         targets = HumanTargets(model, self.theory)
         parts = []
         for first in range(0, len(targets.live), CHUNK):
-            t, s = np.divmod(targets.live[first : first + CHUNK], model.n_states)
+            t, s = model.pair_index.split(targets.live[first : first + CHUNK])
             parts.append(self._ask(model.states_of(s), t))
         return targets.as_prior(np.concatenate(parts))
 

@@ -142,7 +142,7 @@ class SampledTargets(ModelTargets):
     def _drawn_ahead(self, pairs: np.ndarray, actions: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Pair numbers of successors, (batch, n), under n joint actions for each pair."""
         model = self.model
-        t, s = np.divmod(pairs[:, None], model.n_states)
+        t, s = model.pair_index.split(pairs[:, None])
         joint = actions[..., 0]
         for h, n_actions in enumerate(self._human_shape, start=1):
             joint = joint * n_actions + actions[..., h]
@@ -150,4 +150,4 @@ class SampledTargets(ModelTargets):
         first, last = model.indptr[rows], model.indptr[rows + 1]
         low, high = self._cumulated[first], self._cumulated[last]
         entries = np.clip(np.searchsorted(self._cumulated, low + u * (high - low), side="right") - 1, first, last - 1)
-        return (t + 1) * model.n_states + model.indices[entries]
+        return model.pair_index.number(t + 1, model.indices[entries])

@@ -15,7 +15,7 @@ from empo_gym.envs.human_policies import Humans
 from empo_gym.model.growing import GrowingModel
 from empo_gym.theory import Theory
 from empo_gym.util.arguments import integer
-from empo_sb3.empo.targets.growing import CAPACITY, GrowingPairs, GrowingTargets
+from empo_sb3.empo.targets.growing import GrowingPairs, GrowingTargets
 from empo_sb3.empo.targets.human import GrowingHumanTargets
 from empo_sb3.empo.targets.sampled import (
     DEFAULT_SAMPLES,
@@ -49,10 +49,10 @@ class _DrawnPairs(GrowingPairs):
 
     def beyond(self, pairs: np.ndarray) -> np.ndarray:
         """As the base class, from the world's own draws."""
-        model, (t, s) = self.model, np.divmod(pairs, CAPACITY)
+        model, (t, s) = self.model, self.model.pair_index.split(pairs)
         actions = np.stack([np.random.randint(n, size=len(pairs)) for n in model.action_shape], axis=1)
         reached = model.add(model.draw_successors(s, actions, np.random.random(len(pairs))))
-        return np.where(t + 1 < self.horizon, (t + 1) * CAPACITY + reached, pairs)
+        return np.where(t + 1 < self.horizon, model.pair_index.number(t + 1, reached), pairs)
 
     def _of_agents(self, actions: np.ndarray) -> np.ndarray:
         """(n, agents) from (..., 1 + humans), where the robots' joint action comes first."""
@@ -65,13 +65,13 @@ class _DrawnPairs(GrowingPairs):
 
         :param worth: from the numbers of pairs (n,) to (n, columns)
         """
-        t, s = np.divmod(pairs, CAPACITY)
+        t, s = self.model.pair_index.split(pairs)
 
         def ahead(actions: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             n = actions.shape[1]
             successors = self.model.draw_successors(np.repeat(s, n), self._of_agents(actions), u.ravel())
             numbers = self.model.look_up(successors)
-            after, rows = np.unique(np.repeat((t + 1) * CAPACITY, n) + numbers, return_inverse=True)
+            after, rows = np.unique(self.model.pair_index.number(np.repeat(t + 1, n), numbers), return_inverse=True)
             return rows.reshape(len(pairs), n), worth(after)
 
         return ahead
@@ -143,15 +143,15 @@ class SampledHumanTargets(_DrawnPairs, GrowingHumanTargets):
         return self._compute(pairs), 0.5
 
     def _compute(self, pairs: np.ndarray) -> np.ndarray:
-        model, (t, s) = self.model, np.divmod(pairs, CAPACITY)
+        model, (t, s) = self.model, self.model.pair_index.split(pairs)
         humans = draw_balanced(model.human_action_shape, len(pairs), self.n_samples)
         n_drawn, n_a_r = humans.shape[1], model.n_robot_joint
         robots = np.broadcast_to(np.arange(n_a_r)[:, None], (len(pairs), n_drawn, n_a_r, 1))
         asked = np.concatenate([robots, np.repeat(humans[:, :, None], n_a_r, axis=2)], axis=3)
         n_rows = n_drawn * n_a_r
         rows = model.successors_of(np.repeat(s, n_rows), self._of_agents(asked))
-        times = np.repeat(np.repeat((t + 1) * CAPACITY, n_rows), np.diff(rows.indptr))
-        after, places = np.unique(times + rows.numbers, return_inverse=True)
+        times = np.repeat(np.repeat(t + 1, n_rows), np.diff(rows.indptr))
+        after, places = np.unique(model.pair_index.number(times, rows.numbers), return_inverse=True)
         chances = csr_matrix((rows.probs, places.ravel(), rows.indptr), shape=(len(pairs) * n_rows, len(after)))
         worth = (chances @ self._credit(after)).reshape(len(pairs), n_drawn, n_a_r, -1)
         answers = []

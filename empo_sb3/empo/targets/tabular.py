@@ -5,7 +5,7 @@ phase 1, given their goals) and over the robots' joint actions; nothing is sampl
 *target copies* of the quantities, kept as arrays over all pairs:
 
 ``values["v_h_e"]`` (n_all, sum of goals), ``["x_h"]`` (n_all, humans), ``["u_r"]`` (n_all,), ``["q_r"]`` (n_all, n_a_r),
-``["v_r"]`` (n_all,), ``["pi_r"]`` (n_all, n_a_r), with row ``t * n_states + s`` and ``n_all = (horizon + 1) * n_states``.
+``["v_r"]`` (n_all,), ``["pi_r"]`` (n_all, n_a_r), with row ``pair_index.number(t, s)``, ``n_all = (horizon + 1) * n_states``.
 
 At the horizon V_h^e is 0 and V_r is ``terminal_v_r``; attainment on the last step counts, since it is credited on entering.
 """
@@ -57,7 +57,7 @@ class PairTargets:
 
     @property
     def _n_all(self) -> int:
-        return (self._horizon + 1) * self.model.n_states
+        return self.model.pair_index.number(self._horizon + 1, 0)
 
     @cached_property
     def _achieved(self) -> np.ndarray:
@@ -71,12 +71,12 @@ class PairTargets:
     def _expected(self, pairs: np.ndarray, outlook: np.ndarray) -> np.ndarray:
         """Expectation over successors, (batch, n_a_r, n_a_1, ..., n_a_H, columns): one product with rows of the model."""
         model, n_joint = self.model, self.model.n_joint
-        t, s = np.divmod(pairs, model.n_states)
+        t, s = model.pair_index.split(pairs)
         row_ends = model.indptr[(s * n_joint)[:, None] + np.arange(n_joint + 1)]
         first, counts = row_ends[:, 0], row_ends[:, -1] - row_ends[:, 0]
         before = np.cumsum(counts) - counts
         entries = np.arange(counts.sum()) + np.repeat(first - before, counts)
-        columns = model.indices[entries] + np.repeat((t + 1) * model.n_states, counts)
+        columns = model.pair_index.number(np.repeat(t + 1, counts), model.indices[entries])
         indptr = np.append((row_ends[:, :-1] - (first - before)[:, None]).ravel(), len(entries))
         rows = csr_matrix((model.probs[entries], columns, indptr), shape=(len(pairs) * n_joint, len(outlook)))
         return (rows @ outlook).reshape(len(pairs), model.n_robot_joint, *self._human_shape, -1)
@@ -112,7 +112,7 @@ class ModelTargets(PairTargets):
 
     def last_step(self, pairs: np.ndarray) -> np.ndarray:
         """Which pairs lie one step before the horizon, where all Q_r are known to be equal."""
-        return pairs >= (self._horizon - 1) * self.model.n_states
+        return pairs >= self.model.pair_index.number(self._horizon - 1, 0)
 
     @cached_property
     def _pi_h(self) -> tuple[np.ndarray, ...]:
@@ -132,7 +132,7 @@ class ModelTargets(PairTargets):
         widths |= {"q_r": self.model.n_robot_joint, "pi_r": self.model.n_robot_joint}
         shape = {q: (self._n_all, widths[q]) if q in widths else (self._n_all,) for q in NEUTRAL}
         values = {q: np.full(shape[q], neutral) for q, neutral in NEUTRAL.items()}
-        end = self._horizon * self.model.n_states
+        end = self.model.pair_index.number(self._horizon, 0)
         values["v_h_e"][end:] = 0.0
         values["v_r"][end:] = self.theory.terminal_v_r
         return values
@@ -167,7 +167,7 @@ class ModelTargets(PairTargets):
         np.maximum(values["x_h"], theory.x_h_min, out=values["x_h"])  # a network knows nothing of the floor
         if "u_r" not in networks:
             values["u_r"][live] = equations.intrinsic_reward(values["x_h"][live], theory.xi, theory.eta)
-        start = (self._horizon - 1) * self.model.n_states
+        start = self.model.pair_index.number(self._horizon - 1, 0)
         values["q_r"][start:] = theory.gamma_r * theory.terminal_v_r
         q_r = values["q_r"][live]
         pi_r = values["pi_r"][live] = equations.robot_policy(q_r, beta_r)
