@@ -70,7 +70,7 @@ def _namespace(x: Array) -> Any:
 
 
 def attainment(achieved: Array, value: Array, gamma_h: float) -> Array:
-    """Return the bracket of (1) and (6): 1 on entering a state of the goal, else the discounted value of going on.
+    """Return the continuation value of (1) and (6): 1 on entering a state of the goal, else the discounted value of going on.
 
     :param achieved: bool, whether the next state belongs to the goal
     :param value: ``V_h`` of the next state, same shape

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.util.arguments import is_integer
 from empo_gym.model.tabular import TabularModel, TooManyStates
 from empo_gym.envs.simulator import nobody_is_awake
 
@@ -50,7 +51,7 @@ class Transitions(Mapping[int, dict[int, list[Outcome]]]):
         self._world = world
 
     def __getitem__(self, s: int) -> dict[int, list[Outcome]]:
-        if isinstance(s, bool) or not isinstance(s, int | np.integer) or not 0 <= s < len(self):
+        if not is_integer(s) or not 0 <= s < len(self):
             raise KeyError(s)
         rows = self.model.successors(int(s))
         return {joint: [(p, n, 0.0, bool(self._over[n])) for p, n in row] for joint, row in enumerate(rows)}

@@ -23,7 +23,7 @@ is floored higher than ``x_h_min`` at first, and the floor is lowered as long as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -243,36 +243,23 @@ def _settle(mapping: RobotMap, point: Point, method: Method) -> tuple[Point, Sea
     return point, search
 
 
-def _beginnings(mapping: RobotMap, method: Method) -> Iterator[tuple[str, Callable[[], tuple[Point, Search]]]]:
-    """Yield a name and a search for each beginning."""
-
-    def from_horizon() -> tuple[Point, Search]:
-        return _settle(mapping, mapping.beginning(), method)
-
-    def by_continuation() -> tuple[Point, Search]:
-        point, n_inner = mapping.beginning(), 0
-        residuals: list[float] = []
-        for b in _ladder(mapping.theory.beta_r):
-            mapping.at(b, max(mapping.theory.x_h_min, _FIRST_FLOOR))
-            point, search = _search_robot(mapping, point, method, 1e-6, method.max_sweeps // 20)
-            residuals, n_inner = residuals + search.residuals, n_inner + search.n_inner
-        point, search = _settle(mapping, point, method)
-        search.residuals, search.n_inner = residuals + search.residuals, n_inner + search.n_inner
-        return point, search
-
-    def from_random(seed: int) -> Callable[[], tuple[Point, Search]]:
-        def search() -> tuple[Point, Search]:
-            rng = np.random.default_rng(seed)
-            mapping.pi_r[:] = rng.dirichlet(np.full(mapping.pi_r.shape[1], 0.3), len(mapping.pi_r))
-            point, _ = mapping.evaluate(mapping.beginning(), 1e-3, 200, 2000)
-            return _settle(mapping, point, method)
-
-        return search
-
-    yield "a far horizon", from_horizon
-    yield "continuation in beta_r", by_continuation
+def _searches(mapping: RobotMap, method: Method) -> Iterator[tuple[str, Point, Search]]:
+    """Yield the name of a beginning and where a search from there ends, which is made when it is asked for."""
+    yield "a far horizon", *_settle(mapping, mapping.beginning(), method)
+    point, n_inner = mapping.beginning(), 0
+    residuals: list[float] = []
+    for b in _ladder(mapping.theory.beta_r):
+        mapping.at(b, max(mapping.theory.x_h_min, _FIRST_FLOOR))
+        point, search = _search_robot(mapping, point, method, 1e-6, method.max_sweeps // 20)
+        residuals, n_inner = residuals + search.residuals, n_inner + search.n_inner
+    point, search = _settle(mapping, point, method)
+    search.residuals, search.n_inner = residuals + search.residuals, n_inner + search.n_inner
+    yield "continuation in beta_r", point, search
     for seed in range(method.starts - 2):
-        yield f"random policy {seed}", from_random(seed)
+        rng = np.random.default_rng(seed)
+        mapping.pi_r[:] = rng.dirichlet(np.full(mapping.pi_r.shape[1], 0.3), len(mapping.pi_r))
+        point, _ = mapping.evaluate(mapping.beginning(), 1e-3, 200, 2000)
+        yield f"random policy {seed}", *_settle(mapping, point, method)
 
 
 def _ladder(beta_r: float) -> list[float]:
@@ -293,10 +280,7 @@ def robot(model: TabularModel, prior: HumanPrior, theory: Theory, dtype: Any, me
     found: tuple[EmpoSolution, Point] | None = None
     tried: list[FixedPoint] = []
     searches: list[tuple[str, Search]] = []
-    for k, (start, begin) in enumerate(_beginnings(mapping, method)):
-        if k >= method.starts and found is not None:
-            break
-        point, search = begin()
+    for start, point, search in _searches(mapping, method):
         searches.append((start, search))
         last, first = search.residuals[-1], None if found is None else found[1]
         numbers = (last, len(search.residuals), float(point.v_r[0]), mapping.pi_r[0].copy())
@@ -304,6 +288,8 @@ def robot(model: TabularModel, prior: HumanPrior, theory: Theory, dtype: Any, me
         if found is None and last <= method.tol:
             about = Convergence(method.tol, start, np.array(search.residuals), search.n_inner, ())
             found = _solution(mapping, prior, point, about), point
+        if len(searches) >= method.starts and found is not None:
+            break
     if found is None:
         raise not_converged("Phase 2", "beta_r or gamma_r", searches)
     solution, point = found

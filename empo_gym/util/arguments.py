@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,16 @@ from numpy.typing import NDArray
 from empo_gym.util.wording import shown
 
 MOST = (1 << 31) - 1
+
+
+def is_integer(value: Any) -> TypeGuard[int]:
+    """Whether a value is an integer and no boolean."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is an integer or a float and no boolean."""
+    return is_integer(value) or isinstance(value, float | np.floating)
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
@@ -28,7 +38,7 @@ def check_probability(name: str, value: Any) -> None:
 
     :raises ValueError: for another
     """
-    if not isinstance(value, int | float | np.integer | np.floating) or not 0.0 <= value <= 1.0:
+    if not is_number(value) or not 0.0 <= value <= 1.0:
         raise ValueError(f"{name} must be a probability, not {shown(value)}.")
 
 

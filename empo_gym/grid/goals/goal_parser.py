@@ -30,6 +30,7 @@ from empo_gym.grid.goals.goals import (
 )
 from empo_gym.grid.map.parser import GridSpec
 from empo_gym.grid.map.tiles import MOVABLE, PORTABLE, SOLID, Tile, WorldError, colour_of, nearest
+from empo_gym.util.arguments import is_integer
 from empo_gym.util.imports import ImportRefused, Kind
 from empo_gym.util.wording import shown
 from empo_gym.worlds.goals import Goal, ReachCell, ReachRect
@@ -228,7 +229,7 @@ def _with_contents(tile: Tile) -> list[Tile]:
 def _agent(spec: GridSpec, entry: Mapping[Any, Any], place: str) -> str:
     """Read an agent, given by name or by its number in map reading order."""
     agent, names = entry["agent"], spec.names
-    if isinstance(agent, int) and not isinstance(agent, bool) and 0 <= agent < len(names):
+    if is_integer(agent) and 0 <= agent < len(names):
         return names[agent]
     if agent not in names:
         raise WorldError(
@@ -298,8 +299,7 @@ def _numbers(value: Any) -> tuple[int, ...] | None:
     if len(value) == 2 and all(isinstance(part, (list, tuple)) for part in value):
         corners = [_numbers(part) if len(part) == 2 and not isinstance(part[0], (list, tuple)) else None for part in value]
         return corners[0] + corners[1] if None not in corners else None  # type: ignore[operator]
-    whole = all(isinstance(part, int) and not isinstance(part, bool) for part in value)
-    return tuple(value) if whole and value else None
+    return tuple(value) if value and all(map(is_integer, value)) else None
 
 
 def _whole(word: str) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from empo_gym.util.arguments import integer
 from empo_gym.util.wording import shown, suggestion
 
 Cell = tuple[int, int]
@@ -114,15 +115,15 @@ def generate(
     """
     counts = _counts({"rock": 2, "door": 1} if objects is None else objects)
     for name, number, least in (("width", width, 4), ("height", height, 4), ("humans", humans, 1), ("robots", robots, 1)):
-        _check_number(name, number, least)
+        integer(name, number, least)
     if width * height > MAX_CELLS:
         raise ValueError(f"A map of {width} x {height} has more than {MAX_CELLS:,} cells; make it smaller.")
     if humans + robots + sum(counts.values()) > width * height:
         raise ValueError(f"{_wish(width, height, humans, robots, counts, n_goals)}; make it larger or ask for less.")
-    _check_number("n_goals", n_goals, 1)
-    _check_number("seed", seed, None)
+    integer("n_goals", n_goals, 1)
+    integer("seed", seed, None)
     max_steps = 4 * (width + height) if max_steps is None else max_steps
-    _check_number("max_steps", max_steps, 1)
+    integer("max_steps", max_steps, 1)
     if actions not in (None, "object", "full") and set(counts) & set(DOORS):
         raise ValueError(f"Doors need actions that open them; leave out actions={actions!r} or take 'object'.")
     rng = random.Random(seed)
@@ -142,13 +143,6 @@ def _wish(width: int, height: int, humans: int, robots: int, counts: Mapping[str
     return f"A {width} x {height} map has no place for {humans} humans, {robots} robots, {wanted} and {n_goals} goals"
 
 
-def _check_number(name: str, number: Any, least: int | None) -> None:
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise ValueError(f"{name} must be a whole number, not {shown(number)}.")
-    if least is not None and number < least:
-        raise ValueError(f"{name} must be at least {least}, not {number}.")
-
-
 def _counts(objects: Mapping[str, int] | Sequence[str]) -> dict[str, int]:
     if not isinstance(objects, Mapping | Sequence) or isinstance(objects, str):
         raise ValueError(f"objects is a mapping of kinds to numbers or a list of kinds, not {shown(objects)}.")
@@ -157,7 +151,7 @@ def _counts(objects: Mapping[str, int] | Sequence[str]) -> dict[str, int]:
         if kind not in KINDS:
             hint = suggestion(kind, KINDS, cutoff=0)
             raise ValueError(f"There is no kind {kind!r}; {hint} The kinds are {', '.join(KINDS)}.")
-        _check_number(f"objects[{kind!r}]", number, 0)
+        integer(f"objects[{kind!r}]", number, 0)
     return {kind: given[kind] for kind in KINDS if given.get(kind)}
 
 

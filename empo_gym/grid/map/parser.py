@@ -16,6 +16,7 @@ import numpy as np
 from empo_gym.grid.map.conventions import SIZES, check_sizes, rng_of, role_of, room, tell_roles
 from empo_gym.grid.map.tiles import DIRECTIONS, EMPTY, MOVABLE, Tile, WorldError, colour_of, nearest, tile_of
 from empo_gym.theory import Theory
+from empo_gym.util.arguments import is_integer, is_number
 from empo_gym.util.imports import NO_IMPORTS, Imports
 from empo_gym.util.wording import shown
 
@@ -259,7 +260,7 @@ def _picks(mapping: Mapping[str, Any], key: str, colours: list[str]) -> set[int 
     picks: set[int | str] = set()
     for word in words:
         for part in _parts(word):
-            if isinstance(part, int) and not isinstance(part, bool) and 0 <= part < len(colours):
+            if is_integer(part) and 0 <= part < len(colours):
                 picks.add(part)
             elif isinstance(part, str) and colour_of(part):
                 picks.add(str(colour_of(part)))
@@ -313,7 +314,7 @@ def _orientations(value: Any, n_agents: int, rng: np.random.Generator) -> list[i
 
 
 def _direction(word: Any, i: int) -> int:
-    if isinstance(word, int) and not isinstance(word, bool) and 0 <= word < 4:
+    if is_integer(word) and 0 <= word < 4:
         return word
     text = word.lower() if isinstance(word, str) else ""
     if text in ("east", "south", "west", "north"):
@@ -330,15 +331,11 @@ def _direction(word: Any, i: int) -> int:
 def _max_steps(value: Any) -> int | None:
     if value is None:
         return None
-    if not _is_whole(value) or value < 1:
+    if not is_integer(value) or value < 1:
         raise WorldError(f"'max_steps' must be a whole number of at least 1, not {shown(value)}; leave it out for no horizon.")
     if value >= _TOO_MANY:
         raise WorldError(f"'max_steps' is {shown(value)}, more than {_TOO_MANY - 1:,}; leave it out for no horizon.")
     return value
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _boolean(mapping: Mapping[str, Any], key: str, default: bool) -> bool:
@@ -350,7 +347,7 @@ def _boolean(mapping: Mapping[str, Any], key: str, default: bool) -> bool:
 
 def _probability(mapping: Mapping[str, Any], key: str) -> float:
     value = mapping.get(key, _PROBABILITIES[key])
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
+    if not is_number(value) or not 0.0 <= value <= 1.0:
         raise WorldError(f"'{key}' must be a number from 0 to 1, not {shown(value)}.")
     return float(value)
 
@@ -374,11 +371,11 @@ def _observation(mapping: Mapping[str, Any]) -> dict[str, Any]:
             if given.get(key) is not None:
                 _boolean(given, key, False)
         size, seed = given.get("agent_view_size"), given.get("seed")
-        if size is not None and not (_is_whole(size) and size >= 3 and size % 2):
+        if size is not None and not (is_integer(size) and size >= 3 and size % 2):
             raise WorldError(f"'agent_view_size' must be an odd number of at least 3, not {shown(size)}.")
         if size is not None and size > LARGEST_VIEW:
             raise WorldError(f"'agent_view_size' is {shown(size)}; the largest is {LARGEST_VIEW}.")
-        if seed is not None and not _is_whole(seed):
+        if seed is not None and not is_integer(seed):
             raise WorldError(f"'seed' must be a whole number, not {shown(seed)}.")
     return options
 

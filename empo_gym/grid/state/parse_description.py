@@ -29,6 +29,7 @@ from empo_gym.grid.dynamics.layout import (
 from empo_gym.grid.map.tiles import DIRECTIONS, MOVABLE, Tile, WorldError
 from empo_gym.grid.state.describe import FIXTURES, thing_of
 from empo_gym.grid.statics import Grid
+from empo_gym.util.arguments import is_integer
 from empo_gym.util.wording import shown
 
 
@@ -224,9 +225,7 @@ class _Reader:
 
     def _place_at(self, thing: Mapping[str, Any]) -> int:
         """Return the place that a description names, -1 if it is none."""
-        x, y = (
-            c if isinstance(c, (int, np.integer)) and not isinstance(c, bool) else -1 for c in (thing.get("x"), thing.get("y"))
-        )
+        x, y = (c if is_integer(c) else -1 for c in (thing.get("x"), thing.get("y")))
         return self.layout.place_of.get((int(x), int(y)), -1)
 
     def _truth(self, thing: Mapping[str, Any], key: str, name: str, default: bool | None = None) -> int:
