@@ -256,7 +256,8 @@ def require_room(world: Any, n_states: int, depth: int, keep: str = "all", dtype
     :param keep: as in :func:`solve_humans`, like ``dtype``
     :raises NotEnoughMemory: in a sentence that says what to do
     """
-    size = (world, n_states, n_states * (1 if world.horizon is None else max(1, world.horizon - depth)), keep, dtype)
+    entries = n_states * (1 if world.horizon is None else max(1, world.horizon - depth))
+    size = (world, 0, entries, keep, dtype)  # of what is kept alone
     what = f"A solution of this world, of which {n_states:,} states are known at depth {depth} and more will come,"
     require_memory(
         _bytes_of_humans(*size) + _bytes_of_robot(*size),
