@@ -26,7 +26,6 @@ EMPO_SB3 = {
     "ranges": "common.ranges",
     "rates": "learning_rates",
     "rates.base": "learning_rates.rate_callback",
-    "rates.clock": "common.clock",
     "rates.divergence": "learning_rates.divergence",
     "rates.hooks": "learning_rates.step_hooks",
     "rates.keywords": "common.keywords",

@@ -20,7 +20,6 @@ What holds for a parameter, whatever happens to it between two steps:
 """
 
 import copy
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
@@ -29,7 +28,7 @@ from typing import Any
 
 import torch
 
-from empo_gym.util.wording import shown
+from empo_gym.util.wording import shown, suggestion
 from empo_sb3.common.keywords import check_keywords
 from empo_sb3.common.ranges import real
 from empo_sb3.optim.bases import Base, find_base
@@ -386,8 +385,8 @@ def _options_for(tuner: type, options: dict[str, Any]) -> dict[str, Any]:
     wrappers = ("tuner_of", "lr_unit")
     for name in options:
         if name not in (*own, *wrappers):
-            near = difflib.get_close_matches(name, [*own, *wrappers], n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"There is no option {name!r}{hint}; those of the base optimiser go into base_kwargs.")
+            near = suggestion(name, [*own, *wrappers])
+            hint = near and f" ({near})"
+            raise ValueError(f"There is no option {name!r}{hint}; those of the base optimizer go into base_kwargs.")
     chosen = {name: options[name] for name in options if name in own}
     return {**{name: options[name] for name in options if name in wrappers}, "tuner": tuner(**chosen)}
