@@ -172,7 +172,7 @@ class TrainingConfig(WorldTraining):
     lookup_use_adaptive_lr: Flag = False
     lookup_adaptive_lr_min: Share = 1e-6
     use_uncertainty_weighted_lr: Flag = False
-    uncertainty_source: Annotated[str, ranges.one_of(*SOURCES)] = "rnd"
+    uncertainty_source: Annotated[str, ranges.either(ranges.one_of(*SOURCES), ranges.CLASS_PATH)] = "rnd"
     uncertainty_lr_scale_min: Positive = 0.1
     uncertainty_lr_scale_max: Positive = 2.0
     ensemble_size: Annotated[int, ranges.integer(2)] = 5

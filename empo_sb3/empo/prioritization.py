@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from empo_sb3.common.named import find_class
 from empo_sb3.empo.networks.base_policy import EmpoPolicy
 from empo_sb3.uncertainty import RND, Ensemble, MCDropout, Source, Weighing
 from empo_sb3.uncertainty.lr_rules import Rule, sample_weight
@@ -23,7 +24,7 @@ DROPOUT_EVERY = 8
 
 def make_source(name: str, policy: EmpoPolicy, visits: Source, ensemble_size: int, seed: int) -> Source:
     """
-    A source by the name that ``uncertainty_source`` gives it.
+    A source by the name that ``uncertainty_source`` gives it, or by the path of its class, which is called with ``seed=``.
 
     :param policy: whose dropout is looked at by ``"dropout"``
     :param visits: what ``"visits"`` means
@@ -42,7 +43,7 @@ def make_source(name: str, policy: EmpoPolicy, visits: Source, ensemble_size: in
         "ensemble": lambda: Ensemble(ensemble_size, seed=seed),
         "dropout": lambda: MCDropout(policy.nets, policy.all_coordinates, every=DROPOUT_EVERY, seed=seed),
     }
-    return makers[name]()
+    return makers[name]() if name in makers else find_class(name, object, "a class")(seed=seed)
 
 
 class Emphasis:
