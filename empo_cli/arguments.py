@@ -124,13 +124,13 @@ def _positive(text: str) -> int:
     except ValueError:
         value = 0.0
     if not value >= 1.0 or not value.is_integer():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer >= 1")
     return int(value)
 
 
 def _natural(text: str) -> int:
     if not text.strip().isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer >= 0")
     return int(text)
 
 

@@ -12,6 +12,7 @@ EMPO_SB3 = {
     "empo.storage": "common.saved_models",
     "encoders": "common.encoders",
     "evaluation": "empo.evaluation",
+    "finetune.eyes": "finetune.keypoint_extractor",
     "growing": "empo.targets.growing",
     "human_dqn": "empo.human_dqn",
     "human_targets": "empo.targets.human",

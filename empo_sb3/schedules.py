@@ -260,7 +260,7 @@ class SigmoidRamp(Schedule):
 
     def __call__(self, step: float) -> float:
         u = _progress(step, self.transition_begin, self.transition_steps)
-        # sigma(x) = (1 + tanh(x / 2)) / 2, so the normalised sigmoid is a scaled tanh
+        # sigma(x) = (1 + tanh(x / 2)) / 2, so the normalized sigmoid is a scaled tanh
         share = 0.5 * (1.0 + math.tanh(3.0 * (u - 0.5)) / math.tanh(1.5))
         return _between(self.init_value, self.end_value, 0.0 if u == 0.0 else 1.0 if u == 1.0 else share)
 

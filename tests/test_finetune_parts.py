@@ -15,7 +15,7 @@ from finetune_worlds import DOTS, OPTIONS, Dots, Silent
 
 from empo_sb3.diffusion import Horizons, RecedingHorizon
 from empo_sb3.finetune import Settings, demonstrations, evaluate, origins, pretrain, warm_up_critic, wilson
-from empo_sb3.finetune.eyes import KeypointExtractor, spatial_softmax
+from empo_sb3.finetune.keypoint_extractor import KeypointExtractor, spatial_softmax
 from empo_sb3.finetune.models import build, training_env
 from empo_sb3.finetune.optimizers import rates
 from empo_sb3.finetune.run import EVALUATION_STARTS, TEST_STARTS, starts, targets

@@ -1,4 +1,4 @@
-"""Does a bound on the KL shorten the steps of a parameter-free optimiser, by as much as it says, and nothing else?"""
+"""Does a bound on the KL shorten the steps of a parameter-free optimizer, by as much as it says, and nothing else?"""
 
 import gymnasium as gym
 import pytest

@@ -239,7 +239,7 @@ def test_after_a_run_that_broke_off_one_without_callbacks_is_left_alone():
 
 
 class Counting(torch.optim.SGD):
-    """Plain descent that counts its steps in its groups, as some optimisers do."""
+    """Plain descent that counts its steps in its groups, as some optimizers do."""
 
     def step(self, closure=None):
         for group in self.param_groups:
@@ -278,7 +278,7 @@ def test_a_callback_inside_another_says_where_it_belongs():
 
 
 class Effective(BaseCallback):
-    """What is logged as effective beside what the optimiser says, at the end of each update."""
+    """What is logged as effective beside what the optimizer says, at the end of each update."""
 
     def _on_rollout_start(self):
         if self.num_timesteps:

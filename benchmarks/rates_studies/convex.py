@@ -57,7 +57,7 @@ LEARNERS: Mapping[str, Mapping[str, tuple[Sequence[float], Learner]]] = {
         "follow the leader": ((1.0,), lambda losses, eta: online.follow_the_leader(losses, LINE)),
         "regularised leader": (
             (by_theory(1.0, 1.0, ROUNDS),),
-            lambda losses, eta: online.follow_the_regularised_leader(losses, online.Euclidean(LINE), eta),
+            lambda losses, eta: online.follow_the_regularized_leader(losses, online.Euclidean(LINE), eta),
         ),
         "subgradient descent": (
             (by_theory(1.0, 1.0, ROUNDS),),

@@ -16,7 +16,7 @@ from torch import nn
 
 from empo_sb3.common.saved_models import MODEL_MEMBERS, reading, require_complete
 from empo_sb3.diffusion import DPPO
-from empo_sb3.finetune.eyes import KeypointExtractor
+from empo_sb3.finetune.keypoint_extractor import KeypointExtractor
 from empo_sb3.finetune.optimizers import policy_options, schedule, split
 from empo_sb3.finetune.pretrain import plain_env, wrapped
 from empo_sb3.finetune.settings import Settings

@@ -1,4 +1,4 @@
-"""Behaviour cloning of any policy of Stable-Baselines3, and a critic that knows what the clone is worth.
+"""Behavior cloning of any policy of Stable-Baselines3, and a critic that knows what the clone is worth.
 
 What trains is what the loss reaches: the actor with its features for :func:`clone`, and for :func:`prefit_critic` what only
 the critic uses, so that the actor stays bit for bit what it was. A share of the episodes is held back; the parameters that

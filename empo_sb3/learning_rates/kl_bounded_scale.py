@@ -1,4 +1,4 @@
-"""Bounding the KL divergence of a policy's updates by the scale of a parameter-free optimiser, not by stopping early.
+"""Bounding the KL divergence of a policy's updates by the scale of a parameter-free optimizer, not by stopping early.
 
 Ending the epochs of an update, as SB3's ``target_kl`` does, takes from the tuner the very steps in which it would learn
 that its scale is too large. Here the steps are taken, only shorter: a KL divergence grows with the square of the way, so a

@@ -1,7 +1,7 @@
 """Rates by parameter: for actor and critic, or for any layers. SB3 has one rate for all that an optimizer holds.
 
 Two coupled learners converge where the one that judges is fast and the one that acts is slow, so that at any moment the
-judgement is about the present behaviour (Borkar 2008). Parameter groups are split only while an optimizer steps.
+judgment is about the present behavior (Borkar 2008). Parameter groups are split only while an optimizer steps.
 """
 
 from __future__ import annotations

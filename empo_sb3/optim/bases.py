@@ -1,4 +1,4 @@
-"""Base optimisers by name: whatever proposes the moves that a tuner scales."""
+"""Base optimizers by name: whatever proposes the moves that a tuner scales."""
 
 from collections.abc import Callable, Mapping
 
@@ -25,10 +25,10 @@ Base = str | Callable[..., torch.optim.Optimizer]
 
 def find_base(base: Base) -> Callable[..., torch.optim.Optimizer]:
     """
-    The base optimiser that is meant.
+    The base optimizer that is meant.
 
     :param base: a name of ``BASES``, the import path of a class ``"package.module:Name"``, or anything that maps
-        ``(params, lr=..., **options)`` to a torch optimiser
+        ``(params, lr=..., **options)`` to a torch optimizer
     :raises ValueError: if there is none
     """
     found = base if callable(base) else BASES[base] if isinstance(base, str) and base in BASES else _imported(base)
@@ -40,5 +40,5 @@ def find_base(base: Base) -> Callable[..., torch.optim.Optimizer]:
 def _imported(path: str) -> Callable[..., torch.optim.Optimizer]:
     if not isinstance(path, str) or ":" not in path:
         hint = suggestion(path, BASES, f"known are {', '.join(BASES)} and 'package.module:Name'.")
-        raise ValueError(f"There is no base optimiser {shown(path)}; {hint}")
+        raise ValueError(f"There is no base optimizer {shown(path)}; {hint}")
     return find_class(str(path), torch.optim.Optimizer, "a torch optimizer")
