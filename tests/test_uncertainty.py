@@ -10,7 +10,7 @@ from torch import nn
 
 from empo_sb3.empo.targets.growing import MetPairs
 from empo_sb3.uncertainty import RND, CountedTable, Ensemble, MCDropout, VisitCounts, Weighing, require_plain_sgd
-from empo_sb3.uncertainty.lr_rules import MODES, KLRule, lr, one_over_n, proportional, sample_weight
+from empo_sb3.uncertainty.lr_rules import KLRule, lr, one_over_n, proportional, sample_weight
 
 
 def states(n, centre=0.0, seed=0, d=4):
@@ -257,7 +257,6 @@ def test_the_modes_are_weights_of_mean_one_and_a_mean():
     assert sample_weight(factors).mean() == pytest.approx(1.0, abs=1e-15)
     assert sample_weight(factors) == pytest.approx(factors / 1.5)
     assert lr(factors) == 1.5
-    assert set(MODES) == {"sample_weight", "lr"}
 
 
 def test_a_batch_is_measured_before_it_is_learned():
