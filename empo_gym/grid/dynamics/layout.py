@@ -134,9 +134,9 @@ class Layout:
     def component_of(self) -> dict[int, int]:
         """Component of a state that holds or implies a register, for those that can vary."""
         components = {register: component for component, register in enumerate(self.codec.slot.tolist())}
-        d = self.sizes
-        if d[ONLY_PAUSE] >= 0 and d[STATE] + d[ONLY_PAUSE] in components:
-            components[d[FLAG] + PAUSED] = components[d[STATE] + d[ONLY_PAUSE]]
+        dims = self.sizes
+        if dims[ONLY_PAUSE] >= 0 and dims[STATE] + dims[ONLY_PAUSE] in components:
+            components[dims[FLAG] + PAUSED] = components[dims[STATE] + dims[ONLY_PAUSE]]
         return components
 
     @cached_property

@@ -15,14 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.grid.dynamics.layout import (
-    CONTROL_ENABLED,
-    KILL_ENABLED,
-    LOCKED,
-    N_CELLS,
-    OPEN,
-    PAUSE_ENABLED,
-)
+from empo_gym.grid.dynamics import layout as L
 from empo_gym.grid.map.tiles import Tile
 from empo_gym.grid.state.decode import Reading
 from empo_gym.grid.statics import Grid
@@ -31,12 +24,12 @@ from empo_gym.worlds.goals import Goal, ReachCell, ReachRect
 Cells = list[tuple[int, int]]
 Truths = NDArray[np.bool_]
 Region = ReachCell | ReachRect
-ENABLED = {"kill_button": KILL_ENABLED, "pause_switch": PAUSE_ENABLED, "control_button": CONTROL_ENABLED}
+ENABLED = {"kill_button": L.KILL_ENABLED, "pause_switch": L.PAUSE_ENABLED, "control_button": L.CONTROL_ENABLED}
 # Per goal type: the objects that it may be about, and when it holds of the state of such an object.
 FIXTURE_GOALS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
-    "door_open": (("door",), lambda state: state == OPEN),
-    "door_closed": (("door",), lambda state: state != OPEN),
-    "door_locked": (("door",), lambda state: state == LOCKED),
+    "door_open": (("door",), lambda state: state == L.OPEN),
+    "door_closed": (("door",), lambda state: state != L.OPEN),
+    "door_locked": (("door",), lambda state: state == L.LOCKED),
     "bush_trampled": (("bush",), lambda state: state == 0),
     "magic_wall_active": (("magic_wall",), lambda state: state == 1),
     "switch_on": (("pause_switch",), lambda state: state == 1),
@@ -86,9 +79,9 @@ def agent_number(world: Grid, agent: str | None, human: int) -> int:
 
 def lies_in(world: Grid, region: Region, locations: NDArray[np.int32]) -> Truths:
     """Return for each location of an agent or object whether it is a cell of the region."""
-    inside = np.zeros(int(world.layout.tables.dims[N_CELLS]) + len(world.agents) + 2, dtype=np.bool_)
+    inside = np.zeros(int(world.layout.tables.dims[L.N_CELLS]) + len(world.agents) + 2, dtype=np.bool_)
     places = [world.layout.place_of.get(cell, -1) for cell in cells_of(region, world)]
-    inside[[p for p in places if 0 <= p < world.layout.tables.dims[N_CELLS]]] = True
+    inside[[p for p in places if 0 <= p < world.layout.tables.dims[L.N_CELLS]]] = True
     return inside[locations]
 
 

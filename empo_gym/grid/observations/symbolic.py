@@ -15,25 +15,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.grid.dynamics import layout as L
 from empo_gym.grid.dynamics.kernel import kernel
-from empo_gym.grid.dynamics.layout import (
-    BUSH,
-    CONTROL,
-    DISABLED_BY,
-    DOOR,
-    FIRST_SWITCH,
-    KILL,
-    KILL_ENABLED,
-    LOC,
-    MAGIC,
-    N_AGENTS,
-    N_CELLS,
-    PAUSE,
-    PAUSE_ENABLED,
-    STATE,
-    TERRAIN,
-    Layout,
-)
+from empo_gym.grid.dynamics.layout import Layout
 from empo_gym.grid.map.tiles import Tile
 from empo_gym.grid.state.decode import Reading
 from empo_gym.grid.statics import Grid
@@ -76,9 +60,9 @@ def feature_code(layout: Layout) -> FeatureCode:
 
 def _code_of(layout: Layout, register: int, radix: int) -> NDArray[np.float32]:
     """Return the (radix, width) code of one component."""
-    d = layout.tables.dims
-    n = int(d[N_AGENTS])
-    if register < n or d[LOC] <= register < d[STATE]:
+    dims = layout.tables.dims
+    n = int(dims[L.N_AGENTS])
+    if register < n or dims[L.LOC] <= register < dims[L.STATE]:
         return _location_code(layout, radix)
     if n <= register < 2 * n:
         return np.eye(4, dtype=np.float32)
@@ -88,7 +72,7 @@ def _code_of(layout: Layout, register: int, radix: int) -> NDArray[np.float32]:
 
 def _location_code(layout: Layout, radix: int) -> NDArray[np.float32]:
     """One-hot column and row for a cell; who carries an object, and whether it is in a box; all zeros when it is gone."""
-    n_cells, n_agents = int(layout.tables.dims[N_CELLS]), int(layout.tables.dims[N_AGENTS])
+    n_cells, n_agents = int(layout.tables.dims[L.N_CELLS]), int(layout.tables.dims[L.N_AGENTS])
     cells = layout.cells[:n_cells]
     parts = [(cells[:, k, None] == np.unique(cells[:, k])).astype(np.float32) for k in range(2)]
     code = np.zeros((radix, sum(part.shape[1] for part in parts)), dtype=np.float32)
@@ -130,7 +114,7 @@ def _highest(world: Grid) -> list[int]:
     """The largest number of each plane: who codes numbers as categories has one for each."""
     layout, n_actions = world.layout, len(world.spec.actions)
     things, state = max(OBJECT_NUMBERS.values()), max(OBJECT_NUMBERS.values())  # a box's state is what it contains
-    if (layout.tables.place[:, TERRAIN] == CONTROL).any():
+    if (layout.tables.place[:, L.TERRAIN] == L.CONTROL).any():
         state = max(state, (1 + world.n_robots * n_actions) * (1 + world.n_robots) - 1)
     of_agent = [n for n, wanted in zip((4, 3, len(layout.objects), n_actions), _agent_planes(world), strict=True) if wanted]
     time = [] if world.horizon is None else [1]
@@ -165,19 +149,19 @@ def _draw_ground(world: Grid, reading: Reading, planes: NDArray[np.float32]) -> 
             planes[:, y, x, 0] = OBJECT_NUMBERS[tile.type]
             planes[:, y, x, 1] = _colour_number(tile)
             if tile.type == "disabling_switch":
-                planes[:, y, x, 2] = reading.enabled(DISABLED_BY[str(tile.state)])
-    for p, terrain in enumerate(layout.tables.place[:, TERRAIN].tolist()):
+                planes[:, y, x, 2] = reading.enabled(L.DISABLED_BY[str(tile.state)])
+    for p, terrain in enumerate(layout.tables.place[:, L.TERRAIN].tolist()):
         x, y = layout.cells[p]
         state = reading.standing(p)
-        if terrain in (DOOR, MAGIC):
+        if terrain in (L.DOOR, L.MAGIC):
             planes[:, y, x, 2] = state
-        elif terrain == BUSH:
+        elif terrain == L.BUSH:
             planes[:, y, x, 0] = np.where(state == 1, OBJECT_NUMBERS["bush"], OBJECT_NUMBERS["empty"])
-        elif terrain == KILL:
-            planes[:, y, x, 2] = reading.enabled(KILL_ENABLED)
-        elif terrain == PAUSE:
-            planes[:, y, x, 2] = state + 2 * reading.enabled(PAUSE_ENABLED)
-        elif terrain == CONTROL:
+        elif terrain == L.KILL:
+            planes[:, y, x, 2] = reading.enabled(L.KILL_ENABLED)
+        elif terrain == L.PAUSE:
+            planes[:, y, x, 2] = state + 2 * reading.enabled(L.PAUSE_ENABLED)
+        elif terrain == L.CONTROL:
             planes[:, y, x, 2] = state * (1 + world.n_robots) + reading.waiting(p)
 
 
@@ -188,7 +172,7 @@ def _draw_objects(world: Grid, reading: Reading, planes: NDArray[np.float32]) ->
         planes[:, y, x, :3] = _numbers(tile)
     for k, tile in enumerate(layout.objects):
         where = reading.location(k)
-        lying = np.flatnonzero(where < layout.tables.dims[N_CELLS])
+        lying = np.flatnonzero(where < layout.tables.dims[L.N_CELLS])
         x, y = layout.cells[where[lying]].T
         planes[lying, y, x, :3] = _numbers(tile)
 
@@ -212,7 +196,7 @@ def _agent_planes(world: Grid) -> tuple[bool, bool, bool, bool]:
     """Which planes every agent has: heading, status, what it carries, forced action."""
     layout = world.layout
     n, slots = len(world.agents), layout.codec.slot
-    mortal = bool(((slots >= 2 * n) & (slots < 3 * n)).any()) or int(layout.tables.dims[FIRST_SWITCH]) >= 0
+    mortal = bool(((slots >= 2 * n) & (slots < 3 * n)).any()) or int(layout.tables.dims[L.FIRST_SWITCH]) >= 0
     portable = any(tile.type in ("key", "ball", "box") for tile in layout.objects)
     return True, mortal, portable, bool(((slots >= 4 * n) & (slots < 5 * n)).any())
 
