@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from empo_gym.grid.dynamics import layout as L
 from empo_gym.grid.dynamics.kernel import kernel, record_access, set_register
+from empo_gym.grid.map import tiles as T
 
 
 @kernel
@@ -27,7 +28,7 @@ def pick_up(tables, workspace, i, front):
     hands = 3 * dims[L.N_AGENTS] + i
     record_access(workspace, 0, front)
     thing = workspace.reg[dims[L.OBJECT] + front]
-    if thing == 0 or workspace.reg[hands] or tables.table[dims[L.N_AGENTS] + thing - 1, L.KIND] < L.KEY:
+    if thing == 0 or workspace.reg[hands] or tables.table[dims[L.N_AGENTS] + thing - 1, L.KIND] < T.KEY:
         return
     record_access(workspace, 1, front)
     set_register(workspace, dims[L.OBJECT] + front, 0)
@@ -45,7 +46,7 @@ def drop(tables, workspace, i, front):
         return
     record_access(workspace, 0, front)
     terrain = tables.place[front, L.TERRAIN]
-    bare = terrain == L.EMPTY or (terrain == L.BUSH and workspace.reg[dims[L.STATE] + front] == 0)
+    bare = terrain == T.EMPTY or (terrain == T.BUSH and workspace.reg[dims[L.STATE] + front] == 0)
     if not bare or workspace.reg[dims[L.AGENT] + front] or workspace.reg[dims[L.OBJECT] + front]:
         return
     record_access(workspace, 1, front)
@@ -61,18 +62,18 @@ def toggle(tables, workspace, i, front):
     thing = workspace.reg[tables.dims[L.OBJECT] + front]
     terrain = tables.place[front, L.TERRAIN]
     if thing:
-        if tables.table[tables.dims[L.N_AGENTS] + thing - 1, L.KIND] == L.BOX:
+        if tables.table[tables.dims[L.N_AGENTS] + thing - 1, L.KIND] == T.BOX:
             open_box(tables, workspace, front, thing - 1)
-    elif terrain == L.DOOR:
+    elif terrain == T.DOOR:
         toggle_door(tables, workspace, i, front)
-    elif terrain == L.CONTROL:
+    elif terrain == T.CONTROL:
         toggle_control(tables, workspace, i, front)
     elif tables.table[i, L.IS_ROBOT]:
-        if terrain == L.DISABLE:
+        if terrain == T.DISABLE:
             toggle_enabled(tables, workspace, tables.place[front, L.DETAIL])
-    elif terrain == L.KILL:
+    elif terrain == T.KILL:
         kill_robots(tables, workspace)
-    elif terrain == L.PAUSE:
+    elif terrain == T.PAUSE:
         record_access(workspace, 0, tables.dims[L.N_PLACES] + L.PAUSE_FLAG)
         if workspace.reg[tables.dims[L.FLAG] + L.PAUSE_ENABLED]:
             set_pause(tables, workspace, front, 1 - workspace.reg[tables.dims[L.STATE] + front])
@@ -109,7 +110,7 @@ def toggle_door(tables, workspace, i, front):
     elif state == L.LOCKED:
         thing = workspace.reg[3 * dims[L.N_AGENTS] + i]
         row = dims[L.N_AGENTS] + thing - 1
-        if thing == 0 or tables.table[row, L.KIND] != L.KEY or tables.table[row, L.COLOUR] != tables.place[front, L.DETAIL]:
+        if thing == 0 or tables.table[row, L.KIND] != T.KEY or tables.table[row, L.COLOUR] != tables.place[front, L.DETAIL]:
             return
     record_access(workspace, 1, front)
     set_register(workspace, dims[L.STATE] + front, L.CLOSED if state == L.OPEN else L.OPEN)

@@ -16,13 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.grid.map import tiles as T
 from empo_gym.grid.map.parser import GridSpec
-from empo_gym.grid.map.tiles import COLOURS, MOVABLE, PORTABLE, Tile
+from empo_gym.grid.map.tiles import COLOURS, KINDS, MOVABLE, PORTABLE, Tile
 
-# Terrains; those up to LAVA can be entered and pushed onto, those from KILL on are solid.
-EMPTY, TILE, UNSTEADY, LAVA, DOOR, BUSH, MAGIC, KILL, PAUSE, DISABLE, CONTROL = range(11)
-# Kinds of movable objects.
-BLOCK, ROCK, KEY, BALL, BOX = range(5)
 # Verbs.
 STILL, LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE, MOVE = range(9)
 # Door states; a bush stands, a magic wall is active and a pause switch is on when its state is 1.
@@ -43,20 +40,6 @@ TERRAIN, DETAIL = 4, 5
 VERB, SIDE = range(2)
 STUMBLE, ENTER_MAGIC, SOLIDIFY, ENTER_BUSH = range(4)
 
-_TERRAINS = {
-    "empty": EMPTY,
-    "goal": TILE,
-    "floor_switch": TILE,
-    "unsteady_ground": UNSTEADY,
-    "lava": LAVA,
-    "door": DOOR,
-    "bush": BUSH,
-    "magic_wall": MAGIC,
-    "kill_button": KILL,
-    "pause_switch": PAUSE,
-    "disabling_switch": DISABLE,
-    "control_button": CONTROL,
-}
 _VERBS = {
     "still": STILL,
     "left": LEFT,
@@ -197,12 +180,12 @@ def _dims(spec: GridSpec, n_objects: int, place: NDArray[np.int64]) -> NDArray[n
     dims = np.zeros(20, dtype=np.int64)
     n_agents, n_places = len(spec.agents), len(place)
     dims[[N_AGENTS, N_OBJECTS, N_PLACES, N_ACTIONS]] = n_agents, n_objects, n_places, len(spec.actions)
-    dims[N_CELLS] = (place[:, TERRAIN] < KILL).sum()
+    dims[N_CELLS] = (place[:, TERRAIN] < T.KILL).sum()
     dims[N_WORDS] = (n_places + N_RESOURCES + 63) // 64
     dims[[LOC, STATE, WAIT, AGENT, OBJECT, START, FLAG, N_REGISTERS]] = register_blocks(n_agents, n_objects, n_places)
     dims[ACTIONS_AT] = n_agents + n_objects
     dims[ROCKS_KILL] = spec.rocks_can_kill
-    switches, buttons = (np.flatnonzero(place[:, TERRAIN] == terrain).tolist() for terrain in (PAUSE, CONTROL))
+    switches, buttons = (np.flatnonzero(place[:, TERRAIN] == terrain).tolist() for terrain in (T.PAUSE, T.CONTROL))
     dims[FIRST_BUTTON], dims[FIRST_SWITCH] = (buttons or [-1])[0], (switches or [-1])[0]
     dims[ONLY_PAUSE] = switches[0] if len(switches) == 1 else -1
     return dims
@@ -212,7 +195,7 @@ def _place_table(spec: GridSpec, cells: list[tuple[int, int]], place_of: dict[tu
     table = np.array([[place_of.get((x + dx, y + dy), -1) for dx, dy in STEPS] + [0, 0] for x, y in cells], dtype=np.int64)
     table[:, TERRAIN] = [_terrain(spec, cell) for cell in cells]
     table[:, DETAIL] = [_detail(spec.ground[y][x]) for x, y in cells]
-    for terrain in (PAUSE, CONTROL):
+    for terrain in (T.PAUSE, T.CONTROL):
         chain = np.flatnonzero(table[:, TERRAIN] == terrain)
         table[chain, DETAIL] = [*chain[1:], -1][: len(chain)]
     return table
@@ -247,11 +230,11 @@ def _places(spec: GridSpec, blocked: set[tuple[int, int]]) -> list[tuple[int, in
     """Return the places in reading order, those that can be entered before the buttons."""
     cells = [(x, y) for y in range(spec.height) for x in range(spec.width)]
     cells = [cell for cell in cells if cell not in blocked and spec.ground[cell[1]][cell[0]].type != "wall"]
-    return sorted(cells, key=lambda cell: _terrain(spec, cell) >= KILL)
+    return sorted(cells, key=lambda cell: _terrain(spec, cell) >= T.KILL)
 
 
 def _terrain(spec: GridSpec, cell: tuple[int, int]) -> int:
-    return _TERRAINS[spec.ground[cell[1]][cell[0]].type]
+    return KINDS[spec.ground[cell[1]][cell[0]].type].terrain
 
 
 def _colour(tile: Tile) -> int:
@@ -283,7 +266,7 @@ def _start(
     registers[dims[LOC] : dims[STATE]] = [inside if cell is None else place_of[cell] for _, cell in things]
     for (x, y), p in place_of.items():
         terrain = place[p, TERRAIN]
-        state = DOOR_STATES[str(spec.ground[y][x].state)] if terrain == DOOR else int(terrain in (BUSH, MAGIC))
+        state = DOOR_STATES[str(spec.ground[y][x].state)] if terrain == T.DOOR else int(terrain in (T.BUSH, T.MAGIC))
         registers[dims[STATE] + p] = state
     registers[dims[FLAG] + KILL_ENABLED : dims[FLAG] + N_FLAGS] = 1
     return registers
@@ -303,7 +286,7 @@ def _agent_slots(
     n = len(order)
     present = set(places[:, TERRAIN].tolist())
     toggles = "toggle" in spec.actions
-    deadly = LAVA in present or (
+    deadly = T.LAVA in present or (
         spec.rocks_can_kill and any(spec.pushers) and any(t.type == "rock" for t, _, _ in spec.objects)
     )
     slots: list[tuple[int, int]] = []
@@ -312,9 +295,9 @@ def _agent_slots(
         slots.append((i, int(dims[N_CELLS])))
         if "left" in spec.actions:
             slots.append((n + i, 4))
-        if deadly or (robot and toggles and KILL in present):
+        if deadly or (robot and toggles and T.KILL in present):
             slots.append((2 * n + i, 2))
-        if robot and toggles and CONTROL in present:
+        if robot and toggles and T.CONTROL in present:
             slots.append((4 * n + i, len(spec.actions) + 1))
     return slots
 
@@ -336,19 +319,20 @@ def _place_slots(spec: GridSpec, dims: NDArray[np.int64], places: NDArray[np.int
     fading = any(spec.magicians) and chance["solidify_probability"] > 0 and chance["magic_entry_probability"] < 1
     n_robots = sum(agent.role == "robot" for agent in spec.agents)
     start = _door_states(spec)
-    radices = {BUSH: 2, MAGIC: 2 if fading else 1, PAUSE: 1 + toggles, CONTROL: 1 + toggles * n_robots * len(spec.actions)}
+    control = 1 + toggles * n_robots * len(spec.actions)
+    radices = {T.BUSH: 2, T.MAGIC: 2 if fading else 1, T.PAUSE: 1 + toggles, T.CONTROL: control}
     slots: list[tuple[int, int]] = []
     doors = iter(start)
     for p, terrain in enumerate(terrains):
-        radix = (2 + (next(doors) == "locked") if toggles else 1) if terrain == DOOR else radices.get(terrain, 1)
+        radix = (2 + (next(doors) == "locked") if toggles else 1) if terrain == T.DOOR else radices.get(terrain, 1)
         if radix > 1:
             slots.append((int(dims[STATE]) + p, radix))
-        if terrain == CONTROL and toggles:
+        if terrain == T.CONTROL and toggles:
             slots.append((int(dims[WAIT]) + p, 1 + n_robots))
     disabled = {tile.state for row in spec.ground for tile in row if tile.type == "disabling_switch"}
-    flags = [(DISABLED_BY[str(name)], _TERRAINS[str(name)]) for name in sorted(map(str, disabled))]
+    flags = [(DISABLED_BY[str(name)], KINDS[str(name)].terrain) for name in sorted(map(str, disabled))]
     slots += [(int(dims[FLAG]) + flag, 2) for flag, terrain in sorted(flags) if toggles and terrain in terrains]
-    if terrains.count(PAUSE) > 1 and toggles:
+    if terrains.count(T.PAUSE) > 1 and toggles:
         slots.append((int(dims[FLAG]) + PAUSED, 2))
     return slots
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from empo_gym.grid.dynamics import layout as L
 from empo_gym.grid.dynamics.kernel import inlined, kernel, record_access, set_register
+from empo_gym.grid.map import tiles as T
 
 
 @inlined
@@ -15,7 +16,7 @@ def go(tables, workspace, i, action, branch):
     side = workspace.reg[n + i] if forward else tables.table[row, L.SIDE]
     deflection = branch // 3
     prob = 1.0
-    if tables.place[workspace.reg[i], L.TERRAIN] == L.UNSTEADY:
+    if tables.place[workspace.reg[i], L.TERRAIN] == T.UNSTEADY:
         prob = 0.5 * tables.chance[L.STUMBLE] if deflection else 1.0 - tables.chance[L.STUMBLE]
     elif deflection:
         return 0.0
@@ -62,13 +63,13 @@ def chance_of_entry(tables, workspace, i, to, side):
     dims = tables.dims
     terrain = tables.place[to, L.TERRAIN]
     state = workspace.reg[dims[L.STATE] + to]
-    if terrain == L.DOOR:
+    if terrain == T.DOOR:
         return 1.0 if state == L.OPEN else -1.0
-    if terrain == L.MAGIC:
+    if terrain == T.MAGIC:
         heading = tables.place[to, L.DETAIL]
         usable = tables.table[i, L.CAN_ENTER] and state == 1 and (heading < 0 or heading == side)
         return tables.chance[L.ENTER_MAGIC] if usable else -1.0
-    if terrain == L.BUSH and state == 1 and not tables.table[i, L.IS_ROBOT]:
+    if terrain == T.BUSH and state == 1 and not tables.table[i, L.IS_ROBOT]:
         return tables.chance[L.ENTER_BUSH]
     return 1.0
 
@@ -77,7 +78,7 @@ def chance_of_entry(tables, workspace, i, to, side):
 def stay_out(tables, workspace, place, chance, entry):
     """An agent fails to enter; a magic wall may turn solid then (entry 2). Return the probability."""
     failed = 1.0 - chance
-    if tables.place[place, L.TERRAIN] != L.MAGIC:
+    if tables.place[place, L.TERRAIN] != T.MAGIC:
         return failed if entry == 1 else 0.0
     if entry == 1:
         return failed * (1.0 - tables.chance[L.SOLIDIFY])
@@ -97,9 +98,9 @@ def step_onto(tables, workspace, i, to):
     set_register(workspace, dims[L.AGENT] + to, i + 1)
     set_register(workspace, i, to)
     terrain = tables.place[to, L.TERRAIN]
-    if terrain == L.LAVA:
+    if terrain == T.LAVA:
         set_register(workspace, 2 * dims[L.N_AGENTS] + i, 0)
-    elif terrain == L.BUSH and tables.table[i, L.IS_ROBOT]:
+    elif terrain == T.BUSH and tables.table[i, L.IS_ROBOT]:
         set_register(workspace, dims[L.STATE] + to, 0)
 
 
@@ -108,10 +109,10 @@ def push(tables, workspace, i, first, side):
     """Push the row of blocks and rocks that begins at a place; return whether it moves."""
     dims = tables.dims
     to = first
-    kind = L.BLOCK
+    kind = T.BLOCK
     while workspace.reg[dims[L.OBJECT] + to]:
         kind = tables.table[dims[L.N_AGENTS] + workspace.reg[dims[L.OBJECT] + to] - 1, L.KIND]
-        if kind > L.ROCK or (kind == L.ROCK and not tables.table[i, L.CAN_PUSH]) or workspace.reg[dims[L.AGENT] + to]:
+        if kind > T.ROCK or (kind == T.ROCK and not tables.table[i, L.CAN_PUSH]) or workspace.reg[dims[L.AGENT] + to]:
             return False
         to = tables.place[to, side]
         if to < 0 or to >= dims[L.N_CELLS]:
@@ -128,13 +129,13 @@ def makes_room(tables, workspace, i, to, kind):
     """Whether a row whose last object is of some kind can be pushed onto a place without objects; a rock may kill there."""
     dims = tables.dims
     terrain = tables.place[to, L.TERRAIN]
-    if terrain > L.LAVA and not (terrain == L.BUSH and workspace.reg[dims[L.STATE] + to] == 0):
+    if terrain > T.LAVA and not (terrain == T.BUSH and workspace.reg[dims[L.STATE] + to] == 0):
         return False
     victim = workspace.reg[dims[L.AGENT] + to] - 1
     if victim < 0:
         return not occupied_at_start(tables, workspace, i, to)
     life = 2 * dims[L.N_AGENTS] + victim
-    if kind != L.ROCK or not dims[L.ROCKS_KILL] or workspace.reg[life] == 0:
+    if kind != T.ROCK or not dims[L.ROCKS_KILL] or workspace.reg[life] == 0:
         return False
     set_register(workspace, life, 0)
     return True

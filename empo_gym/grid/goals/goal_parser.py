@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from empo_gym.grid.dynamics.layout import DISABLED_BY
 from empo_gym.grid.goals.goals import (
-    ENABLED,
     FIXTURE_GOALS,
     AgentAt,
     Alive,
@@ -160,7 +160,7 @@ def _fixture(spec: GridSpec, entry: Mapping[Any, Any], place: str) -> Goal:
 
 def _enabled(spec: GridSpec, entry: Mapping[Any, Any], place: str) -> Goal:
     button = entry.get("object")
-    present = [name for name in ENABLED if any(tile.type == name for row in spec.ground for tile in row)]
+    present = [name for name in DISABLED_BY if any(tile.type == name for row in spec.ground for tile in row)]
     if button not in present:
         raise WorldError(f"'{place}': 'object' must be a button of this world ({_listed(present)}), not {shown(button)}.")
     return Enabled(str(button))

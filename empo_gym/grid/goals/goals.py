@@ -24,7 +24,6 @@ from empo_gym.worlds.goals import Goal, ReachCell, ReachRect
 Cells = list[tuple[int, int]]
 Truths = NDArray[np.bool_]
 Region = ReachCell | ReachRect
-ENABLED = {"kill_button": L.KILL_ENABLED, "pause_switch": L.PAUSE_ENABLED, "control_button": L.CONTROL_ENABLED}
 # Per goal type: the objects that it may be about, and when it holds of the state of such an object.
 FIXTURE_GOALS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
     "door_open": (("door",), lambda state: state == L.OPEN),
@@ -157,7 +156,7 @@ class Enabled(GridGoal):
 
     def holds(self, world: Grid, states: Any, human: int) -> Truths:
         """Compare the flag."""
-        return reading_of(world, states).enabled(ENABLED[self.object])
+        return reading_of(world, states).enabled(L.DISABLED_BY[self.object])
 
 
 @dataclass(frozen=True)

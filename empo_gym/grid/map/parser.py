@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from empo_gym.grid.map.conventions import SIZES, check_sizes, rng_of, role_of, room, tell_roles
-from empo_gym.grid.map.tiles import DIRECTIONS, EMPTY, MOVABLE, Tile, WorldError, colour_of, nearest, tile_of
+from empo_gym.grid.map.tiles import BARE, DIRECTIONS, MOVABLE, Tile, WorldError, colour_of, nearest, tile_of
 from empo_gym.theory import Theory
 from empo_gym.util.imports import NO_IMPORTS, Imports
 from empo_gym.util.wording import shown
@@ -165,7 +165,7 @@ def parse(mapping: Mapping[str, Any], imports: Imports = NO_IMPORTS) -> GridSpec
     headings = _orientations(mapping.get("orientations"), len(places), rng_of(mapping))
     robots = tuple(role == "robot" for role in roles)
     return GridSpec(
-        ground=tuple(tuple(EMPTY if tile.type in ("agent", *MOVABLE) else tile for tile in row) for row in tiles),
+        ground=tuple(tuple(BARE if tile.type in ("agent", *MOVABLE) else tile for tile in row) for row in tiles),
         agents=tuple(Start(x, y, c, r, d) for (x, y), c, r, d in zip(places, colours, roles, headings, strict=True)),
         objects=tuple((tile, x, y) for tile, x, y in cells if tile.type in MOVABLE),
         actions=actions,

@@ -20,20 +20,52 @@ SIDES = {"n": "north", "s": "south", "w": "west", "e": "east", "a": "all"}
 PUSHABLE = ("block", "rock")
 PORTABLE = ("key", "ball", "box")
 MOVABLE = PUSHABLE + PORTABLE
-SOLID = ("wall", "kill_button", "pause_switch", "disabling_switch", "control_button")
+BLOCK, ROCK, KEY, BALL, BOX = range(5)
+"""Positions in ``MOVABLE``."""
 
-_PLAIN = {
-    "..": "empty",
-    "Bl": "block",
-    "Ro": "rock",
-    "La": "lava",
-    "Un": "unsteady_ground",
-    "Bu": "bush",
-    "Ki": "kill_button",
-    "Pa": "pause_switch",
-    "CB": "control_button",
-    "Sw": "floor_switch",
+# Terrains, what compiled rules know of the ground. Those up to LAVA can be entered and pushed onto, those from KILL on are
+# solid.
+EMPTY, TILE, UNSTEADY, LAVA, DOOR, BUSH, MAGIC, KILL, PAUSE, DISABLE, CONTROL = range(11)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What there is to know of a type of tile, but for its picture (``rendering/tiles.py``) and its rules (``dynamics/``).
+
+    :param number: in planes: Minigrid's number of the object if it has one, else from 11 on
+    :param text: its letters in pictures made of text; one letter is followed by that of the color
+    :param terrain: the terrain of such a cell; -1 for walls and for what moves
+    :param code: its code on maps, if that says neither color nor side
+    """
+
+    number: int
+    text: str
+    terrain: int = -1
+    code: str = ""
+
+
+KINDS = {
+    "empty": Kind(1, "..", EMPTY, ".."),
+    "wall": Kind(2, "##"),
+    "block": Kind(11, "Bl", code="Bl"),
+    "rock": Kind(12, "Ro", code="Ro"),
+    "lava": Kind(9, "~~", LAVA, "La"),
+    "unsteady_ground": Kind(14, "::", UNSTEADY, "Un"),
+    "bush": Kind(15, "%%", BUSH, "Bu"),
+    "kill_button": Kind(17, "!K", KILL, "Ki"),
+    "pause_switch": Kind(18, "!P", PAUSE, "Pa"),
+    "disabling_switch": Kind(19, "??", DISABLE),
+    "control_button": Kind(20, "!C", CONTROL, "CB"),
+    "floor_switch": Kind(13, "__", TILE, "Sw"),
+    "magic_wall": Kind(16, "??", MAGIC),
+    "door": Kind(4, "??", DOOR),
+    "goal": Kind(8, "[]", TILE),
+    "key": Kind(5, "k"),
+    "ball": Kind(6, "o"),
+    "box": Kind(7, "x"),
 }
+SOLID = ("wall", *(name for name, kind in KINDS.items() if kind.terrain >= KILL))
+_PLAIN = {kind.code: name for name, kind in KINDS.items() if kind.code}
 _DISABLING = {"dK": "kill_button", "dP": "pause_switch", "dC": "control_button"}
 _COLOURED = {"A": "agent", "K": "key", "B": "ball", "X": "box", "L": "door", "C": "door", "O": "door", "G": "goal"}
 _DOOR_STATES = {"O": "open", "C": "closed", "L": "locked"}
@@ -61,7 +93,7 @@ class Tile:
     contains: Tile | None = None
 
 
-EMPTY = Tile("empty")
+BARE = Tile("empty")
 WALL = Tile("wall")
 
 

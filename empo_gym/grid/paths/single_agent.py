@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from empo_gym.grid.dynamics import layout as L
 from empo_gym.grid.dynamics.dynamics import Dynamics
 from empo_gym.grid.dynamics.layout import build_layout
+from empo_gym.grid.map import tiles as T
 from empo_gym.grid.paths.walking import Walker
 from empo_gym.grid.state.decode import Reading
 from empo_gym.grid.statics import Grid
@@ -127,7 +128,7 @@ class Alone:
         while queue:
             p = queue.popleft()
             for q in place[p, :4].tolist():
-                if q >= 0 and place[q, L.TERRAIN] < L.KILL and away[q] > away[p] + 1:
+                if q >= 0 and place[q, L.TERRAIN] < T.KILL and away[q] > away[p] + 1:
                     away[q] = away[p] + 1
                     queue.append(q)
         return away

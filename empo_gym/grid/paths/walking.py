@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from empo_gym.grid.dynamics import layout as L
 from empo_gym.grid.dynamics.kernel import kernel
 from empo_gym.grid.dynamics.layout import Layout
+from empo_gym.grid.map import tiles as T
 from empo_gym.util.threads import Spares
 
 UNKNOWN = 1 << 30
@@ -40,13 +41,13 @@ def entrance_costs(tables, reg, opens, cost):
             kind = tables.table[1 + k, L.KIND]
             cost[where] = (
                 CHANGING
-                if kind == L.BLOCK or (kind == L.ROCK and tables.table[0, L.CAN_PUSH]) or (kind > L.ROCK and opens)
+                if kind == T.BLOCK or (kind == T.ROCK and tables.table[0, L.CAN_PUSH]) or (kind > T.ROCK and opens)
                 else 0
             )
-        elif where == dims[L.N_CELLS] and tables.table[1 + k, L.KIND] == L.KEY:
+        elif where == dims[L.N_CELLS] and tables.table[1 + k, L.KIND] == T.KEY:
             for p in range(dims[L.N_PLACES]):
                 if (
-                    tables.place[p, L.TERRAIN] == L.DOOR
+                    tables.place[p, L.TERRAIN] == T.DOOR
                     and reg[dims[L.STATE] + p] == L.LOCKED
                     and tables.place[p, L.DETAIL] == tables.table[1 + k, L.COLOUR]
                 ):
@@ -56,15 +57,15 @@ def entrance_costs(tables, reg, opens, cost):
 @kernel
 def entrance(tables, place, terrain, state, opens):
     """Return what it costs to enter a place where no object is."""
-    if terrain == L.DOOR:
+    if terrain == T.DOOR:
         return 1 if state == L.OPEN else opens if state == L.CLOSED else 0
-    if terrain == L.BUSH:
+    if terrain == T.BUSH:
         return 1 if state == 0 or tables.chance[L.ENTER_BUSH] > 0.0 else 0
-    if terrain == L.LAVA:
+    if terrain == T.LAVA:
         return DEADLY
-    if terrain == L.MAGIC:
+    if terrain == T.MAGIC:
         return CHANGING if tables.table[0, L.CAN_ENTER] else 0
-    return (CHANGING if opens else 0) if terrain >= L.KILL else 1
+    return (CHANGING if opens else 0) if terrain >= T.KILL else 1
 
 
 @kernel
@@ -84,7 +85,7 @@ def is_inert(tables, reg, cost, opens, here, seen, queue):
         done += 1
         terrain = tables.place[place, L.TERRAIN]
         # Unsteady ground leads aside, which distances of walking do not know.
-        if terrain == L.UNSTEADY or (terrain == L.DOOR and opens):
+        if terrain == T.UNSTEADY or (terrain == T.DOOR and opens):
             return False
         for side in range(4):
             to = tables.place[place, side]
@@ -175,11 +176,11 @@ def after_action(tables, a, reg, cost, here, heading, n_headings, away, loss):
     beyond = min(float(away[ahead * n_headings + heading]), now + loss)
     if verb == L.TOGGLE:
         # An open door in front is closed by it, a closed one opened.
-        if tables.place[ahead, L.TERRAIN] == L.DOOR and cost[ahead] == 1 and beyond < now:
+        if tables.place[ahead, L.TERRAIN] == T.DOOR and cost[ahead] == 1 and beyond < now:
             return now + 1.0
         return min(now, beyond + 1.0) if cost[ahead] == 2 else now
     if cost[ahead] == 1:
-        stands = tables.place[ahead, L.TERRAIN] == L.BUSH and reg[tables.dims[L.STATE] + ahead] == 1
+        stands = tables.place[ahead, L.TERRAIN] == T.BUSH and reg[tables.dims[L.STATE] + ahead] == 1
         chance = tables.chance[L.ENTER_BUSH] if stands else 1.0
         return chance * beyond + (1.0 - chance) * now
     # Pushing may spoil the way back.
@@ -270,10 +271,10 @@ class Walker:
         self._n_headings = 4 if L.LEFT in verbs else 1
         terrain = t.place[:, L.TERRAIN]
         # Who dies on its goal attains it, and who can turn one way only walks otherwise than is counted here.
-        is_exact = ~(goal_places & (terrain == L.LAVA)).any(axis=1) & (L.MOVE in verbs or L.RIGHT in verbs)
+        is_exact = ~(goal_places & (terrain == T.LAVA)).any(axis=1) & (L.MOVE in verbs or L.RIGHT in verbs)
         self._goal = (goal_places, near, is_exact)
         self.near = near
-        irregular = np.isin(terrain, (L.UNSTEADY, L.DOOR)) | (terrain >= L.MAGIC)
+        irregular = np.isin(terrain, (T.UNSTEADY, T.DOOR)) | (terrain >= T.MAGIC)
         #: Whether all that the human can ever do is walk.
         self.only_walks = not irregular.any() and not any(
             self._can_move(t, kind) for kind in t.table[1:, L.KIND][: t.dims[L.N_OBJECTS]]
@@ -295,7 +296,7 @@ class Walker:
 
     @staticmethod
     def _can_move(t: Any, kind: int) -> bool:
-        return kind == L.BLOCK or kind > L.ROCK or bool(t.table[0, L.CAN_PUSH])
+        return kind == T.BLOCK or kind > T.ROCK or bool(t.table[0, L.CAN_PUSH])
 
     def __call__(
         self, own: NDArray[np.int32], goals: NDArray[np.int64], others: NDArray[np.int64], wants_exact: bool

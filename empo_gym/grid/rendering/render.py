@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from empo_gym.grid.goals.goals import cells_of
-from empo_gym.grid.map.tiles import Tile
+from empo_gym.grid.map.tiles import KINDS, Tile
 from empo_gym.grid.rendering import tiles as art
 from empo_gym.grid.rendering.agents import AgentLook, agent_colour, paint_agent
 from empo_gym.grid.rendering.tiles import Canvas, Colour, shade
@@ -132,55 +132,15 @@ def _painted(tile_size: int, ground: Tile, things: tuple[Thing, ...], look: Agen
     art.paint_floor(canvas)
     states = [dict(thing) for thing in things]
     mutable = next((thing for thing in states if thing["type"] == ground.type), {})
-    _paint_ground(canvas, ground, mutable)
+    art.paint_ground(canvas, ground, mutable)
     for thing in states:
         if thing["type"] != ground.type:
-            _paint_thing(canvas, thing)
+            art.paint_thing(canvas, thing)
     if look is not None:
         paint_agent(canvas, look)
     image = canvas.image()
     image.setflags(write=False)
     return image
-
-
-def _paint_ground(canvas: Canvas, ground: Tile, now: Mapping[str, Any]) -> None:
-    """Paint the ground of a cell; ``now`` holds what of it can change."""
-    kind = ground.type
-    if kind in ("empty", "floor"):
-        return
-    if kind == "door":
-        is_open = now.get("open", ground.state == "open")
-        is_locked = now.get("locked", ground.state == "locked")
-        art.paint_minigrid(canvas, "door", ground.colour or "grey", is_open=is_open, is_locked=is_locked)
-    elif kind == "lava":
-        art.paint_minigrid(canvas, "lava", "red")
-    elif kind == "goal":
-        art.paint_tile(canvas, art.COLOURS[ground.colour or "green"])
-    elif kind == "bush":
-        (art.paint_trampled_bush if now.get("trampled") else art.paint_bush)(canvas)
-    elif kind == "magic_wall":
-        art.paint_magic_wall(canvas, (ground.state or "all")[0], now.get("active", True))
-    elif kind in _GROUNDS:
-        _GROUNDS[kind](canvas)
-    else:
-        art.paint_device(canvas, kind, ground.state, now)
-
-
-_GROUNDS = {
-    "wall": art.paint_wall,
-    "unsteady_ground": art.paint_unsteady,
-    "floor_switch": art.paint_switch,
-}
-
-
-def _paint_thing(canvas: Canvas, thing: Mapping[str, Any]) -> None:
-    kind = thing["type"]
-    if kind == "rock":
-        art.paint_rock(canvas)
-    elif kind == "block":
-        art.paint_block(canvas)
-    else:
-        art.paint_minigrid(canvas, kind, thing.get("color") or "grey")
 
 
 def mark_goal(world: Grid, image: np.ndarray, goal: Any, human: int, tile_size: int) -> None:
@@ -229,24 +189,6 @@ def goal_corners(goal: Any) -> tuple[int, int, int, int] | None:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-_LETTERS = {
-    "empty": "..",
-    "floor": "..",
-    "wall": "##",
-    "lava": "~~",
-    "unsteady_ground": "::",
-    "goal": "[]",
-    "bush": "%%",
-    "floor_switch": "__",
-    "rock": "Ro",
-    "block": "Bl",
-    "key": "k",
-    "ball": "o",
-    "box": "x",
-    "kill_button": "!K",
-    "pause_switch": "!P",
-    "control_button": "!C",
-}
 _DISABLES = {"kill_button": "dK", "pause_switch": "dP", "control_button": "dC"}
 
 
@@ -309,10 +251,10 @@ def _letters(ground: Tile, things: tuple[Thing, ...], look: AgentLook | None) ->
     if ground.type == "disabling_switch":
         return _DISABLES[str(ground.state)]
     for thing in states:
-        letters = _LETTERS.get(thing["type"], "??")
+        letters = KINDS[thing["type"]].text
         if thing["type"] != ground.type:
             return letters if len(letters) == 2 else letters + _initial(thing.get("color"))
-    return _LETTERS.get(ground.type, "??")
+    return KINDS[ground.type].text
 
 
 def _initial(colour: str | None) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from empo_gym.grid.map.tiles import Tile
+
 Mask = np.ndarray
 Colour = tuple[int, int, int]
 
@@ -274,3 +276,38 @@ def paint_minigrid(canvas: Canvas, kind: str, colour: str, *, is_open: bool = Fa
     pure = world_object.COLORS[colour].astype(np.float64)
     strength = np.clip(pixels @ pure / (pure @ pure), 0.0, 1.0)[:, None]
     canvas.paint(solid, strength * np.asarray(COLOURS[colour]) + (1 - strength) * np.asarray(FLOOR))
+
+
+def _paint_door(canvas: Canvas, tile: Tile, now: Mapping[str, Any]) -> None:
+    is_open, is_locked = now.get("open", tile.state == "open"), now.get("locked", tile.state == "locked")
+    paint_minigrid(canvas, "door", tile.colour or "grey", is_open=is_open, is_locked=is_locked)
+
+
+_GROUNDS: dict[str, Callable[[Canvas, Tile, Mapping[str, Any]], None]] = {
+    "empty": lambda canvas, tile, now: None,
+    "wall": lambda canvas, tile, now: paint_wall(canvas),
+    "unsteady_ground": lambda canvas, tile, now: paint_unsteady(canvas),
+    "floor_switch": lambda canvas, tile, now: paint_switch(canvas),
+    "door": _paint_door,
+    "lava": lambda canvas, tile, now: paint_minigrid(canvas, "lava", "red"),
+    "goal": lambda canvas, tile, now: paint_tile(canvas, COLOURS[tile.colour or "green"]),
+    "bush": lambda canvas, tile, now: (paint_trampled_bush if now.get("trampled") else paint_bush)(canvas),
+    "magic_wall": lambda canvas, tile, now: paint_magic_wall(canvas, (tile.state or "all")[0], now.get("active", True)),
+}
+_THINGS = {"rock": paint_rock, "block": paint_block}
+
+
+def paint_ground(canvas: Canvas, tile: Tile, now: Mapping[str, Any]) -> None:
+    """Paint the ground of a cell; ``now`` holds what of it can change."""
+    if tile.type in _GROUNDS:
+        _GROUNDS[tile.type](canvas, tile, now)
+    else:
+        paint_device(canvas, tile.type, tile.state, now)
+
+
+def paint_thing(canvas: Canvas, thing: Mapping[str, Any]) -> None:
+    """Paint a movable object of a description."""
+    if thing["type"] in _THINGS:
+        _THINGS[thing["type"]](canvas)
+    else:
+        paint_minigrid(canvas, thing["type"], thing.get("color") or "grey")

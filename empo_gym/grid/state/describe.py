@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.grid.dynamics import layout as L
+from empo_gym.grid.map import tiles as T
 from empo_gym.grid.map.tiles import DIRECTIONS, Tile
 from empo_gym.grid.state.decode import Reading
 from empo_gym.grid.statics import Grid
 
 FIXTURES = {
-    L.DOOR: "door",
-    L.BUSH: "bush",
-    L.MAGIC: "magic_wall",
-    L.KILL: "kill_button",
-    L.PAUSE: "pause_switch",
-    L.CONTROL: "control_button",
+    T.DOOR: "door",
+    T.BUSH: "bush",
+    T.MAGIC: "magic_wall",
+    T.KILL: "kill_button",
+    T.PAUSE: "pause_switch",
+    T.CONTROL: "control_button",
 }
 
 
@@ -84,15 +85,15 @@ def _fixture(world: Grid, reading: Reading, p: int, terrain: int) -> dict[str, A
     """Return what changes about the thing on a place."""
     layout = world.layout
     state = int(reading.standing(p)[0])
-    if terrain == L.DOOR:
+    if terrain == T.DOOR:
         return {"open": state == L.OPEN, "locked": state == L.LOCKED}
-    if terrain == L.BUSH:
+    if terrain == T.BUSH:
         return {"trampled": not state}
-    if terrain == L.MAGIC:
+    if terrain == T.MAGIC:
         return {"active": bool(state)}
-    if terrain == L.KILL:
+    if terrain == T.KILL:
         return {"enabled": bool(reading.enabled(L.KILL_ENABLED)[0])}
-    if terrain == L.PAUSE:
+    if terrain == T.PAUSE:
         return {"on": bool(state), "enabled": bool(reading.enabled(L.PAUSE_ENABLED)[0])}
     waits_for = int(reading.waiting(p)[0])
     robot, action = divmod(state - 1, len(world.spec.actions)) if state else (None, None)
