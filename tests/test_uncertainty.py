@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from empo_sb3.empo.targets.growing import MetPairs
+from empo_sb3.empo.targets.growing import VisitCounter
 from empo_sb3.uncertainty import RND, CountedTable, Ensemble, MCDropout, VisitCounts, Weighing, require_plain_sgd
 from empo_sb3.uncertainty.lr_rules import MODES, KLRule, lr, one_over_n, proportional, sample_weight
 
@@ -366,7 +366,7 @@ def test_plain_sgd_is_accepted():
     require_plain_sgd(torch.optim.SGD(table().parameters(), lr=1.0))
 
 
-@pytest.mark.parametrize("visits", [VisitCounts(10), MetPairs()])
+@pytest.mark.parametrize("visits", [VisitCounts(10), VisitCounter()])
 def test_pairs_that_were_met_stay_known_when_their_visits_are_forgotten(visits):
     visits.update(np.array([3, 7, 3]))
     visits.reset()

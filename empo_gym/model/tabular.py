@@ -23,6 +23,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from empo_gym.model import exports
+from empo_gym.model.rows import Rows
 from empo_gym.model.state_index import ObjectIndex, StateIndex, VectorIndex
 from empo_gym.model.useful_actions import useful_actions
 from empo_gym.util.arguments import check_whole
@@ -409,6 +410,13 @@ class TabularModel:
         if isinstance(self.state_index, VectorIndex):
             return self.state_index.find(np.asarray(states))
         return self.state_index.find(list(map(tuple, states.tolist()) if isinstance(states, np.ndarray) else states))
+
+    def rows(self, numbers: NDArray[np.int64]) -> Rows:
+        """Return the transitions of some states under all joint actions.
+
+        :param numbers: (n,), repeated as you like
+        """
+        return Rows.take(numbers, self.n_joint, self.indptr, self.indices, self.probs)
 
     def successors(self, number: int) -> list[list[tuple[float, int]]]:
         """Return per joint action the (probability, state number) pairs of one state; empty where the horizon ends."""

@@ -22,9 +22,8 @@ from empo_gym.theory import Theory
 from empo_gym.worlds.world import belief_of
 from empo_sb3.common.ranges import Count, NotNegative, check
 from empo_sb3.common.sb3_arguments import OFF_POLICY_KINDS
-from empo_sb3.empo.arguments import arguments_of, warn_of_small_factor
 from empo_sb3.empo.buffers import PairReplayBuffer
-from empo_sb3.empo.checks import require_kin
+from empo_sb3.empo.checks import arguments_of, require_kin, warn_of_small_factor
 from empo_sb3.empo.config import COOLED, WorldTraining, unknown_keyword
 from empo_sb3.empo.networks.base_policy import EmpoPolicy
 from empo_sb3.empo.networks.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
@@ -173,7 +172,7 @@ class HumanDQN(WorldLearner):
 
     def _make_targets(self, env: VecEnv, model: Any, belief: str) -> HumanTargets | GrowingHumanTargets:
         n_samples = self.config.target_samples
-        if self.grown is None:
+        if self.on_demand_model is None:
             if n_samples is not None:
                 raise ValueError(
                     "target_samples is for worlds that are not packed; leave it out, or give world_model='growing' as well"
@@ -251,7 +250,7 @@ class HumanDQN(WorldLearner):
         if self.env is None:
             raise ValueError("the prior lives on the world's states; load the model with env=env")
         if isinstance(self.targets, GrowingHumanTargets):
-            return LearnedHumans(self.policy, self.grown, self.theory, self._observation_kind)
+            return LearnedHumans(self.policy, self.on_demand_model, self.theory, self._observation_kind)
         return self.targets.as_prior(self.policy.evaluate(Q, self.live))
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:

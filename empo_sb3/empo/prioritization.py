@@ -45,7 +45,7 @@ def make_source(name: str, policy: EmpoPolicy, visits: Source, ensemble_size: in
     return makers[name]()
 
 
-class Emphasis:
+class SamplePriorities:
     """
     Weights and priorities of pairs.
 
@@ -91,7 +91,7 @@ class Emphasis:
         self.weighing.typical = memory["typical"]
 
 
-def make_emphasis(config: Any, policy: EmpoPolicy, visits: Source, seed: int) -> Emphasis | None:
+def make_priorities(config: Any, policy: EmpoPolicy, visits: Source, seed: int) -> SamplePriorities | None:
     """
     What a training configuration asks for, None for nothing.
 
@@ -110,4 +110,8 @@ def make_emphasis(config: Any, policy: EmpoPolicy, visits: Source, seed: int) ->
             "since their entries learn apart from each other"
         )
     source = make_source(config.emphasis_source, policy, visits, config.ensemble_size, seed)
-    return Emphasis(source, rule, (lambda pairs: pairs) if source is visits else policy.inputs_of)
+    return SamplePriorities(source, rule, (lambda pairs: pairs) if source is visits else policy.inputs_of)
+
+
+Emphasis = SamplePriorities
+"""The name in checkpoints of version 0.1."""

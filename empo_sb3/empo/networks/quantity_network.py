@@ -15,6 +15,7 @@ from torch import nn
 from empo_gym.worlds.goal_maps import goal_cells
 from empo_gym.worlds.goals import GoalSet
 from empo_sb3.empo.networks.transforms import Transform
+from empo_sb3.empo.quantities import TABLE
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,9 @@ class WorldSizes:
 
     def n_outputs(self, quantity: str) -> int:
         """Number of values of a quantity in one (t, state): V_h^e has one per goal of each human, side by side."""
-        humans = len(self.n_goals)
         if quantity == "q_h_m":
             return sum(n_goals * n_actions for n_goals, n_actions in zip(self.n_goals, self.human_shape, strict=True))
-        return {"v_h_e": sum(self.n_goals), "x_h": humans, "u_r": 1, "q_r": self.n_robot_joint, "v_r": 1}[quantity]
+        return TABLE[quantity].width(self)
 
 
 class QuantityNetwork(nn.Module):

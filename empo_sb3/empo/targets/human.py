@@ -19,7 +19,7 @@ from empo_gym.theory import Theory
 from empo_gym.worlds.world import Agent
 from empo_sb3.empo.networks.base_policy import CHUNK, EmpoPolicy
 from empo_sb3.empo.targets.growing import CAPACITY, Copies, GrowingPairs
-from empo_sb3.empo.targets.tabular import PairTargets
+from empo_sb3.empo.targets.tabular import PackedPairs
 
 Q = "q_h_m"
 
@@ -52,7 +52,7 @@ def _of_one_human(human: Agent, theory: Theory, q_h_m: np.ndarray, holds: np.nda
 
 
 @dataclass(eq=False)
-class HumanTargets(PairTargets):
+class HumanTargets(PackedPairs):
     """
     The targets of phase 1 of one world and one theory.
 
@@ -93,11 +93,7 @@ class HumanTargets(PairTargets):
 
         :return: (batch, columns)
         """
-        expected = self._expected(pairs, outlook)
-        answers = []
-        for h in range(len(self.goal_slices)):
-            answers.append(equations.human_q(self._outcome(expected, h), self.belief).reshape(len(pairs), -1))
-        return np.concatenate(answers, axis=1)
+        return self.human_q(self._expected_of_all(pairs, outlook), self.belief)
 
     def as_prior(self, q_h_m: np.ndarray) -> HumanPrior:
         """
@@ -105,9 +101,9 @@ class HumanTargets(PairTargets):
 
         :param q_h_m: (n_live, columns) in the live pairs
         """
-        n_states, horizon = self.model.n_states, self._horizon
+        n_states, horizon = self.model.n_states, self.horizon
         policies, values = [], []
-        for (pi, v), n_actions in zip(self.policy_and_value(q_h_m, self.live), self._human_shape, strict=True):
+        for (pi, v), n_actions in zip(self.policy_and_value(q_h_m, self.live), self.model.human_action_shape, strict=True):
             pi_h = np.full((horizon * n_states, *pi.shape[1:]), 1.0 / n_actions)
             v_h_m = np.zeros(((horizon + 1) * n_states, v.shape[1]))
             pi_h[self.live], v_h_m[self.live] = pi, v
@@ -141,9 +137,7 @@ class GrowingHumanTargets(GrowingPairs):
 
     def _compute(self, pairs: np.ndarray) -> np.ndarray:
         after, rows = self.ahead(pairs)
-        expected = self._expected(pairs, rows, self._credit(after))
-        humans = [equations.human_q(self.outcome(expected, h), self.belief) for h in range(self.model.n_humans)]
-        return np.concatenate([q.reshape(len(pairs), -1) for q in humans], axis=1)
+        return self.human_q(self.expected(pairs, rows, self._credit(after)), self.belief)
 
     def _credit(self, after: np.ndarray) -> np.ndarray:
         """The bracket of (1) in successors, (n, sum of goals)."""

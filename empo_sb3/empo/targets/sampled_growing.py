@@ -17,6 +17,7 @@ from empo_gym.theory import Theory
 from empo_gym.util.arguments import check_whole
 from empo_sb3.empo.targets.growing import CAPACITY, GrowingPairs, GrowingTargets
 from empo_sb3.empo.targets.human import GrowingHumanTargets
+from empo_sb3.empo.targets.pairs import Values
 from empo_sb3.empo.targets.sampled import (
     DEFAULT_SAMPLES,
     Ahead,
@@ -25,7 +26,6 @@ from empo_sb3.empo.targets.sampled import (
     sample_goal_ability,
     sample_robot_q,
 )
-from empo_sb3.empo.targets.tabular import Values
 
 MAX_LISTED = 4096
 """With more joint actions than these, the expectations over them are estimated from draws."""
@@ -47,7 +47,7 @@ class _DrawnPairs(GrowingPairs):
 
     n_samples: int
 
-    def beyond(self, pairs: np.ndarray) -> np.ndarray:
+    def sample_successors(self, pairs: np.ndarray) -> np.ndarray:
         """As the base class, from the world's own draws."""
         model, (t, s) = self.model, np.divmod(pairs, CAPACITY)
         actions = np.stack([np.random.randint(n, size=len(pairs)) for n in model.action_shape], axis=1)
@@ -99,7 +99,7 @@ class SampledGrowingTargets(_DrawnPairs, GrowingTargets):
     def _from_successors(self, pairs: np.ndarray, networks: tuple[str, ...], here: Values) -> Values:
         """(4) and (6), which look one step ahead."""
         targets: Values = {}
-        pi_h = self._pi_h(pairs)
+        pi_h = self.pi_h(pairs)
         pibar = self._mean_policies(pi_h)
         if "v_h_e" in networks:
             ahead = self._drawn_ahead(pairs, self._credit)
@@ -109,16 +109,16 @@ class SampledGrowingTargets(_DrawnPairs, GrowingTargets):
             targets["q_r"] = self.theory.gamma_r * sample_robot_q(pibar, self.model.n_robot_joint, self.n_samples, ahead)
         return targets
 
-    def robot_outlook(self, pairs: np.ndarray, novelty: Any) -> np.ndarray:
+    def robot_outlook(self, pairs: np.ndarray, worth: Any) -> np.ndarray:
         """As the base class, from draws."""
-        ahead = self._drawn_ahead(pairs, lambda after: novelty(after)[:, None])
-        return sample_robot_q(self._pibar(pairs), self.model.n_robot_joint, self.n_samples, ahead)
+        ahead = self._drawn_ahead(pairs, lambda after: worth(after)[:, None])
+        return sample_robot_q(self.pibar(pairs), self.model.n_robot_joint, self.n_samples, ahead)
 
-    def human_outlook(self, pairs: np.ndarray, novelty: Any, pi_r: np.ndarray) -> list[np.ndarray]:
+    def human_outlook(self, pairs: np.ndarray, worth: Any, pi_r: np.ndarray) -> list[np.ndarray]:
         """As the base class, from draws."""
-        ahead = self._drawn_ahead(pairs, lambda after: novelty(after)[:, None])
-        by_human, worth = sample_by_own_action(pi_r, self._pibar(pairs), self.n_samples, ahead)
-        return [worth[rows, 0].mean(axis=1) for rows in by_human]
+        ahead = self._drawn_ahead(pairs, lambda after: worth(after)[:, None])
+        by_human, values = sample_by_own_action(pi_r, self.pibar(pairs), self.n_samples, ahead)
+        return [values[rows, 0].mean(axis=1) for rows in by_human]
 
 
 class SampledHumanTargets(_DrawnPairs, GrowingHumanTargets):
