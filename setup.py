@@ -21,13 +21,13 @@ DEV = [
     "tensorboard",
     "setuptools>=71",
 ]
-# What the planner's tests compare it with; Storm's licence (GPL) keeps it out of everything else.
+# What the planner's tests compare it with; Storm's license (GPL) keeps it out of everything else.
 ORACLES = ["quantecon>=0.7", "stormpy>=2"]
 
 setup(
     name="empo",
     version="0.1.0",
-    description="Robots that softly maximise the long-term power of the humans around them: exact planner and SB3 learner",
+    description="Robots that softly maximize the long-term power of the humans around them: exact planner and SB3 learner",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",

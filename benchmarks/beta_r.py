@@ -64,7 +64,7 @@ def report(rows: list[dict[str, Any]]) -> None:
 
 
 def picture(rows: list[dict[str, Any]]) -> None:
-    """Errors over training steps: a row per policy and measure, a column per beta_r, a colour per way, a line per seed."""
+    """Errors over training steps: a row per policy and measure, a column per beta_r, a color per way, a line per seed."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -79,8 +79,8 @@ def picture(rows: list[dict[str, Any]]) -> None:
         for row in rows:
             if (row["policy"], row["beta_r"]) == (policy, beta_r):
                 curve = np.array(row["curve"])
-                colour = f"C{list(WAYS).index(row['way'])}"
-                axis.plot(curve[:, 0], np.maximum(curve[:, 1 + measure], 1e-8), color=colour, lw=1, alpha=0.8)
+                color = f"C{list(WAYS).index(row['way'])}"
+                axis.plot(curve[:, 0], np.maximum(curve[:, 1 + measure], 1e-8), color=color, lw=1, alpha=0.8)
         axis.set(yscale="log", xlabel="training steps")
         axis.set_title(f"{policy}, beta_r = {beta_r:g}", fontsize=10)
     for i, (_, measure) in enumerate(places):

@@ -119,9 +119,9 @@ def vector_steps(envs: Any, n_steps: int) -> Callable[[], int]:
         envs.reset(seed=0)
         changes = 0.0
         for k, step in enumerate(actions):
-            before = envs.stages.s
+            before = envs.simulator.s
             seen, *_ = envs.step(step)
-            changes += float((envs.stages.s != before).mean())
+            changes += float((envs.simulator.s != before).mean())
             assert k != 4 or len(np.unique(seen, axis=0)) > 10, "all environments look the same"
         assert changes / n_steps > 0.3, f"only {changes / n_steps:.0%} of the states changed"
         return n_steps * envs.num_envs

@@ -7,7 +7,7 @@
 
 Each finished run is a row in ``benchmarks/results/finetune_STUDY.jsonl``; within a run, too, work goes on from its last
 evaluation (``runs/finetune-study``). Figures go to ``docs/images/finetune_STUDY.png``. The exit status is 1 if a claim does
-not hold. No guard is on: what is measured is the optimiser's.
+not hold. No guard is on: what is measured is the optimizer's.
 """
 
 from __future__ import annotations

@@ -165,8 +165,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         curve = np.array(row["curve"])
         for column, _ in enumerate(MEASURES):
             axis = axes[list(BARS).index(row["policy"]), column]
-            colour = f"C{worlds.index(row['world'])}"
-            axis.plot(curve[:, 0], np.maximum(curve[:, 1 + column], 1e-9), color=colour, lw=0.8)
+            color = f"C{worlds.index(row['world'])}"
+            axis.plot(curve[:, 0], np.maximum(curve[:, 1 + column], 1e-9), color=color, lw=0.8)
     for i, (policy, bars) in enumerate(BARS.items()):
         for column, (measure, name) in enumerate(MEASURES.items()):
             axes[i, column].axhline(bars[measure], color="k", ls=":", lw=1)

@@ -87,7 +87,7 @@ def learn(seed: int, share: float, folder: Path) -> dict[str, Any]:
         "cpu_seconds_humans": middle - start,
         "cpu_seconds_robot": time.process_time() - middle,
         "steps": int(STEPS["robot"] * share),
-        "states_met": model.grown.n_states if model.grown is not None else 0,
+        "states_met": model.on_demand_model.n_states if model.on_demand_model is not None else 0,
         "pairs_visited": len(model.live),
     }
 
@@ -160,9 +160,9 @@ def picture(row: dict[str, Any]) -> None:
 
     names = ["passive", "by chance", *(n for n in row["attained"] if n.startswith("learned")), "exact"]
     shares = [row["attained"][name] for name in names]
-    colours = ["C0" if name.startswith("learned") else "C2" if name == "exact" else "0.6" for name in names]
+    colors = ["C0" if name.startswith("learned") else "C2" if name == "exact" else "0.6" for name in names]
     figure, axis = plt.subplots(figsize=(6.4, 3.2))
-    axis.barh(names, shares, xerr=[margin(p) for p in shares], color=colours, capsize=3)
+    axis.barh(names, shares, xerr=[margin(p) for p in shares], color=colors, capsize=3)
     axis.axvline(0.9 * row["attained"]["exact"], color="k", ls=":", lw=1, label="90 % of exact")
     axis.set(xlabel=f"share of {EPISODES} episodes in which the human attains its goal", xlim=(0, None))
     axis.set_title(f"{WORLD}: {row['states']:,} states, not packed for learning", fontsize=10)

@@ -287,7 +287,7 @@ def check_crowd(world: Any, naive: NaiveGrid, actions: np.ndarray) -> None:
         ours = world.agent_positions(drawn).mean(axis=0)
         stepped = [plain_step(naive, plain, joint.tolist(), rng)["agents"] for _ in range(n)]
         theirs = np.mean([[(agents[i]["x"], agents[i]["y"]) for i in naive.joint_order] for agents in stepped], axis=0)
-        # A mean of 200 fair choices between neighbouring cells strays by 0.25 in one of ten thousand cases or fewer.
+        # A mean of 200 fair choices between neighboring cells strays by 0.25 in one of ten thousand cases or fewer.
         assert np.abs(ours - theirs).max() < 0.25, "the crowd moves differently in plain Python"
         state = tuple(drawn[0].tolist())
 

@@ -75,7 +75,7 @@ def run(seed: int, share: float) -> dict[str, Any]:
         robots = {"by chance": [uniform] * one.horizon, "learned": learned, "exact": solution.pi_r}
         for name, pi_r in robots.items():
             attained[name].append(attainment(prior, lambda s, t, pi_r=pi_r: pi_r[t][s], EPISODES, seed=k))  # type: ignore[misc]
-    met = model.grown.n_states if model.grown is not None else 0
+    met = model.on_demand_model.n_states if model.on_demand_model is not None else 0
     return {"seed": seed, "share": share, "cpu_seconds": seconds, "states_met": met, "attained": attained}
 
 

@@ -124,13 +124,13 @@ def _positive(text: str) -> int:
     except ValueError:
         value = 0.0
     if not value >= 1.0 or not value.is_integer():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer >= 1")
     return int(value)
 
 
 def _natural(text: str) -> int:
     if not text.strip().isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer >= 0")
     return int(text)
 
 
@@ -170,14 +170,27 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     add_theory(parser)
 
 
+def _algorithm(name: str) -> str:
+    """A registered algorithm, or the path of a class, which is imported only when it is allowed."""
+    if ":" not in name and name != "empo":
+        from empo_sb3.zoo.models import algorithm_of
+
+        try:
+            algorithm_of(name)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+    return name
+
+
 def train_arguments(parser: argparse.ArgumentParser) -> None:
     """``empo train``."""
     add_world(parser)
     parser.add_argument(
         "--algo",
         default="empo",
-        choices=("empo", "empo_table", "human_dqn", "ppo", "ppo_gru", "ppo_lstm"),
-        help="the learner (empo); others than empo take the hyper-parameters of their zoo files",
+        type=_algorithm,
+        help="the learner (empo): any registered one, or your own by package.module:Class with --allow-imports; others"
+        " than empo take the hyper-parameters of their zoo files",
     )
     parser.add_argument(
         "--policy",

@@ -83,11 +83,12 @@ def learn_from_zoo(env: RobotEnv, arguments: argparse.Namespace) -> BaseAlgorith
     """
     torch.set_num_threads(1)
     log = None if arguments.tensorboard is None else str(arguments.tensorboard)
-    entry = zoo_models.hyperparameters(arguments.algo, env.world.name)
+    allow = arguments.allow_imports
+    entry = zoo_models.hyperparameters(arguments.algo, env.world.name, allow)
     arguments.policy = entry["policy"] = arguments.policy or entry["policy"]
     options = {"seed": arguments.seed, "tensorboard_log": log}
     make = partial(RobotEnv, world=arguments.world, theory=theory_overrides(arguments))
-    model, callbacks = zoo_models.build(arguments.algo, make, entry, **options)
+    model, callbacks = zoo_models.build(arguments.algo, make, entry, allow, **options)
     _learn(model, arguments, callbacks)
     return model
 
@@ -111,7 +112,7 @@ def save_run(folder: Path, model: BaseAlgorithm, arguments: argparse.Namespace) 
         config = {"theory": asdict(model.theory), "training": asdict(model.config)}
     else:
         world = model.get_env().get_attr("world")[0]  # type: ignore[union-attr]
-        entry = zoo_models.hyperparameters(arguments.algo, world.name)
+        entry = zoo_models.hyperparameters(arguments.algo, world.name, arguments.allow_imports)
         config = {"theory": theory_overrides(arguments), "training": {**entry, "policy": arguments.policy}}
     write_yaml(folder / CONFIG, config)
     words = {
@@ -171,7 +172,7 @@ def require_empo(folder: Path, what: str) -> None:
     :raises ValueError: for a run of another algorithm, saying what can be done with that
     """
     name = algorithm_name(folder)
-    if not issubclass(zoo_models.algorithm_of(name), EMPO):
+    if ":" in name or not issubclass(zoo_models.algorithm_of(name), EMPO):
         instead = (
             "use HumanDQN.load and its prior()" if name == "human_dqn" else f"watch it by `empo play WORLD --robots {folder}`"
         )

@@ -101,7 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line, one subparser per row of :data:`COMMANDS`."""
     parser = argparse.ArgumentParser(
         prog="empo",
-        description="Robots that softly maximise the long-term power of the humans around them.",
+        description="Robots that softly maximize the long-term power of the humans around them.",
         epilog="Exit status: 0 done, 1 failed, 2 bad usage, 130 stopped by Ctrl-C.",
         allow_abbrev=False,
     )

@@ -86,8 +86,8 @@ def model_line(model: TabularModel) -> str:
     return f"{model.n_states:,} states, {pairs}{model.n_joint:,} joint actions, {len(model.probs):,} transitions"
 
 
-def likeliest_path(solution: EmpoSolution, n_steps: int) -> list[tuple[int, tuple[int, ...]]]:
-    """State number and action numbers along the path on which everybody acts, and chance falls, as is likeliest.
+def most_likely_trajectory(solution: EmpoSolution, n_steps: int) -> list[tuple[int, tuple[int, ...]]]:
+    """State number and action numbers along the most likely trajectory (greedy rollout).
 
     :param solution: an exact or learned solution
     :param n_steps: how many decisions to follow; the path ends early at the horizon
@@ -105,13 +105,13 @@ def likeliest_path(solution: EmpoSolution, n_steps: int) -> list[tuple[int, tupl
 
 
 def first_decisions(solution: EmpoSolution, n_steps: int = 6, n_columns: int = 7) -> str:
-    """A table of the robot's policy along the likeliest path: one row per time, one column per joint action.
+    """A table of the robot's policy along the most likely trajectory: one row per time, one column per joint action.
 
     :param solution: what to show
     :param n_steps: rows
     :param n_columns: columns at most; the joint actions that matter most on this path are shown
     """
-    agents, path = solution.model.world.agents, likeliest_path(solution, n_steps)
+    agents, path = solution.model.world.agents, most_likely_trajectory(solution, n_steps)
     names = joint_action_names(agents)
     policy = np.stack([solution.pi_r[t, s] for t, (s, _) in enumerate(path)])
     # What the robots do on the path comes first, however many joint actions share the probability there.
@@ -135,7 +135,7 @@ def indecision(solution: EmpoSolution) -> str:
 
     :param solution: exact or learned
     """
-    n_actions, path = solution.pi_r.shape[-1], likeliest_path(solution, _N_JUDGED)
+    n_actions, path = solution.pi_r.shape[-1], most_likely_trajectory(solution, _N_JUDGED)
     if solution.mode == "finite":
         path = path[: len(solution.pi_r) - 1]  # one step before the horizon every robot is uniform
     if n_actions == 1 or solution.theory.beta_r in (0.0, math.inf) or not path:
@@ -202,8 +202,8 @@ _LABELS = {
     "x_h": "X_h (mean over humans)",
     "u_r": "U_r",
     "v_r": "V_r",
-    "q_r": "Q_r (likeliest action)",
-    "pi_r": "pi_r (likeliest action)",
+    "q_r": "Q_r (most likely action)",
+    "pi_r": "pi_r (most likely action)",
 }
 
 

@@ -47,7 +47,7 @@ def solve_exactly(world: Any, theory: Theory, belief: str | None = None, **setti
 
 def print_solution(solution: EmpoSolution) -> None:
     """What the robot does first, and what power the humans have."""
-    print("\nThe robot's first decisions, pi_r(a_r | s), along the likeliest path:")
+    print("\nThe robot's first decisions, pi_r(a_r | s), along the most likely trajectory:")
     print(first_decisions(solution))
     if undecided := indecision(solution):
         print(undecided)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +95,11 @@ def fixed_point_lines(solution: EmpoSolution) -> str:
         f"{n} beginning{'s' * (n > 1)} led to {n_found} solution{'s' * (n_found > 1)}"
         + (f", {failed} of them nowhere." if failed else ".")
     ]
-    names = ["+".join(names) for names in product(*(a.actions for a in solution.model.agents[: solution.model.n_robots]))]
+    names = solution.model.robot_action_names
     for point in about.others:
         best = int(point.policy.argmax())
         first = f"{names[best] or 'none'} ({point.policy[best]:.3f})"
-        lines.append(f"Another one, from {point.start}: V_r = {point.value:.4g}, likeliest first action {first}.")
+        lines.append(f"Another one, from {point.start}: V_r = {point.value:.4g}, most likely first action {first}.")
     return "\n".join(lines)
 
 

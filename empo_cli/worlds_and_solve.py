@@ -99,6 +99,8 @@ def play(arguments: argparse.Namespace) -> None:
     path, robots = arguments.robots, game.solved_robots
     if path is not None:
         trained = path.suffix == ".zip" or (path / "model.zip").is_file()
-        module = import_module("empo_cli.trained_robots") if trained else None
-        robots = partial(game.load_solution, path) if module is None else partial(module.trained_robots, path)
+        if trained:
+            robots = partial(import_module("empo_cli.trained_robots").trained_robots, path, allow=arguments.allow_imports)
+        else:
+            robots = partial(game.load_solution, path)
     game.command(arguments, robots)

@@ -70,7 +70,7 @@ def _namespace(x: Array) -> Any:
 
 
 def attainment(achieved: Array, value: Array, gamma_h: float) -> Array:
-    """Return the bracket of (1) and (6): 1 on entering a state of the goal, else the discounted value of going on.
+    """Return the continuation value of (1) and (6): 1 on entering a state of the goal, else the discounted value of going on.
 
     :param achieved: bool, whether the next state belongs to the goal
     :param value: ``V_h`` of the next state, same shape
@@ -107,7 +107,7 @@ def human_policy(q_h_m: Array, beta_h: float, nu_h: float = 0.0, habit: Array | 
     """
     xp = _namespace(q_h_m)
     top = xp.amax(q_h_m, axis=-1, keepdims=True)
-    chosen = _ties(q_h_m, top) if math.isinf(beta_h) else _normalised(xp.exp(beta_h * (q_h_m - top)))
+    chosen = _ties(q_h_m, top) if math.isinf(beta_h) else _normalized(xp.exp(beta_h * (q_h_m - top)))
     if nu_h == 0.0:
         return chosen
     return nu_h * (1.0 / q_h_m.shape[-1] if habit is None else habit) + (1.0 - nu_h) * chosen
@@ -139,7 +139,7 @@ def robot_policy(q_r: Array, beta_r: float) -> Array:
         return _ties(q_r, xp.amax(q_r, axis=-1, keepdims=True))
     limits = xp.finfo(q_r.dtype)
     log_cost = xp.log(xp.clip(-q_r, float(limits.tiny), float(limits.max)))
-    return _normalised(xp.exp(-beta_r * (log_cost - xp.amin(log_cost, axis=-1, keepdims=True))))
+    return _normalized(xp.exp(-beta_r * (log_cost - xp.amin(log_cost, axis=-1, keepdims=True))))
 
 
 def goal_ability(outcome: Array, pi_h: Array, others: Array, pi_r: Array) -> Array:
@@ -181,7 +181,7 @@ def robot_value(u_r: Array, pi_r: Array, q_r: Array) -> Array:
     return u_r + (pi_r * q_r).sum(axis=-1)
 
 
-def _normalised(weight: Array) -> Array:
+def _normalized(weight: Array) -> Array:
     return weight / weight.sum(axis=-1, keepdims=True)
 
 
@@ -189,4 +189,4 @@ def _ties(q: Array, top: Array) -> Array:
     """Return the uniform distribution over the entries that equal the largest up to rounding."""
     xp = _namespace(q)
     slack = TIE * xp.clip(xp.abs(top), 1.0, None)
-    return _normalised(xp.where(q >= top - slack, xp.ones_like(q), xp.zeros_like(q)))
+    return _normalized(xp.where(q >= top - slack, xp.ones_like(q), xp.zeros_like(q)))

@@ -2,7 +2,7 @@
 ``EMPO-KeyChoice-v0``.
 
 Only file names are read here: importing the package parses no YAML and compiles nothing, since it happens in every process
-of a vectorised run. Entry points are strings for the same reason, and so that an ``EnvSpec`` stays JSON.
+of a vectorized run. Entry points are strings for the same reason, and so that an ``EnvSpec`` stays JSON.
 """
 
 from __future__ import annotations

@@ -7,13 +7,12 @@ only changes speed or error lives elsewhere. The equations (1)-(9) that read the
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from empo_gym.util.wording import shown
+from empo_gym.util.wording import shown, suggestion
 
 _INF = math.inf
 _Range = tuple[Callable[[float], bool], str]
@@ -80,7 +79,6 @@ class Theory:
         names = [field.name for field in fields(cls)]
         for name in overrides:
             if name not in names:
-                near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}."
+                hint = suggestion(name, names, f"there are {', '.join(names)}.", cutoff=0.5)
                 raise ValueError(f"Theory: there is no parameter {shown(name)}; {hint}")
         return cls(**overrides)

@@ -2,7 +2,7 @@
 
 from empo_sb3.empo.callbacks import Checkpoints, ExactGap, WarmupMonitor, gap_numbers
 from empo_sb3.empo.evaluation import EmpoEvalCallback
-from empo_sb3.empo.progress import StageProgressBar
+from empo_sb3.empo.report import StageProgressBar
 from empo_sb3.learning_rates.kl_bounded_scale import KLBoundedScale
 from empo_sb3.learning_rates.kl_lr import KLAdaptiveLR
 from empo_sb3.learning_rates.kl_monitor import KLMonitor

@@ -17,13 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet, ref
+from weakref import ref
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import FloatSchedule
 
-from empo_sb3.common.clock import timesteps_of_owner
-from empo_sb3.common.keywords import check_numbers
+from empo_sb3.common.ranges import real
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,14 +35,15 @@ def _progress(step: float, begin: float, steps: float) -> float:
     return min((step - begin) / steps, 1.0) if steps > 0 else 1.0
 
 
+AMOUNT = real("[0, inf]")
+
+
 def _check(schedule: "Schedule", optional: Sequence[str] = ()) -> None:
     """Refuse fields that are no numbers, negative values, and places before the start of a run."""
     for name, value in vars(schedule).items():
         if value is None and name in optional:
             continue
-        check_numbers(type(schedule).__name__, **{name: value})
-        if value < 0:
-            raise ValueError(f"{type(schedule).__name__}: {name} must not be negative, but it is {value}")
+        AMOUNT.check(f"{type(schedule).__name__}: {name}", value)
 
 
 def _between(init_value: float, end_value: float, share: float) -> float:
@@ -93,8 +93,9 @@ class Schedule(FloatSchedule):
         """
         The callable that SB3's ``learning_rate`` argument expects.
 
-        :param total: environment steps of the whole run. With it the rate follows the algorithm's ``num_timesteps`` and is
-            the same whether the run is one ``learn()`` or many; without it, the share of the present ``learn()``
+        :param total: environment steps of the whole run. With it the rate follows ``num_timesteps`` of the algorithm that it
+            is bound to (:meth:`LearningRate.bind`), the same whether the run is one ``learn()`` or many; without it, the share
+            of the present ``learn()``
         :raises ValueError: if the schedule is in steps and no total is given, the total is not positive, or a value infinite
         """
         if math.inf in itertools.chain(vars(self).values(), *vars(self).get("points", ())):
@@ -132,9 +133,9 @@ class LearningRate:
     """
     A schedule as a function of SB3's ``progress_remaining``, clamped because SB3 overshoots the end of a run.
 
-    With a ``total`` it follows ``num_timesteps`` of the algorithm that it is bound to (:meth:`bind`, ``LearningRateSchedule``)
-    or of the one that has it as its ``learning_rate`` or ``clip_range``. Inside a function of yours it cannot tell whose it
-    is, and follows the algorithm that asks; bind it then.
+    With a ``total`` it follows ``num_timesteps`` of the algorithm that it is bound to, by :meth:`bind` or by
+    ``LearningRateSchedule``. A rate that was saved with a model is bound no more: SB3 may build the model from it, and it has
+    to be bound again before the model learns.
 
     :param schedule: in shares of the run or in steps
     :param total: environment steps of the whole run, or None
@@ -142,23 +143,25 @@ class LearningRate:
 
     schedule: Schedule
     total: float | None
-    _owners: "WeakSet[BaseAlgorithm]" = field(default_factory=WeakSet, init=False, repr=False, compare=False)
-    _bound: "ref[BaseAlgorithm] | None" = field(default=None, init=False, repr=False, compare=False)
+    _bound: "ref[BaseAlgorithm] | None" = field(default=None, repr=False, compare=False)
+    _saved_at: int | None = field(default=None, init=False, repr=False, compare=False)
 
     def bind(self, model: BaseAlgorithm) -> "LearningRate":
         """
-        The same rate, following one algorithm whoever asks. A copy that is loaded from a zip is bound no more.
+        The same rate, following an algorithm: ``model.lr_schedule = rate.bind(model)``.
 
         :param model: whose ``num_timesteps`` count
         """
-        bound = LearningRate(self.schedule, self.total)
-        object.__setattr__(bound, "_bound", ref(model))
-        return bound
+        return LearningRate(self.schedule, self.total, ref(model))
 
     def __call__(self, progress_remaining: float) -> float:
-        """:param progress_remaining: 1 at the start of the run, 0 at its end, negative beyond"""
-        steps = None if self.total is None else self._timesteps()
-        share = 1.0 - progress_remaining if steps is None else steps / self.total  # type: ignore[operator]
+        """
+        The rate now.
+
+        :param progress_remaining: 1 at the start of the run, 0 at its end, negative beyond
+        :raises ValueError: if there is a total, but no model to follow
+        """
+        share = 1.0 - progress_remaining if self.total is None else self._timesteps(progress_remaining) / self.total
         return self.at(min(max(share, 0.0), 1.0))
 
     def at(self, share: float) -> float:
@@ -169,15 +172,24 @@ class LearningRate:
         """
         return self.schedule(share if self.total is None or self.schedule.reach <= 1.0 else self.total * share)
 
-    def _timesteps(self) -> int | None:
+    def _timesteps(self, progress_remaining: float) -> int:
         model = None if self._bound is None else self._bound()
-        return timesteps_of_owner(self, self._owners) if model is None else model.num_timesteps
+        if model is not None:
+            return model.num_timesteps
+        if self._saved_at is not None and progress_remaining == 1.0:  # SB3 builds a loaded model's optimizer, and no more
+            return self._saved_at
+        raise ValueError(
+            f"the learning rate {self.schedule} over {self.total:g} steps is bound to no model; "
+            "use the callback LearningRateSchedule(schedule, total=...), or set model.lr_schedule = rate.bind(model)"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"schedule": self.schedule, "total": self.total}
+        model = None if self._bound is None else self._bound()
+        saved_at = self._saved_at if model is None else model.num_timesteps
+        return {"schedule": self.schedule, "total": self.total, "_saved_at": saved_at}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _owners=WeakSet(), _bound=None)
+        self.__dict__.update({"_saved_at": 0, **state, "_bound": None})
 
 
 @dataclass(frozen=True)
@@ -248,7 +260,7 @@ class SigmoidRamp(Schedule):
 
     def __call__(self, step: float) -> float:
         u = _progress(step, self.transition_begin, self.transition_steps)
-        # sigma(x) = (1 + tanh(x / 2)) / 2, so the normalised sigmoid is a scaled tanh
+        # sigma(x) = (1 + tanh(x / 2)) / 2, so the normalized sigmoid is a scaled tanh
         share = 0.5 * (1.0 + math.tanh(3.0 * (u - 0.5)) / math.tanh(1.5))
         return _between(self.init_value, self.end_value, 0.0 if u == 0.0 else 1.0 if u == 1.0 else share)
 

@@ -1,7 +1,7 @@
 """Plain PPO on the humans' power, beside the robot that the theory asks for.
 
 U_r of the exact solution is paid as a reward at every step, so an ordinary algorithm learns to leave power to the humans. It
-maximises what the theory's robot maximises softly. What each robot is worth shows in how many humans attain their goal.
+maximizes what the theory's robot maximizes softly. What each robot is worth shows in how many humans attain their goal.
 
     python examples/ppo_on_power.py
 """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from empo_gym import ChainWorld, TabularModel, load_world
-from empo_gym.envs.simulator import nobody_is_awake
+from empo_gym.envs.simulator import all_inactive
 
 DEADLY = {"map": "We We We We\nWe Ay La We\nWe Ae La We\nWe We We We", "max_steps": 5, "actions": "compass"}
 WORLDS = {
@@ -57,7 +57,7 @@ class Oracle:
         return tuple(bool(self.model.achieved[h][s, goal]) for h, goal in enumerate(goals))
 
     def is_over(self, state):
-        return bool(nobody_is_awake(self.world, [state])[0])
+        return bool(all_inactive(self.world, [state])[0])
 
     def reachable(self, pick):
         """A state and a time at which somebody acts in it."""

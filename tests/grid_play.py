@@ -45,7 +45,7 @@ class Play:
         return self.world.transition_probabilities(self.state, joint)
 
     def step(self, likely=False, **names):
-        """Take the only outcome, or the likeliest one."""
+        """Take the only outcome, or the most likely one."""
         outcomes = self.outcomes(**names)
         assert likely or len(outcomes) == 1
         self.state = max(outcomes)[1]

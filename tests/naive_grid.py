@@ -56,9 +56,9 @@ class NaiveGrid:
         self.robots = [i for i, role in enumerate(roles) if role == "robot"]
         self.humans = [i for i, role in enumerate(roles) if role == "human"]
         self.joint_order = self.robots + self.humans
-        colours = {"robot": "e", "human": "y"}
-        self.pushers = [colours[role] in mapping.get("can_push_rocks", "e") for role in roles]
-        self.magicians = [colours[role] in mapping.get("can_enter_magic_walls", "") for role in roles]
+        colors = {"robot": "e", "human": "y"}
+        self.pushers = [colors[role] in mapping.get("can_push_rocks", "e") for role in roles]
+        self.magicians = [colors[role] in mapping.get("can_enter_magic_walls", "") for role in roles]
 
     def place(self, code, x, y):
         """Put what a code stands for where it belongs and return the ground beneath."""
@@ -91,8 +91,8 @@ class NaiveGrid:
     def add_object(self, code, where):
         types = {"Ro": "rock", "Bl": "block"}
         kind = types.get(code[:2]) or {"K": "key", "B": "ball", "X": "box"}[code[0]]
-        colour = None if kind in ("rock", "block") else COLOURS[code[1]]
-        thing = {"type": kind, "color": colour, "content": None, "code": code, **where}
+        color = None if kind in ("rock", "block") else COLOURS[code[1]]
+        thing = {"type": kind, "color": color, "content": None, "code": code, **where}
         self.start["objects"].append(thing)
         if len(code) > 2:
             thing["content"] = len(self.start["objects"])

@@ -21,6 +21,7 @@ from empo_gym import EmpoSolution, load_world
 from empo_sb3 import EMPO, HumanDQN, RecurrentPPO
 from empo_sb3.diffusion import DPPO
 from empo_sb3.imitation import Demonstrations
+from empo_sb3.schedules import LearningRate
 
 pytestmark = pytest.mark.filterwarnings("ignore:empo_:DeprecationWarning")  # old paths
 
@@ -109,6 +110,8 @@ def dppo(path: Path):
 
 def ppo(path: Path):
     model = PPO.load(path, env=tiny_env())
+    if isinstance(model.learning_rate, LearningRate):  # which follows a model only once it is bound
+        model.lr_schedule = model.learning_rate.bind(model)
     clips = sums(clips=[model.clip_range(share) for share in (1.0, 0.5, 0.1)])
     return of_policy(model) | clips | acting(model)
 

@@ -365,7 +365,7 @@ class ParallelEnvironment(RuleBasedStateMachine):
             return
         before, goals, t = self.state, env.goals, env.t
         seen, rewards, terminated, truncated, infos = env.step(actions)
-        self.state = env._stage.state
+        self.state = env._simulator.state
         oracle.require_possible(before, joint, self.state)
         attained = oracle.attained(self.state, goals)
         assert list(rewards.values()) == [sum(attained)] * oracle.n_robots + list(attained) and env.t == t + 1
@@ -386,7 +386,7 @@ class ParallelEnvironment(RuleBasedStateMachine):
             refused(lambda: env.step(dict.fromkeys(env.agents, 0) | {name: wrong}))
         refused(lambda: env.step(wrong if isinstance(wrong, list) else [0]))
         refused(lambda: env.step({}))
-        assert (env._stage.state, env.t, env.goals, env._rng.bit_generator.state) == before
+        assert (env._simulator.state, env.t, env.goals, env._rng.bit_generator.state) == before
 
     @rule(wrong=st.sampled_from([{0: 99}, {9: 0}, {0: -1}, {0: 0.5}, "x", [99]]))
     def reset_with_goals_that_do_not_exist(self, wrong):

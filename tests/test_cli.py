@@ -49,7 +49,7 @@ def test_asking_for_help_loads_neither_torch_nor_compiled_code():
         (["solve"], "WORLD"),
         (["solve", SMALL, "--gamma-h", "much"], "--gamma-h"),
         (["train", SMALL, "--algo", "magic"], "--algo"),
-        (["train", SMALL, "-n", "0"], "positive"),
+        (["train", SMALL, "-n", "0"], "not an integer >= 1"),
         (["solve", SMALL, "--gamma-r", "1.5"], "gamma_r"),
     ],
 )
@@ -183,15 +183,15 @@ def test_other_fixed_points_are_told():
     assert "led to 2 solutions" in first and f"V_r = {other.value:.4g}" in second and other.start in second
 
 
-def test_the_actions_of_the_likeliest_path_have_a_column_however_many_there_are():
-    from empo_cli.report import first_decisions, likeliest_path
+def test_the_actions_of_the_most_likely_trajectory_have_a_column_however_many_there_are():
+    from empo_cli.report import first_decisions, most_likely_trajectory
     from empo_gym import RobotEnv, solve_robot
 
     env = RobotEnv("in_series")
     exact = solve_robot(env.model, env.prior, env.theory)
     header = first_decisions(exact).splitlines()[0]
     robots = [agent.actions for agent in env.world.agents if agent.role == "robot"]
-    for _, actions in likeliest_path(exact, 6):
+    for _, actions in most_likely_trajectory(exact, 6):
         assert "+".join(names[a] for names, a in zip(robots, actions, strict=False)) in header
 
 

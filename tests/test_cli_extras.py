@@ -145,7 +145,8 @@ def test_what_packing_asks_for_is_never_more_than_the_solution_takes(monkeypatch
     monkeypatch.setattr(planning, "require_memory", lambda needed, what, advice: asked.append(needed))
     for depth, n_states in enumerate(model.layer_ends):
         planning.require_room(world, n_states, depth, keep)
-    whole = planning._bytes_of_humans(model, keep, np.float64) + planning._bytes_of_robot(model, keep, np.float64)
+    size = (model, model.n_states, planning._n_entries(model), keep, np.float64)
+    whole = planning._bytes_of_humans(*size) + planning._bytes_of_robot(*size)
     assert 0.2 * whole < max(asked) <= whole
 
 

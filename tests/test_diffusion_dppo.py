@@ -128,7 +128,7 @@ def test_a_chunk_that_time_cuts_short_is_worth_what_was_seen_last():
     assert buffer.episode_starts.all()
 
 
-def test_what_comes_later_is_discounted_per_chunk_and_advantages_are_normalised():
+def test_what_comes_later_is_discounted_per_chunk_and_advantages_are_normalized():
     """Episodes of two chunks of one action each; with lambda = 1 what the critic thinks drops out of returns."""
     horizons = Horizons(1, 1, 1)
     env = make_vec_env(lambda: RecedingHorizon(Offset(), horizons), 2)

@@ -12,7 +12,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
 import empo_gym.envs.robot_env as env_module
 from empo_gym import ChainWorld, RobotEnv, TabularModel, Theory, load_world, solve_humans, solve_robot
-from empo_gym.envs.simulator import OpenStage
+from empo_gym.envs.simulator import GenerativeSimulator
 from empo_gym.registration import env_ids
 
 DEADLY = {"map": "We We We We\nWe Ay La We\nWe Ae La We\nWe We We We", "max_steps": 5, "actions": "compass"}
@@ -169,7 +169,7 @@ def test_a_world_that_is_not_packed_steps_by_the_same_distribution(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(env_module, "MAX_STATES", 10)
         open_env.reset(seed=0)
-    assert isinstance(open_env._stage, OpenStage) and open_env.state_id == -1
+    assert isinstance(open_env._simulator, GenerativeSimulator) and open_env.state_id == -1
     world, state = open_env.world, open_env.world.initial_state()
     expected = {}
     for action in range(5):
@@ -403,9 +403,9 @@ def test_a_wrong_action_is_an_error(action):
         ({"goals": {0: 99}}, "goal of human 0 must be an integer from 0 to 11, not 99"),
         ({"goals": {3: 0}}, "number of a human must be an integer from 0 to 0, not 3"),
         ({"goals": {0: 1.5}}, "goal of human 0 must be an integer"),
-        ({"t": 2.5}, "t must be a whole number"),
-        ({"state": (1, 2)}, "3 whole numbers"),
-        ({"state": (99, 0, 0)}, "3 whole numbers"),
+        ({"t": 2.5}, "t must be an integer"),
+        ({"state": (1, 2)}, "3 integers"),
+        ({"state": (99, 0, 0)}, "3 integers"),
         ({"state": "start"}, "A state is"),
         ({"when": 1}, "options must be one of"),
         ({"state": {"agents": []}}, "agents"),

@@ -6,7 +6,7 @@ from tables import random_world
 
 from empo_gym import ChainWorld, RobotEnv, TabularModel, Theory, load_world, solve_humans
 from empo_gym.envs.human_policies import BoltzmannHumans, UniformHumans, _draw_from_prior, draw_many
-from empo_gym.envs.simulator import OpenStage
+from empo_gym.envs.simulator import GenerativeSimulator
 from empo_gym.envs.vector_env import VectorRobotEnv
 from empo_gym.envs.vector_simulator import _draw_rows
 
@@ -89,14 +89,14 @@ def test_success_in_one_episode_of_a_vector_is_none_of_the_next():
 def test_a_vectors_joint_actions_are_those_of_robots_with_different_numbers_of_actions(monkeypatch):
     envs, seen = VectorRobotEnv(6, world=random_world(1, (2, 3), (2,), n_states=4)), []
     envs.reset(seed=0)
-    monkeypatch.setattr(envs.stages, "advance", lambda joint, rng: seen.append(joint.copy()))
+    monkeypatch.setattr(envs.simulator, "advance", lambda joint, rng: seen.append(joint.copy()))
     envs.step(np.arange(6))
     assert np.array_equal(seen[0][:, :2], np.stack(np.unravel_index(np.arange(6), (2, 3)), axis=1))
 
 
 def test_a_world_that_lists_its_successors_is_stepped_by_them_where_it_is_not_packed():
     world = ChainWorld(length=5, horizon=6, gates=(), starts=(2,), slip=0.25)
-    stage, rng, met = OpenStage(world, UniformHumans(world)), np.random.default_rng(0), []
+    stage, rng, met = GenerativeSimulator(world, UniformHumans(world)), np.random.default_rng(0), []
     for _ in range(2000):
         stage.enter((2,))
         stage.advance((2,), rng)

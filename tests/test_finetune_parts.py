@@ -15,7 +15,7 @@ from finetune_worlds import DOTS, OPTIONS, Dots, Silent
 
 from empo_sb3.diffusion import Horizons, RecedingHorizon
 from empo_sb3.finetune import Settings, demonstrations, evaluate, origins, pretrain, warm_up_critic, wilson
-from empo_sb3.finetune.eyes import KeypointExtractor, spatial_softmax
+from empo_sb3.finetune.keypoint_extractor import KeypointExtractor, spatial_softmax
 from empo_sb3.finetune.models import build, training_env
 from empo_sb3.finetune.optimizers import rates
 from empo_sb3.finetune.run import EVALUATION_STARTS, TEST_STARTS, starts, targets
@@ -228,7 +228,7 @@ def test_files_in_the_cache_depend_on_the_registered_world_and_on_the_packages(m
     assert origins.made_with(Settings(**OPTIONS | {"env": "Nobodys-v0"}))["world"] is None
 
 
-def test_code_in_a_package_is_hashed_with_its_neighbours(tmp_path, monkeypatch):
+def test_code_in_a_package_is_hashed_with_its_neighbors(tmp_path, monkeypatch):
     package = tmp_path / "arm_of_test"
     package.mkdir()
     for name in ("__init__", "expert", "kinematics"):
@@ -265,6 +265,37 @@ def test_an_expert_that_is_imported_from_elsewhere_is_known_by_its_code(tmp_path
     for module in ("reexported_of_test", "beside_of_test", "home_of_test"):
         for loaded in [one for one in sys.modules if one.partition(".")[0] == module]:
             sys.modules.pop(loaded)
+
+
+def test_what_a_neighbor_imports_is_part_of_the_code(tmp_path, monkeypatch):
+    package = tmp_path / "pair_of_test"
+    (package / "deep").mkdir(parents=True)
+    for name, source in {
+        "__init__": "",
+        "a": "",
+        "b": "from .deep import c\n",
+        "deep/__init__": "",
+        "deep/c": "X = 1\n",
+    }.items():
+        (package / f"{name}.py").write_text(source)
+    (package / "broken.py").write_text("def (\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("pair_of_test.a")
+    before = origins.code_of(module)
+    (package / "deep/c.py").write_text("X = 2\n")
+    assert origins.code_of(module) != before
+
+
+@pytest.mark.parametrize("expert", ["math:sqrt", "_heapq:heappop", "torch._C:Generator"])
+def test_compiled_experts_are_known_by_name(expert):
+    settings = Settings(**OPTIONS | {"expert": expert})
+    assert origins.made_with(settings)["expert_code"]
+
+
+@pytest.mark.parametrize("expert", [".:f", "..x:f", "nowhere:f", "math:nothing"])
+def test_an_expert_that_cannot_be_imported_is_one_sentence(expert):
+    with pytest.raises(ValueError, match="cannot be imported as"):
+        origins.imported(expert)
 
 
 def test_a_recording_that_is_stopped_leaves_no_file(built, tmp_path, monkeypatch):

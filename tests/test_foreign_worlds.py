@@ -128,7 +128,7 @@ def test_goals_may_be_written_in_every_notation(load):
     assert len(names) == 6 and len(set(names)) == 6
 
 
-def test_only_the_colours_that_may_push_rocks_push_them(load):
+def test_only_the_colors_that_may_push_rocks_push_them(load):
     world = load(GATEWAY)
     assert world.spec.pushers == (False, True)
     human_too = load(GATEWAY.replace('can_push_rocks: "e"', 'can_push_rocks: "ye"'))
@@ -156,9 +156,9 @@ def test_maps_may_be_written_without_blanks_and_with_words_for_actions(load):
     assert world.goal_sets[0].goals[0].holds(world, [world.initial_state()], 0).tolist() == [False]
 
 
-def test_maps_may_be_lists_and_other_colours_take_the_roles_that_they_are_given(load):
+def test_maps_may_be_lists_and_other_colors_take_the_roles_that_they_are_given(load):
     world = load(COLOURS)
-    assert world.agent_colours == ("blue", "red", "green") and (world.n_robots, world.n_humans) == (1, 2)
+    assert world.agent_colors == ("blue", "red", "green") and (world.n_robots, world.n_humans) == (1, 2)
 
 
 def test_json_files_load_as_well(load):

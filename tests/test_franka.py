@@ -294,9 +294,9 @@ def test_the_same_shift_can_be_given_as_a_name_a_mapping_or_a_value(make):
         (REACH, {"shift": "friction"}, "FR3VisualPush-v0"),
         (PUSH, {"image_size": 7}, "image_size"),
         (PUSH, {"image_size": 1025}, "image_size"),
-        (PUSH, {"image_size": 64.0}, "image_size must be a whole number"),
+        (PUSH, {"image_size": 64.0}, "image_size must be an integer"),
         (PUSH, {"max_steps": 0}, "max_steps"),
-        (PUSH, {"max_steps": "many"}, "max_steps must be a whole number"),
+        (PUSH, {"max_steps": "many"}, "max_steps must be an integer"),
         (PUSH, {"mjcf_path": "no_such_file.xml"}, "there is no file no_such_file.xml"),
     ],
 )
@@ -461,6 +461,6 @@ def test_people_get_a_larger_picture_of_the_same_view(make):
     observation, _ = env.reset(seed=0)
     large = env.render()
     assert large.shape == (480, 480, 3) and large.dtype == np.uint8
-    small = large[: 64 * 7, : 64 * 7]  # only to ask that both look at the same scene: mean colours agree
+    small = large[: 64 * 7, : 64 * 7]  # only to ask that both look at the same scene: mean colors agree
     assert small.any() and np.abs(large.mean((0, 1)) - observation["image"].mean((1, 2))).max() < 20
     assert make().unwrapped.render() is None

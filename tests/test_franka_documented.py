@@ -108,15 +108,15 @@ def test_the_lamp_is_carried_around_the_table_by_so_many_degrees(degrees):
 
 
 @pytest.mark.parametrize("identifier, plain, other", [(REACH, (0.85, 0.12, 0.1), "red"), (PUSH, (0.1, 0.62, 0.25), "green")])
-def test_colour_and_friction_belong_to_what_is_to_be_found_and_to_the_puck(identifier, plain, other):
+def test_color_and_friction_belong_to_what_is_to_be_found_and_to_the_puck(identifier, plain, other):
     def target_and_friction(**options):
         with opened(identifier, **options) as env:
             model = env.model
             rubbing = model.geom_friction[model.body("puck").geomadr[0], 0] if identifier == PUSH else None
             return model.geom_rgba[model.body("target").geomadr[0], :3], rubbing
 
-    colour, rubbing = target_and_friction()
-    np.testing.assert_allclose(colour, plain, atol=1e-6, err_msg=f"the plain target is {other}")
+    color, rubbing = target_and_friction()
+    np.testing.assert_allclose(color, plain, atol=1e-6, err_msg=f"the plain target is {other}")
     shift = {"target_colour": (0.2, 0.3, 0.4)} | ({"friction": 0.5} if identifier == PUSH else {})
     shifted, less = target_and_friction(shift=shift)
     np.testing.assert_allclose(shifted, (0.2, 0.3, 0.4), atol=1e-6)

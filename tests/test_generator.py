@@ -130,17 +130,17 @@ def test_a_random_world_keeps_the_contract_of_world_models():
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        ({"width": 3}, "width must be at least 4"),
-        ({"height": 2.5}, "height must be a whole number"),
-        ({"humans": 0}, "humans must be at least 1"),
-        ({"robots": True}, "robots must be a whole number"),
+        ({"width": 3}, "width must be an integer >= 4"),
+        ({"height": 2.5}, "height must be an integer"),
+        ({"humans": 0}, "humans must be an integer >= 1"),
+        ({"robots": True}, "robots must be an integer"),
         ({"objects": {"rok": 1}}, "did you mean 'rock'"),
-        ({"objects": {"rock": -1}}, "must be at least 0"),
+        ({"objects": {"rock": -1}}, "must be an integer >= 0"),
         ({"objects": "rock"}, "a list of kinds"),
         ({"objects": {"rock": 50}}, "make it larger or ask for less"),
         ({"objects": {"door": 9}}, "make it larger or ask for less"),
         ({"objects": {"door": 1}, "actions": "compass"}, "Doors need actions"),
-        ({"max_steps": 0}, "max_steps must be at least 1"),
+        ({"max_steps": 0}, "max_steps must be an integer >= 1"),
         ({"n_goals": 100}, "make it larger or ask for less"),
     ],
 )

@@ -46,7 +46,7 @@ def test_weights_are_equal_by_default_and_sum_to_one():
     assert GoalSet([ReachCell(0, 0), ReachCell(1, 0)], [1.0, 3.0]).weights.tolist() == [0.25, 0.75]
 
 
-def test_given_weights_may_be_kept_but_the_marginals_weights_are_always_normalised():
+def test_given_weights_may_be_kept_but_the_marginals_weights_are_always_normalized():
     goals = GoalSet([ReachCell(0, 0), ReachCell(1, 0)], [1.0, 3.0], normalize=False)
     assert goals.weights.tolist() == [1.0, 3.0] and goals.pibar_weights.tolist() == [0.25, 0.75]
 

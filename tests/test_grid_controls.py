@@ -7,10 +7,10 @@ from grid_play import Play
 from empo_gym import load_world
 
 
-def test_a_key_opens_a_locked_door_of_its_colour_only():
+def test_a_key_opens_a_locked_door_of_its_color_only():
     text = "Ay Lr ..\nKr Kb Ae"
-    for colour, opens in (("red", True), ("blue", False)):
-        key = {"type": "key", "color": colour}
+    for color, opens in (("red", True), ("blue", False)):
+        key = {"type": "key", "color": color}
         play = Play(text).change({0: {"carrying": key}}, [(key, {"carried_by": 0})]).step(a0="toggle")
         assert play.objects("door")[0]["open"] == opens
 

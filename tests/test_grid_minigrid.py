@@ -26,12 +26,12 @@ def minigrid_object(code):
         return Wall()
     if code == "La":
         return Lava()
-    colour = COLOURS[code[1]]
+    color = COLOURS[code[1]]
     if code[0] == "X":
-        return Box(colour, minigrid_object(code[2:]) if code[2:] else None)
+        return Box(color, minigrid_object(code[2:]) if code[2:] else None)
     if code[0] in "LCO":
-        return Door(colour, is_open=code[0] == "O", is_locked=code[0] == "L")
-    return {"K": Key, "B": Ball}[code[0]](colour) if code[0] in "KB" else Goal()
+        return Door(color, is_open=code[0] == "O", is_locked=code[0] == "L")
+    return {"K": Key, "B": Ball}[code[0]](color) if code[0] in "KB" else Goal()
 
 
 class Twin(MiniGridEnv):

@@ -163,7 +163,7 @@ def test_action_sets_have_their_names(name, n):
     assert world_with(action_class=name).agents[0].n_actions == n
 
 
-def test_roles_can_be_given_by_colour_and_by_number():
+def test_roles_can_be_given_by_color_and_by_number():
     text = "Ar Ag Ay Ae Ae"
     world = load_world({"map": text, "humans": ["red", 4], "robots": "g"})
     assert [agent.role for agent in world.spec.agents] == ["human", "robot", "human", "robot", "human"]
@@ -173,7 +173,7 @@ def test_roles_can_be_given_by_colour_and_by_number():
 @pytest.mark.parametrize(
     "value, pushers", [("y", (1, 0)), ("ye", (1, 1)), (["e"], (0, 1)), ([0], (1, 0)), ("", (0, 0)), ([], (0, 0))]
 )
-def test_pushers_are_named_by_colour_or_number(value, pushers):
+def test_pushers_are_named_by_color_or_number(value, pushers):
     assert world_with(can_push_rocks=value).spec.pushers == tuple(map(bool, pushers))
 
 
@@ -219,7 +219,7 @@ def test_every_notation_of_a_goal_is_read(entry, name):
     assert world_with(possible_goals=[entry]).goal_sets[0].names == (name,)
 
 
-def test_goal_weights_are_normalised_unless_told_otherwise():
+def test_goal_weights_are_normalized_unless_told_otherwise():
     goals = [{"cell": [1, 1], "weight": 3}, "2,1"]
     assert world_with(possible_goals=goals).goal_sets[0].weights.tolist() == [0.75, 0.25]
     assert world_with(possible_goals=goals, normalize_goal_weights=False).goal_sets[0].weights.tolist() == [3.0, 1.0]
@@ -272,7 +272,7 @@ def test_the_default_goals_are_not_looked_for_longer_than_some_number_of_transit
         ({"observation": {"agent_view_size": 4}}, "odd number"),
         ({"see_through_walls": "maybe"}, "'see_through_walls' must be true or false, not 'maybe'"),
         ({"partial_obs": 3}, "'partial_obs' must be true or false"),
-        ({"seed": "abc"}, "'seed' must be a whole number, not 'abc'"),
+        ({"seed": "abc"}, "'seed' must be an integer, not 'abc'"),
     ],
 )
 def test_options_of_views_are_checked_when_the_world_is_read(keys, sentence):

@@ -42,7 +42,7 @@ def things_of(description):
 
 @settings(max_examples=150, deadline=None)
 @given(mapping=mappings(), seed=st.integers(0, 1000))
-def test_probabilities_are_normalised_and_outcomes_sorted_and_distinct(mapping, seed):
+def test_probabilities_are_normalized_and_outcomes_sorted_and_distinct(mapping, seed):
     world = load_world(mapping)
     for _, _, outcomes in walk(world, 25, seed):
         states = [state for _, state in outcomes]

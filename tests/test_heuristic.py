@@ -6,7 +6,7 @@ import pytest
 from empo_gym import ChainWorld, RobotEnv, Theory, load_world
 from empo_gym.envs.human_policies import draw_many
 from empo_gym.envs.shortest_path_humans import DETOUR, PathHumans, Planner
-from empo_gym.grid.paths.single_agent import Alone
+from empo_gym.grid.paths.single_agent import SingleAgentView
 
 LOCKED = """
 We We We We We We We We
@@ -195,7 +195,7 @@ def test_asking_for_many_states_at_once_is_asking_for_each():
 
 def test_alone_keeps_what_concerns_the_human_and_drops_the_others():
     world = grid(LOCKED, "5,1")
-    alone = Alone(world, 0)
+    alone = SingleAgentView(world, 0)
     states = np.array(states_of(RobotEnv(world, human_policy="uniform"), 40), dtype=np.int32)
     own = alone.project(states)
     assert (alone.lift(own, states[0])[:, world.n_robots * 2 :] == states[:, world.n_robots * 2 :]).all()

@@ -115,7 +115,7 @@ def test_the_command_line_allows_imports_by_an_option(beside, tmp_path, capsys, 
     words = [word.replace("FILE", str(path)).replace("OUT", str(tmp_path / "out")) for word in verb.split()]
     assert cli.main(words) == 1 and f"or --allow-imports={module}." in capsys.readouterr().err
     assert cli.main([words[0], f"--allow-imports={module}", *words[1:]]) == 0
-    # Alone, the option takes no file for its value.
+    # SingleAgentView, the option takes no file for its value.
     assert cli.main([words[0], "--allow-imports", *words[1:]]) == 0
 
 

@@ -151,7 +151,7 @@ def test_an_interrupted_fit_keeps_what_it_has(monkeypatch, capsys):
     assert "the parameters after epoch 1 are kept" in capsys.readouterr().out
 
 
-def test_observations_are_normalised_as_the_model_knows_them():
+def test_observations_are_normalized_as_the_model_knows_them():
     env, demos = demonstrated("vector", "box")
     wrapped = VecNormalize(DummyVecEnv([lambda: env]))
     wrapped.obs_rms.mean, wrapped.obs_rms.var = np.array([0.5, 0.0, 0.0]), np.array([4.0, 1.0, 1.0])

@@ -7,7 +7,7 @@ from tables import random_world
 from empo_gym import ChainWorld, EmpoSolution, TabularModel, Theory, solve_humans, solve_robot
 from empo_gym.bellman import backups as phases
 from empo_gym.bellman import kernels
-from empo_gym.bellman.lazy_policies import RecomputedHumans
+from empo_gym.bellman.lazy_policies import LazyHumanPolicy
 from empo_gym.planning import finite_horizon as planning
 from empo_gym.util import memory
 from empo_gym.util.memory import NotEnoughMemory
@@ -78,7 +78,7 @@ def test_both_phases_in_one_pass_need_a_horizon():
 def test_a_policy_that_is_not_kept_answers_the_same_questions():
     whole, part = solve(CHAIN), solve(CHAIN, "values", "values")
     expected, found = whole.prior.pi_h[1], part.prior.pi_h[1]
-    assert isinstance(found, RecomputedHumans) and len(found) == 5 and found.ndim == 4 and found.dtype == np.float64
+    assert isinstance(found, LazyHumanPolicy) and len(found) == 5 and found.ndim == 4 and found.dtype == np.float64
     where = [
         (2,),
         (2, 3),
@@ -189,7 +189,7 @@ def test_free_memory_is_a_number_of_bytes():
     [
         ({"keep": "nothing"}, "keep must be 'policy', 'values' or 'all', not 'nothing'"),
         ({"dtype": "float16"}, "dtype must be float64 or float32, not 'float16'"),
-        ({"threads": 0}, "threads must be a whole number from 1 on, not 0"),
+        ({"threads": 0}, "threads must be an integer >= 1, not 0"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_a_sentence(settings, sentence):

@@ -97,7 +97,7 @@ def test_one_policy_learns_in_all_worlds_and_acts_in_another(many):
         **SHORT,
     )
     model.learn(60)
-    visited = {model.grown.state(int(pair % 2**32))[0] for pair in model.visits.pairs}
+    visited = {model.on_demand_model.state(int(pair % 2**32))[0] for pair in model.visits.pairs}
     assert len(visited) > 1
     other = RobotEnv(ManyWorlds([small(9)]), human_policy="uniform", observation="planes")
     assert model.predict(other.reset(seed=0)[0])[0] in other.action_space

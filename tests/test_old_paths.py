@@ -1,6 +1,7 @@
 """Modules by the paths that they had when they lay flat in their packages."""
 
 import importlib
+import pickle
 import subprocess
 import sys
 
@@ -21,7 +22,8 @@ from empo_gym.util import old_paths
 def test_an_old_path_is_the_module_of_today_and_not_a_second_copy(old, new, monkeypatch):
     monkeypatch.delitem(sys.modules, old, raising=False)
     with pytest.warns(DeprecationWarning, match=f"{old} is now {new}"):
-        found = importlib.import_module(old)
+        exec(f"import {old}")
+    found = sys.modules[old]
     assert found is importlib.import_module(new) and found.__name__ == found.__spec__.name == new
 
 
@@ -34,6 +36,40 @@ def test_a_package_hands_out_what_the_module_of_its_name_held():
 
     found = [Alive, TabularModel, solve_humans, power_map, EmpoSolution]
     assert [one.__name__ for one in found] == ["Alive", "TabularModel", "solve_humans", "power_map", "EmpoSolution"]
+
+
+def test_threads_that_import_an_old_path_at_once_find_the_whole_module():
+    program = """
+import threading, warnings
+warnings.simplefilter("ignore")
+import empo_gym
+failed, ready = [], threading.Barrier(6)
+def run():
+    ready.wait()
+    try:
+        from empo_gym.env import RobotEnv
+    except ImportError as error:
+        failed.append(error)
+threads = [threading.Thread(target=run) for _ in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not failed, failed
+"""
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.filterwarnings("error::DeprecationWarning")
+def test_reading_a_pickle_by_an_old_path_warns_nobody(monkeypatch):
+    from empo_gym.worlds.goals import ReachCell
+
+    monkeypatch.delitem(sys.modules, "empo_gym.goals", raising=False)
+    assert pickle.loads(b"cempo_gym.goals\nReachCell\n.") is ReachCell
+
+
+def test_a_module_by_its_old_path_runs_as_a_program():
+    done = subprocess.run([sys.executable, "-m", "empo_gym.compile_cache"], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr
 
 
 def test_a_path_that_never_was_is_an_import_error_as_always():

@@ -79,12 +79,12 @@ def test_subgradients_lie_below_the_losses(game, seed):
 
 @pytest.mark.parametrize("game", GAMES)
 @given(seed=SEEDS, eta=st.floats(1e-3, 10.0))
-def test_descent_and_regularised_leader_keep_their_bound_at_every_rate(game, seed, eta):
+def test_descent_and_regularized_leader_keep_their_bound_at_every_rate(game, seed, eta):
     make, domain = GAMES[game]
     losses = make(seed)
     best = losses.leader(len(losses.rows), domain)
     descent = online.online_subgradient_descent(losses, domain, eta)
-    leader = online.follow_the_regularised_leader(losses, Euclidean(domain), eta)
+    leader = online.follow_the_regularized_leader(losses, Euclidean(domain), eta)
     for points in (descent, leader):
         squares = (subgradients(losses, points) ** 2).sum()
         # R(u) - R(x_1) is at most |u - x_1|^2 / 2 + <x_1, u - x_1>, and x_1 is the least point of R
@@ -97,7 +97,7 @@ def test_descent_and_regularised_leader_keep_their_bound_at_every_rate(game, see
 def test_entropic_learners_keep_a_bound_that_grows_with_the_logarithm_of_the_dimension(seed, eta):
     losses = Linear(rows(seed, d=20))
     descent = online.online_mirror_descent(losses, Entropy(), eta)
-    leader = online.follow_the_regularised_leader(losses, Entropy(), eta)
+    leader = online.follow_the_regularized_leader(losses, Entropy(), eta)
     np.testing.assert_allclose(descent, leader, atol=1e-6)
     bound = np.log(20) / eta + 0.5 * eta * (np.abs(losses.rows).max(axis=1) ** 2).sum()
     assert final_regret(losses, leader, Simplex()) <= bound + 1e-9
@@ -122,10 +122,10 @@ def alternating(n=401):
     return Linear(np.array([[0.5]] + [[(-1.0) ** (t + 1)] for t in range(n - 1)]))
 
 
-def test_the_leader_fails_on_alternating_slopes_and_a_regulariser_mends_it():
+def test_the_leader_fails_on_alternating_slopes_and_a_regularizer_mends_it():
     losses, interval, n = alternating(), Ball(1.0), 401
     unstable = final_regret(losses, online.follow_the_leader(losses, interval), interval)
-    stable = online.follow_the_regularised_leader(losses, Euclidean(interval), eta=1 / np.sqrt(n))
+    stable = online.follow_the_regularized_leader(losses, Euclidean(interval), eta=1 / np.sqrt(n))
     assert unstable > 0.9 * n and final_regret(losses, stable, interval) < np.sqrt(n)
 
 
@@ -134,7 +134,7 @@ def test_no_learner_sees_the_loss_before_it_plays():
     changed[30:] += 5.0
     for learner in (
         lambda losses: online.follow_the_leader(losses, Ball(2.0)),
-        lambda losses: online.follow_the_regularised_leader(losses, Euclidean(Ball(2.0)), 0.1),
+        lambda losses: online.follow_the_regularized_leader(losses, Euclidean(Ball(2.0)), 0.1),
         lambda losses: online.online_subgradient_descent(losses, Ball(2.0), 0.1),
         lambda losses: online.online_mirror_descent(losses, Entropy(), 0.1),
         lambda losses: online.mechanic(losses, 1.0),
@@ -196,3 +196,11 @@ def test_the_figure_shows_every_learner_and_the_root():
     axes = online.plot_regret({"leader": np.abs(online.regret(losses, online.follow_the_leader(losses, domain), np.zeros(3)))})
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["leader", r"$\sqrt{t}$"]
     assert online.plot_regret({"again": np.ones(3)}, axes) is axes
+
+
+@pytest.mark.parametrize("name", ["follow_the_regularised_leader", "Regulariser"])
+def test_a_british_name_of_before_warns_and_leads_to_the_american_one(name):
+    with pytest.warns(
+        DeprecationWarning, match=f"{name} is called {name.replace('ised', 'ized').replace('iser', 'izer')} now"
+    ):
+        assert getattr(online, name) is getattr(online, name.replace("ised", "ized").replace("iser", "izer"))

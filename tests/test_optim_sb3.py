@@ -1,4 +1,4 @@
-"""Do our optimisers live SB3's life: construction, per-update rates, save, load and further training, in every algorithm?"""
+"""Do our optimizers live SB3's life: construction, per-update rates, save, load and further training, in every algorithm?"""
 
 import copy
 import random

@@ -67,7 +67,7 @@ def test_a_constant_rate_as_small_would_leave_it_there():
 
 @BOTH
 @pytest.mark.parametrize("base", [*BASES, "torch.optim:Adadelta", torch.optim.ASGD])
-def test_every_base_optimiser_learns_and_continues_from_its_saved_state(optimizer_class, base):
+def test_every_base_optimizer_learns_and_continues_from_its_saved_state(optimizer_class, base):
     net, loss_of = regression()
     optimizer, start = optimizer_class(net.parameters(), base=base), loss_of().item()
     assert train(optimizer, loss_of, 60) < start
@@ -202,7 +202,7 @@ def test_whatever_happens_between_steps_a_weight_moves_only_as_its_gradient_and_
 
 
 @BOTH
-def test_a_rate_of_zero_freezes_weights_scales_and_the_base_optimiser(optimizer_class):
+def test_a_rate_of_zero_freezes_weights_scales_and_the_base_optimizer(optimizer_class):
     net, loss_of = regression()
     optimizer = optimizer_class(net.parameters(), base="adamw")
     train(optimizer, loss_of, 10)

@@ -44,7 +44,7 @@ def test_a_human_is_paid_for_its_goal_and_the_robots_for_all_humans_goals():
         while env.agents:
             wanted = env.goals
             _, rewards, _, truncated, infos = env.step({name: int(rng.integers(5)) for name in env.agents})
-            state = env._stage.state
+            state = env._simulator.state
             there = [bool(env.world.goal_sets[h].goals[wanted[h]].holds(env.world, [state], h)[0]) for h in range(2)]
             assert [rewards["human_0"], rewards["human_1"]] == there and rewards["robot_0"] == sum(there)
             assert [infos[f"human_{h}"]["attained"] for h in range(2)] == there
@@ -58,7 +58,7 @@ def test_steps_follow_the_worlds_transitions():
     for seed in range(300):
         env.reset(seed=seed)
         env.step({"robot_0": 0, "human_0": 2})
-        counts[env._stage.state] = counts.get(env._stage.state, 0) + 1
+        counts[env._simulator.state] = counts.get(env._simulator.state, 0) + 1
     outcomes = load_world("unsteady_bridge").transition_probabilities(env.world.initial_state(), (0, 2))
     expected = {state: p for p, state in outcomes}
     assert set(counts) <= set(expected)

@@ -137,7 +137,7 @@ def test_in_a_world_too_large_to_solve_one_plays_beside_robots_that_act_at_rando
 def test_a_negative_number_is_refused_by_the_name_of_its_option(option, capsys):
     with pytest.raises(SystemExit) as left:
         main(["play", "empty", option, "-1"])
-    assert left.value.code == 2 and f"{option}: '-1' is not a whole number of at least 0" in capsys.readouterr().err
+    assert left.value.code == 2 and f"{option}: '-1' is not an integer >= 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

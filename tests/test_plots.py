@@ -59,7 +59,7 @@ def test_the_power_map_shows_each_humans_power_where_it_stands(solution):
     assert len(texts(panels[1])) > 1
 
 
-def test_policy_arrows_name_the_likeliest_action_where_the_robot_stands(solution):
+def test_policy_arrows_name_the_most_likely_action_where_the_robot_stands(solution):
     panel = policy_arrows(solution, until=1).axes[0]
     best = int(solution.pi_r[0, 0].argmax())
     label = f"{solution.model.world.agents[0].actions[best]} {100 * solution.pi_r[0, 0, best]:.0f}%"

@@ -1,6 +1,7 @@
 """Does what a rate callback does end with its run, whatever ends it, and does what is saved meanwhile hold the base rate?"""
 
 import copy
+import gc
 import itertools
 import pickle
 
@@ -221,6 +222,7 @@ def test_callbacks_that_once_undid_a_warm_up_are_refused():
         (WarmupRampDecay(3e-4).as_learning_rate(), "rising schedule"),
         (lambda remaining: 3e-4 * remaining, "schedule"),
         (3e-4, None),
+        (lambda remaining: 0.1 * 3 if remaining < 0.5 else 0.3, None),  # but for rounding
     ],
 )
 def test_a_models_own_schedule_counts_as_one_of_a_pair(rate, own):
@@ -270,13 +272,14 @@ class Inner(BaseCallback):
         return True
 
 
-@pytest.mark.parametrize("way", ["learning_rate", "callback", "bound in a function"])
+@pytest.mark.parametrize("way", ["callback", "bound", "bound in a function"])
 def test_a_rate_asked_from_the_callback_of_another_algorithm_is_its_own_algorithms(way):
     rate = Linear(1.0, 0.0, 1.0).as_learning_rate(total=100)
-    outer, inner = build("A2C"), build("DQN", learning_rate=Linear(1.0, 0.0, 1.0).as_learning_rate(total=100))
+    outer, inner = build("A2C"), build("DQN")
+    inner.lr_schedule = rate.bind(inner)
     callbacks = []
-    if way == "learning_rate":
-        outer = build("A2C", learning_rate=rate)
+    if way == "bound":
+        outer.lr_schedule = rate.bind(outer)
     elif way == "callback":
         callbacks = [LearningRateSchedule(Linear(1.0, 0.0, 1.0), total=100)]
     else:
@@ -289,26 +292,33 @@ def test_a_rate_asked_from_the_callback_of_another_algorithm_is_its_own_algorith
     assert all((a, b) == (1.0 - 24 / 100, 1.0 - t / 100) for a, b, t in watch.asked)
 
 
-def test_a_rate_asked_where_its_algorithm_is_not_running_is_still_its_own():
-    one = build("A2C", learning_rate=Linear(1.0, 0.0, 1.0).as_learning_rate(total=100)).learn(32)
-    watch = Inner(build("DQN"), 100)
-    found = []
+def test_a_rate_with_a_total_that_is_bound_to_no_model_is_refused():
+    rate = Linear(1.0, 0.0, 1.0).as_learning_rate(total=100)
+    with pytest.raises(ValueError, match=r"bound to no model; use the callback LearningRateSchedule.* or .*bind\(model\)$"):
+        build("A2C", learning_rate=rate)
+    model = build("A2C")
+    bound = rate.bind(model)
+    assert bound(1.0) == 1.0
+    del model
+    gc.collect()
+    with pytest.raises(ValueError, match="bound to no model"):
+        bound(0.5)
 
-    class Asking(BaseCallback):
-        def _on_step(self):
-            found.append(one.lr_schedule(1.0))
-            return True
 
-    watch.inner.learn(5, Asking())
-    assert set(found) == {1.0 - 32 / 100} and one.lr_schedule(0.0) == 1.0 - 32 / 100
-
-
-def test_a_rate_finds_its_algorithm_again_when_it_is_loaded(tmp_path):
-    model = A2C("MlpPolicy", "CartPole-v1", Linear(1.0, 0.0, 1.0).as_learning_rate(total=100), n_steps=8, device="cpu").learn(
-        32
-    )
-    model.save(tmp_path / "model")
-    assert A2C.load(tmp_path / "model").lr_schedule(1.0) == 1.0 - 32 / 100
+def test_a_saved_rate_stands_where_it_was_and_is_bound_again_before_the_model_learns(tmp_path):
+    model = build("A2C")
+    rate = Linear(1.0, 0.0, 1.0).as_learning_rate(total=100)
+    model.learning_rate = rate.bind(model)
+    model._setup_lr_schedule()
+    model.learn(32).save(tmp_path / "model")
+    loaded = A2C.load(tmp_path / "model", env=model.get_env())
+    assert loaded.policy.optimizer.param_groups[0]["lr"] == loaded.lr_schedule(1.0) == 1.0 - 32 / 100
+    with pytest.raises(ValueError, match="bound to no model"):
+        loaded.learn(8, reset_num_timesteps=False)
+    loaded = A2C.load(tmp_path / "model", env=model.get_env())
+    loaded.lr_schedule = loaded.learning_rate.bind(loaded)
+    loaded.learn(8, reset_num_timesteps=False)
+    assert loaded.lr_schedule(0.0) == 1.0 - 40 / 100
 
 
 # ---------------------------------------------------------------- schedules as they are

@@ -153,7 +153,7 @@ def test_what_is_little_known_weighs_more_and_a_batch_as_much_as_ever(name):
 def test_rare_pairs_weigh_more_than_frequent_ones():
     model, seen = weights_of(**SOURCES["visits"])
     pairs, weights = seen[-1]
-    counts = model.emphasis.weighing.source.counts[pairs]
+    counts = model.priorities.weighing.source.counts[pairs]
     assert weights[counts.argmin()] > weights[counts.argmax()]
 
 
@@ -178,7 +178,7 @@ def test_what_is_little_known_comes_into_a_batch_more_often(policy):
     model = EMPO(policy, gate_env(), seed=0, prioritized=True, uncertainty_source="visits", exploring_pairs=0.0, **kwargs)
     model.learn(100)
     rare, frequent = model.live[0], model.live[1]
-    model.emphasis.weighing.source.counts[[rare, frequent]] = [0, 99]
+    model.priorities.weighing.source.counts[[rare, frequent]] = [0, 99]
     model.replay_buffer.reset()
     for pair in (rare, frequent):
         model.replay_buffer.add_pairs(np.array([pair]))

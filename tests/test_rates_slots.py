@@ -239,7 +239,7 @@ def test_after_a_run_that_broke_off_one_without_callbacks_is_left_alone():
 
 
 class Counting(torch.optim.SGD):
-    """Plain descent that counts its steps in its groups, as some optimisers do."""
+    """Plain descent that counts its steps in its groups, as some optimizers do."""
 
     def step(self, closure=None):
         for group in self.param_groups:
@@ -278,7 +278,7 @@ def test_a_callback_inside_another_says_where_it_belongs():
 
 
 class Effective(BaseCallback):
-    """What is logged as effective beside what the optimiser says, at the end of each update."""
+    """What is logged as effective beside what the optimizer says, at the end of each update."""
 
     def _on_rollout_start(self):
         if self.num_timesteps:
@@ -363,11 +363,11 @@ def test_a_scheduled_rate_is_the_same_in_one_run_and_in_chunks(schedule, mode):
     [
         (lambda: PerLayerLR({"encoder.*": 0.1}), "no parameter of PPO's policy is 'encoder.*'.*mlp_extractor"),
         (lambda: PerLayerLR({"*": 0.1, "action_net.*": 2.0}), "'action_net.*' that no earlier pattern matches"),
-        (lambda: PerLayerLR({"*": -0.1}), "must not be negative"),
-        (lambda: PerLayerLR({"*": lambda progress: progress}), "unless a schedule, must be a number, not <function"),
+        (lambda: PerLayerLR({"*": -0.1}), r"must be a number in \[0, inf\), not -0.1"),
+        (lambda: PerLayerLR({"*": lambda progress: progress}), "unless a schedule, must be a number in .*, not <function"),
         (lambda: PerLayerLR({}), "names no parameters"),
         (lambda: PerLayerLR([("*", 0.1)]), "must map patterns of names to factors"),
-        (lambda: TwoTimescale(actor="slow"), "the factor of 'actor', unless a schedule, must be a number, not 'slow'"),
+        (lambda: TwoTimescale(actor="slow"), "the factor of 'actor', unless a schedule, must be a number in .*, not 'slow'"),
         (lambda: KLAdaptiveLR(target="small"), "KLAdaptiveLR: target must be a number, not 'small'"),
         (lambda: KLAdaptiveLR(relative=0.5), "relative must be two numbers, not 0.5"),
     ],

@@ -145,7 +145,7 @@ def test_a_fall_of_the_return_by_exactly_the_share_is_no_collapse_yet():
 
 
 def test_the_monitor_refuses_a_factor_of_zero_and_takes_any_fall_of_the_return():
-    with pytest.raises(ValueError, match="0 < shrink_factor < 1"):
+    with pytest.raises(ValueError, match=r"shrink_factor must be a number in \(0, 1\)"):
         KLMonitor(shrink_factor=0.0)
     assert KLMonitor(return_drop=0.0).return_drop == 0.0
 

@@ -6,7 +6,7 @@ import pytest
 from empo_gym import RobotEnv, load_world
 from empo_gym.grid.map.tiles import all_codes
 from empo_gym.grid.rendering.agents import AgentLook
-from empo_gym.grid.rendering.render import agent_colours, human_colours, render, render_ground, render_text
+from empo_gym.grid.rendering.render import agent_colors, human_colors, render, render_ground, render_text
 
 SIZE = 16
 
@@ -71,14 +71,14 @@ def test_one_sees_which_way_an_agent_faces(hall, agent):
     tiles = [cell(image, x, y).tobytes() for image in images]
     assert len(set(tiles)) == 4
     ahead = {"e": (1, 0), "s": (0, 1), "w": (-1, 0), "n": (0, -1)}
-    centres = [mass_of(cell(image, x, y)) for image in images]
-    for way, centre in zip("eswn", centres, strict=True):
-        towards = centre @ np.array(ahead[way])
-        assert towards == max(c @ np.array(ahead[way]) for c in centres)
+    centers = [mass_of(cell(image, x, y)) for image in images]
+    for way, center in zip("eswn", centers, strict=True):
+        towards = center @ np.array(ahead[way])
+        assert towards == max(c @ np.array(ahead[way]) for c in centers)
 
 
 def mass_of(tile):
-    """Centre of what is not floor, relative to the middle of the tile, as (x, y)."""
+    """Center of what is not floor, relative to the middle of the tile, as (x, y)."""
     filled = np.abs(tile - np.median(tile.reshape(-1, 3), axis=0)).sum(axis=2) > 0
     rows, columns = np.nonzero(filled)
     return np.array([columns.mean(), rows.mean()])
@@ -102,10 +102,10 @@ def test_one_sees_who_is_dead_paused_forced_or_has_something_in_its_hands(hall, 
     assert not rest.any()
 
 
-def test_agents_of_one_colour_have_shades_and_numbers_of_their_own():
+def test_agents_of_one_color_have_shades_and_numbers_of_their_own():
     world = world_of(["We We We We We", "We Ay Ay Ae We", "We Ae Ar Ar We", "We We We We We"], humans=["red"])
-    assert len(set(agent_colours(world))) == 6
-    assert len(human_colours(world)) == 4
+    assert len(set(agent_colors(world))) == 6
+    assert len(human_colors(world)) == 4
     alone = world_of(["We We We We We", "We Ay .. Ae We", "We .. .. .. We", "We We We We We"])
     assert (cell(picture(world), 1, 1) != cell(picture(alone), 1, 1)).any()
 
@@ -122,12 +122,12 @@ def test_a_door_shows_whether_it_is_open_closed_or_locked():
     assert len({door(open=False, locked=True), door(open=False, locked=False), door(open=True, locked=False)}) == 3
 
 
-def test_each_humans_goal_is_framed_in_the_humans_colour(hall):
+def test_each_humans_goal_is_framed_in_the_humans_color(hall):
     goals = [hall.goal_sets[h].goals[-1] for h in range(2)]
     image = picture(hall, goals=goals)
     x, y = goals[0].x, goals[0].y
     shown = {tuple(pixel) for pixel in cell(image, x, y).reshape(-1, 3).tolist()}
-    assert set(human_colours(hall)) <= shown
+    assert set(human_colors(hall)) <= shown
     outside = image != picture(hall)
     outside[y * SIZE : (y + 1) * SIZE, x * SIZE : (x + 1) * SIZE] = False
     assert not outside.any()

@@ -147,7 +147,7 @@ def test_models_of_states_that_could_not_have_come_about_so_early_are_forgotten(
     for state in late:
         env.reset(options={"state": state, "t": 0})
         assert env.state == state and env.step(0)[4]["t"] == 1
-    assert env._stages.n_bytes < (16 << 20) + n_bytes(env._stage) and len(env._stages) < 6
+    assert env._simulators.n_bytes < (16 << 20) + n_bytes(env._simulator) and len(env._simulators) < 6
 
 
 # ------------------------------------------------------------------------------------------------------------- the cache

@@ -6,9 +6,9 @@ from sb3_worlds import SHARP, SHORT, crowd_env, errors, exact, gate_env
 from test_sb3_checkpoints import SaveAt, assert_same
 
 from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.model.pair_index import CAPACITY
 from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, TrainingConfig
-from empo_sb3.empo.targets.growing import CAPACITY
 
 OWN_STEPS = {"exploring_starts": 0.0, "epsilon_r_start": 0.0, "epsilon_r_end": 0.0}
 
@@ -45,9 +45,9 @@ def test_the_tilt_prefers_actions_that_lead_to_the_unknown():
     curiosity.novelty[:] = 0.0
     successors = [{s for row in packed.successors(0)[a * 3 : a * 3 + 3] for _, s in row} for a in range(2)]
     curiosity.novelty[packed.n_states + np.array(sorted(successors[1] - successors[0]))] = 1.0
-    tilted = curiosity.tilt(np.array([[0.5, 0.5]]), targets, pair)
+    tilted = curiosity.reweight(np.array([[0.5, 0.5]]), targets, pair)
     assert tilted[0, 1] == pytest.approx(1 / (1 + np.exp(-2.0)))
-    np.testing.assert_allclose(curiosity.tilt(np.array([[1.0, 0.0]]), targets, pair), [[1.0, 0.0]])
+    np.testing.assert_allclose(curiosity.reweight(np.array([[1.0, 0.0]]), targets, pair), [[1.0, 0.0]])
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_what_a_human_sees_ahead_is_the_sum_over_what_everybody_else_does(kind):
     worth, s = rng.random(packed.n_states), 0
     pi_r = rng.dirichlet(np.ones(packed.n_robot_joint))
     if kind == "packed":
-        pair, novelty = np.array([s]), np.tile(worth, packed.horizon + 1)
+        pair, novelty = np.array([s]), np.tile(worth, packed.horizon + 1).__getitem__
     else:
         pair = model.targets.pairs_of(packed, np.array([s]))
         ours = model.targets.pairs_of(packed, np.arange(packed.n_states)) % CAPACITY
@@ -98,9 +98,7 @@ def test_humans_who_explore_prefer_what_is_little_known_and_are_told_so(kind, so
     pi_r = model._pi_r_of(model._pairs)
     (policy_h,) = model._human_exploration(pi_r)
     assert policy_h.sum() == pytest.approx(1.0) and policy_h.max() > 1.02 * policy_h.min()
-    ahead = model.targets.human_outlook(
-        model._pairs, model.curiosity.novelty if kind == "packed" else model.curiosity._novel, pi_r
-    )[0]
+    ahead = model.targets.human_outlook(model._pairs, model.curiosity._novel, pi_r)[0]
     assert np.all(np.diff(policy_h[0, np.argsort(ahead[0])]) >= 0), "the more novel, the more probable"
     for _ in range(300):
         model._sample_action(0, n_envs=1)

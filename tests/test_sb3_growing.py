@@ -7,12 +7,12 @@ from sb3_worlds import SHARP, SHORT, crowd_env, errors, exact, gate_env, uniform
 from test_sb3_checkpoints import SaveAt
 
 from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.model.pair_index import CAPACITY
 from empo_gym.planning.finite_horizon import solve_robot
 from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, HumanDQN
 from empo_sb3.callbacks import EmpoEvalCallback, ExactGap, WarmupMonitor
-from empo_sb3.empo.curiosity import GrowingCuriosity
-from empo_sb3.empo.targets.growing import CAPACITY, GrowingTargets, MetPairs
+from empo_sb3.empo.targets.growing import GrowingTargets, VisitCounter
 from empo_sb3.empo.targets.human import GrowingHumanTargets
 from empo_sb3.wrappers.multi_view import MultiView
 
@@ -78,11 +78,11 @@ def test_targets_of_phase_1_are_those_of_the_packed_world():
 
 
 def test_a_world_that_is_packed_is_learned_packed_and_a_large_one_as_it_is_met():
-    assert EMPO("MlpPolicy", gate_env()).grown is None
+    assert EMPO("MlpPolicy", gate_env()).on_demand_model is None
     large = EMPO("MlpPolicy", RobotEnv("labyrinth"), seed=0, **SHORT)
     assert isinstance(large.targets, GrowingTargets)
     large.learn(30)
-    assert 30 < large.grown.n_states < 100_000
+    assert 30 < large.on_demand_model.n_states < 100_000
     assert 20 < len(large.visits.pairs) <= 31 and np.count_nonzero(large.visits.counts) == len(large.visits.pairs)
     assert large.predict(large.env.reset())[0].shape == (1,)
     with pytest.raises(ValueError, match="too many states for a solution"):
@@ -105,7 +105,7 @@ def test_humans_learned_without_packing_act_in_environments_and_teach_empo():
     humans = learner.prior()
     env = gate_env(human_policy=humans)
     assert env.human_policy_name == "custom"
-    states, t = [learner.grown.state(k) for k in (0, 3)], np.array([0, 1])
+    states, t = [learner.on_demand_model.state(k) for k in (0, 3)], np.array([0, 1])
     asked = env.humans.policies(states, t, 0)
     np.testing.assert_allclose(asked.sum(axis=2), 1.0)
     np.testing.assert_allclose(humans(states[1], 1, 0, 4, None), asked[1, 4], rtol=1e-5)
@@ -138,7 +138,7 @@ def test_episodes_begin_earlier_than_anybody_came_there_as_far_as_humans_know_ho
     packed = EMPO("MlpPolicy", gate_env()).targets
     growing = EMPO("MlpPolicy", gate_env(human_policy=humans), **GROWING).targets
     t, s = np.divmod(packed.live, packed.model.n_states)
-    before, same = np.divmod(growing.earlier(growing.pairs_of(packed.model, packed.live)), CAPACITY)
+    before, same = np.divmod(growing.resample_times(growing.pairs_of(packed.model, packed.live)), CAPACITY)
     assert np.array_equal(same, growing.pairs_of(packed.model, s))
     assert (before <= t).all() and (before < t).any()
     too_early = before < packed.model.depth[s]
@@ -155,11 +155,11 @@ def test_a_resumed_run_is_bit_equal(keywords, tmp_path):
         return EMPO("MlpPolicy", gate_env(), seed=1, policy_kwargs={"net_arch": (16,)}, **GROWING, **SHORT, **keywords)
 
     straight = make().learn(540, SaveAt(tmp_path, 523))  # while beta_r rises
-    assert isinstance(straight.curiosity, GrowingCuriosity) == bool(keywords)
+    assert (straight.curiosity is not None) == bool(keywords)
     resumed = EMPO.resume(tmp_path, gate_env()).learn(540)
     for a, b in zip(straight.policy.state_dict().values(), resumed.policy.state_dict().values(), strict=True):
         assert th.equal(a, b)
-    assert straight.grown.states == resumed.grown.states
+    assert straight.on_demand_model.states == resumed.on_demand_model.states
     assert np.array_equal(straight.visits.counts, resumed.visits.counts)
 
 
@@ -189,7 +189,7 @@ def test_what_cannot_be_is_one_sentence():
 
 
 def test_visits_are_counted_as_they_happen():
-    visits = MetPairs()
+    visits = VisitCounter()
     visits.update(np.array([7, CAPACITY, 7]))
     assert visits.pairs.tolist() == [7, CAPACITY] and visits.counts.tolist() == [2, 1]
     assert visits(np.array([CAPACITY, 5, 7])).tolist() == [0.5, 1.0, 1 / 3]
@@ -208,7 +208,7 @@ def test_exploring_starts_begin_at_any_time_up_to_that_of_the_visit():
     _, growing, _, pairs = both(gate_env)
     late = pairs[pairs // CAPACITY == 2][:1]
     np.random.seed(0)
-    times = growing.targets.earlier(np.repeat(late, 200)) // CAPACITY
+    times = growing.targets.resample_times(np.repeat(late, 200)) // CAPACITY
     assert times.max() == 2, "the time of the visit itself is among them"
 
 

@@ -8,10 +8,10 @@ from test_sb3_checkpoints import SaveAt
 
 from empo_gym.envs.robot_env import RobotEnv
 from empo_gym.model.growing import PASSING, GrowingModel
+from empo_gym.model.pair_index import CAPACITY
 from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO, HumanDQN
 from empo_sb3.callbacks import ExactGap
-from empo_sb3.empo.targets.growing import CAPACITY
 from empo_sb3.empo.targets.human import LearnedHumans
 from empo_sb3.empo.targets.sampled import draw_balanced
 from empo_sb3.empo.targets.sampled_growing import MAX_LISTED, SampledGrowingTargets, SampledHumanTargets
@@ -45,13 +45,13 @@ def some_pairs(model, n=3):
     """Numbers of pairs met on a random walk; the last one is one step before the horizon."""
     pairs = [0]
     for _ in range(model.sizes.horizon - 1):
-        pairs.append(int(model.targets.beyond(np.array(pairs[-1:]))[0]))
+        pairs.append(int(model.targets.sample_successors(np.array(pairs[-1:]))[0]))
     return np.array(pairs)[-n:]
 
 
 def as_known_to(other, model, pairs):
     t, s = np.divmod(pairs, CAPACITY)
-    return t * CAPACITY + other.grown.add(model.grown.states_of(s))
+    return t * CAPACITY + other.on_demand_model.add(model.on_demand_model.states_of(s))
 
 
 def assert_right_on_average(draws, wanted, name):
@@ -151,14 +151,14 @@ def test_the_rows_that_targets_ask_for_grow_linearly_with_the_humans(monkeypatch
 
 def test_draws_are_looked_at_in_passing():
     model = EMPO("MlpPolicy", RobotEnv("warren", human_policy="uniform"), seed=0)
-    before = model.grown.n_states
+    before = model.on_demand_model.n_states
     model.targets.of_batch(np.array([0]), ("v_h_e", "q_r"))
-    assert model.grown.n_states == before
-    after = model.grown.draw_successors(np.array([0]), np.ones((1, 17), dtype=np.int64), np.zeros(1))
-    numbers = model.grown.look_up(np.array([model.grown.state(0), *after]))
+    assert model.on_demand_model.n_states == before
+    after = model.on_demand_model.draw_successors(np.array([0]), np.ones((1, 17), dtype=np.int64), np.zeros(1))
+    numbers = model.on_demand_model.look_up(np.array([model.on_demand_model.state(0), *after]))
     assert numbers[0] == 0 and numbers[1] >= PASSING
-    assert model.grown.states_of(numbers)[0].tolist() == list(model.grown.state(0))
-    np.testing.assert_array_equal(model.grown.achieved(numbers)[0], model.grown.achieved(numbers[:1])[0])
+    assert model.on_demand_model.states_of(numbers)[0].tolist() == list(model.on_demand_model.state(0))
+    np.testing.assert_array_equal(model.on_demand_model.achieved(numbers)[0], model.on_demand_model.achieved(numbers[:1])[0])
 
 
 def test_joint_actions_are_drawn_where_they_are_too_many_or_on_request():

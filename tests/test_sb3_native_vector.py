@@ -124,7 +124,7 @@ def test_exploring_starts_of_a_world_that_is_not_packed_reach_the_vector(monkeyp
     assert venv.get_attr("t") == [3] * 4
 
 
-@pytest.mark.parametrize("name", ["no_such_thing", "reset", "step", "beginning", "main_stage", "_stage", "_succeeded"])
+@pytest.mark.parametrize("name", ["no_such_thing", "reset", "step", "beginning", "main_simulator", "_simulator", "_succeeded"])
 def test_what_an_environment_of_a_vector_has_not_is_an_attribute_error(name):
     venv = native()
     venv.reset()

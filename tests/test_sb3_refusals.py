@@ -27,7 +27,7 @@ def test_observations_that_a_wrapper_changed_are_not_learned_from(algorithm, wor
         model.learn(10)
 
 
-def test_normalised_observations_are_not_learned_from_and_normalised_rewards_are():
+def test_normalized_observations_are_not_learned_from_and_normalized_rewards_are():
     with pytest.raises(ValueError, match="VecNormalize"):
         EMPO("MlpPolicy", VecNormalize(DummyVecEnv([gate_env] * 2)), **SMALL).learn(10)
     EMPO("MlpPolicy", VecNormalize(DummyVecEnv([gate_env] * 2), norm_obs=False), **SMALL).learn(10)

@@ -7,10 +7,10 @@ from sb3_worlds import SHORT, gate_env
 from stable_baselines3.common.logger import KVWriter, Logger
 
 from empo_gym.envs.robot_env import RobotEnv
+from empo_gym.model.pair_index import CAPACITY
 from empo_gym.worlds.chain import ChainWorld
 from empo_sb3 import EMPO
 from empo_sb3.empo.networks.base_policy import dormant_units
-from empo_sb3.empo.targets.growing import CAPACITY
 
 
 def large_env():

@@ -22,6 +22,14 @@ EXAMPLES = [
     Piecewise(((10, 0.0), (60, 1.0), (400, 0.5))),
     WarmupRampDecay(1e-3, warmup_end=40, ramp_end=200, total=400),
 ]
+
+
+class Model:
+    """Has taken some time steps."""
+
+    num_timesteps = 0
+
+
 by_name = pytest.mark.parametrize("schedule", EXAMPLES, ids=repr)
 
 
@@ -46,9 +54,11 @@ def test_a_schedule_has_no_jumps(schedule):
 @by_name
 def test_sb3_progress_beyond_the_end_is_clamped(schedule):
     rate = schedule.as_learning_rate(total=400)
-    assert rate(1.0) == schedule(0)
-    assert rate(0.0) == rate(-0.3) == schedule(400)
-    assert rate(0.75) == schedule(100)
+    assert [rate.at(share) for share in (0.0, 0.25, 1.0)] == [schedule(0), schedule(100), schedule(400)]
+    model = Model()
+    bound = rate.bind(model)
+    for model.num_timesteps, place in ((0, 0), (100, 100), (400, 400), (430, 400)):
+        assert bound(0.5) == schedule(place)
 
 
 def test_without_a_total_a_schedule_is_read_in_shares_of_the_run():
@@ -93,7 +103,7 @@ def test_warmup_ramp_decay_passes_through_its_knots_in_shares_and_in_steps(share
     assert WarmupRampDecay(2e-3)(share) == pytest.approx(2e-3 * factor, rel=1e-12)
     assert WarmupRampDecay(2e-3, total=8000)(8000 * share) == pytest.approx(2e-3 * factor, rel=1e-12)
     in_steps = WarmupRampDecay(2e-3, warmup_end=200, ramp_end=2000)
-    assert in_steps.as_learning_rate(total=8000)(1 - share) == pytest.approx(2e-3 * factor, rel=1e-12)
+    assert in_steps.as_learning_rate(total=8000).at(min(share, 1.0)) == pytest.approx(2e-3 * factor, rel=1e-12)
 
 
 def test_the_end_factor_of_warmup_ramp_decay_can_be_a_hundredth():
@@ -186,7 +196,8 @@ class Watch(BaseCallback):
 @pytest.mark.parametrize("schedule", [WarmupRampDecay(1e-3), WarmupRampDecay(1e-3, 10, 30), Linear(1e-3, 0.0, 60)], ids=repr)
 def test_with_a_total_the_rate_follows_the_time_steps_however_learning_is_chunked(schedule):
     def rates(*chunks):
-        model = A2C("MlpPolicy", gym.make("CartPole-v1"), schedule.as_learning_rate(total=60), device="cpu", n_steps=5, seed=0)
+        model = A2C("MlpPolicy", gym.make("CartPole-v1"), device="cpu", n_steps=5, seed=0)
+        model.lr_schedule = schedule.as_learning_rate(total=60).bind(model)
         found = {}
         for i, chunk in enumerate(chunks):
             watch = Watch()

@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from empo_gym.envs.robot_env import RobotEnv
 from empo_sb3 import EMPO
 from empo_sb3.empo.networks.policies import TablePolicy
-from empo_sb3.empo.prioritization import Emphasis
+from empo_sb3.empo.prioritization import SamplePriorities
 
 ALL = {"u_r_use_network": True, "v_r_use_network": True}
 FEW = {"x_h_use_network": False}
@@ -122,14 +122,16 @@ def test_rare_starts_are_preferred_by_the_fourth_power_of_what_is_unknown():
     model._setup_learn(1)
     unknown = np.linspace(0.5, 1.0, len(model.live))
     model.visits = lambda pairs: unknown
-    model._prefer_rare_starts()
+    model._reweight_initial_states()
     np.testing.assert_allclose(model._start_weights, unknown**4)
 
 
 def test_candidates_are_chosen_in_proportion_to_their_factors():
-    emphasis = Emphasis(lambda states: states, lambda uncertainty, typical: uncertainty, lambda pairs: pairs.astype(float))
+    priorities = SamplePriorities(
+        lambda states: states, lambda uncertainty, typical: uncertainty, lambda pairs: pairs.astype(float)
+    )
     np.random.seed(0)
-    chosen = emphasis.choose(np.array([1, 3]), 4_000)
+    chosen = priorities.choose(np.array([1, 3]), 4_000)
     assert np.mean(chosen == 3) == pytest.approx(0.75, abs=0.03)
 
 

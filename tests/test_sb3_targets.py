@@ -10,7 +10,8 @@ from empo_gym.worlds.chain import ChainWorld
 from empo_gym.worlds.goals import GoalSet, ReachCell, ReachRect
 from empo_sb3 import EMPO
 from empo_sb3.empo.quantities import QUANTITIES, multiplicity
-from empo_sb3.empo.targets.tabular import TargetCache, worth_by_human
+from empo_sb3.empo.targets.pairs import worth_by_human
+from empo_sb3.empo.targets.tabular import TargetCache
 
 ALL = {"x_h_use_network": True, "u_r_use_network": True, "v_r_use_network": True}
 
@@ -72,11 +73,12 @@ def test_three_humans_expect_of_each_other_what_each_of_them_does():
 def test_a_goal_is_attained_as_often_as_everybody_acts_by_chance():
     targets = EMPO("TablePolicy", three_humans_env(), **ALL).targets
     pairs, rng = targets.live, np.random.default_rng(0)
-    shape = (len(pairs), targets.model.n_robot_joint, *targets._human_shape, 3)
+    shape = (len(pairs), targets.model.n_robot_joint, *targets.model.human_action_shape, 3)
     expected, pi_r = rng.random(shape), rng.dirichlet(np.ones(shape[1]), size=len(pairs))
-    pibar, found = [p[pairs] for p in targets._pibar], targets._goal_ability(pairs, expected, pi_r)
+    pi_h, pibar = targets.pi_h(pairs), targets.pibar(pairs)
+    found = targets.goal_ability(expected, pi_h, pibar, pi_r)
     for human in range(3):
-        acting = [targets._pi_h[h][pairs][:, 0] if h == human else p for h, p in enumerate(pibar)]
+        acting = [pi_h[h][:, 0] if h == human else p for h, p in enumerate(pibar)]
         wanted = np.einsum("brxyz,br,bx,by,bz->b", expected[..., human], pi_r, *acting)
         np.testing.assert_allclose(found[:, human], wanted, rtol=1e-9)
 

@@ -102,7 +102,7 @@ def test_attributes_and_methods_are_those_of_the_environments():
     assert venv.has_attr("world") and not venv.has_attr("no_such_thing") and venv.env_is_wrapped(gym.Wrapper) == [False] * 3
 
 
-def test_it_plugs_into_make_vec_env_and_normalisation_and_evaluation():
+def test_it_plugs_into_make_vec_env_and_normalization_and_evaluation():
     venv = make_vec_env("EMPO-Grid-v0", n_envs=3, vec_env_cls=VecEnvAdapter, env_kwargs={"world": "empty"}, seed=0)
     assert venv.num_envs == 3 and venv.get_attr("world")[0].name == "empty"
     model = PPO("MlpPolicy", VecNormalize(venv), n_steps=8, batch_size=8, n_epochs=1, device="cpu").learn(24)

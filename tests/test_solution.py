@@ -220,6 +220,6 @@ def test_stored_goals_have_names_but_no_rule(tmp_path, solution):
 def test_a_time_that_is_no_integer_is_refused_in_one_sentence(t):
     env = RobotEnv("default")
     solution = solve_robot(env.model, env.prior, env.theory)
-    with pytest.raises(ValueError, match="t must be a whole number"):
+    with pytest.raises(ValueError, match="t must be an integer"):
         solution.policy(env.world.initial_state(), t=t)
     assert solution.policy(env.world.initial_state(), t=np.int64(1)).sum() == pytest.approx(1.0)

@@ -9,7 +9,7 @@ from scipy.stats import chi2_contingency
 import empo_gym.envs.robot_env as env_module
 from empo_gym import ChainWorld, RobotEnv, load_world, solve_robot
 from empo_gym.envs.vector_env import VectorRobotEnv
-from empo_gym.envs.vector_simulator import OpenStages, PackedStages
+from empo_gym.envs.vector_simulator import GenerativeVectorSimulator, TabularVectorSimulator
 from empo_gym.registration import VECTOR_ENTRY_POINT, env_ids
 
 DEADLY = {"map": "We We We We\nWe Ay La We\nWe Ae La We\nWe We We We", "max_steps": 5, "actions": "compass"}
@@ -120,7 +120,7 @@ def test_states_and_goals_after_some_steps_have_the_same_distribution_as_in_sing
     envs.reset(seed=1)
     for action in (2, 1, 2):
         envs.step(np.full(3000, action))
-    for s, goal in zip(envs.stages.s.tolist(), envs.goals[:, 0].tolist(), strict=True):
+    for s, goal in zip(envs.simulator.s.tolist(), envs.goals[:, 0].tolist(), strict=True):
         counts.setdefault((s, goal % 3), np.zeros(2))[0] += 1
     one.reset(seed=2)
     for _ in range(3000):
@@ -140,7 +140,7 @@ def test_a_world_that_is_not_packed_steps_by_the_same_distribution(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(env_module, "MAX_STATES", 10)
         opened.reset(seed=2)
-    assert isinstance(packed.stages, PackedStages) and isinstance(opened.stages, OpenStages)
+    assert isinstance(packed.simulator, TabularVectorSimulator) and isinstance(opened.simulator, GenerativeVectorSimulator)
     for action in (2, 2, 1):
         packed.step(np.full(4000, action))
         opened.step(np.full(4000, action))
@@ -232,9 +232,9 @@ def test_a_mask_resets_only_some_environments():
     envs = make(4)
     envs.reset(seed=0)
     envs.step(np.full(4, 2))
-    before = envs.stages.s.copy()
+    before = envs.simulator.s.copy()
     envs.reset(options={"reset_mask": np.array([True, False, False, True])})
-    assert envs.t.tolist() == [0, 1, 1, 0] and envs.stages.s[1:3].tolist() == before[1:3].tolist()
+    assert envs.t.tolist() == [0, 1, 1, 0] and envs.simulator.s[1:3].tolist() == before[1:3].tolist()
 
 
 def test_episodes_begin_where_the_options_say_and_exploring_starts_are_drawn_in_their_share():
@@ -258,7 +258,7 @@ def test_several_robots_act_by_joint_number_or_one_by_one():
     multi.reset(seed=0)
     joint.step(np.arange(25))
     multi.step(np.stack(np.divmod(np.arange(25), 5), axis=1))
-    assert joint.stages.s.tolist() == multi.stages.s.tolist()
+    assert joint.simulator.s.tolist() == multi.simulator.s.tolist()
 
 
 def test_any_world_model_will_do_not_only_grids():
@@ -267,7 +267,7 @@ def test_any_world_model_will_do_not_only_grids():
     for actions in random_actions(envs, 7):
         seen, *_ = envs.step(actions)
     assert seen in envs.observation_space
-    opened = OpenStages(ChainWorld(length=4, horizon=3, slip=0.2), None, 5)
+    opened = GenerativeVectorSimulator(ChainWorld(length=4, horizon=3, slip=0.2), None, 5)
     opened.advance(np.zeros((5, 2), dtype=int), np.random.default_rng(0))
     assert len(opened.states()) == 5 and opened.attained(np.zeros((5, 1), dtype=int)).shape == (5, 1)
 
@@ -314,7 +314,7 @@ def test_wrong_actions_are_an_error(actions):
 
 
 def test_other_mistakes_are_errors_that_say_what_to_do():
-    with pytest.raises(ValueError, match="num_envs must be a positive"):
+    with pytest.raises(ValueError, match="num_envs must be an integer from 1"):
         VectorRobotEnv(0)
     with pytest.raises(ValueError, match="observation must be one of"):
         make(2, observation="smell")
@@ -362,7 +362,7 @@ def test_steps_are_counted_from_the_beginning_of_each_episode():
 @pytest.mark.parametrize("limit", [0, -1, 2.5, "2", True])
 def test_a_vector_refuses_a_limit_of_steps_that_is_none(limit):
     for identifier in ("EMPO-Grid-v0", "EMPO-Random-v0"):
-        with pytest.raises(ValueError, match="max_episode_steps must be a positive whole number, or None"):
+        with pytest.raises(ValueError, match="max_episode_steps must be an integer from 1 to 2147483647, or None"):
             gym.make_vec(identifier, num_envs=2, max_episode_steps=limit)
 
 

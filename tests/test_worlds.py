@@ -77,8 +77,8 @@ def probability(event, name, solve):
     return sum(p for p, description in endings(name, solve) if event(description))
 
 
-def likeliest_path(name):
-    """(robots' action names, description) along the robots' likeliest decisions while the humans stand still."""
+def most_likely_trajectory(name):
+    """(robots' action names, description) along the robots' most likely decisions while the humans stand still."""
     solution = solved(name)
     model, world = solution.model, solution.model.world
     robots = world.agents[: world.n_robots]
@@ -93,7 +93,7 @@ def likeliest_path(name):
 
 
 def decisions(name, n):
-    return [names for names, _ in likeliest_path(name)[:n]]
+    return [names for names, _ in most_likely_trajectory(name)[:n]]
 
 
 def cells(description, kind):
@@ -411,7 +411,7 @@ def test_in_the_default_world_the_robot_clearly_matters():
 
 
 def test_in_the_default_world_the_robot_opens_the_hall_and_leaves_the_doorway():
-    path = likeliest_path("default")
+    path = most_likely_trajectory("default")
     assert decisions("default", 2) == ["east", "east"]
     assert cells(path[-1][1], "rock")[0][0] >= 5
     assert place(path[3][1], 1)[1] != 2
@@ -420,12 +420,14 @@ def test_in_the_default_world_the_robot_opens_the_hall_and_leaves_the_doorway():
 
 def test_chain_the_robot_walks_to_the_far_end():
     assert decisions("chain", 4) == ["forward"] * 4
-    assert place(likeliest_path("chain")[-1][1], 1) == (7, 1)
+    assert place(most_likely_trajectory("chain")[-1][1], 1) == (7, 1)
 
 
 def test_passing_bay_the_robot_steps_into_the_bay_and_stays():
     assert decisions("passing_bay", 2) == ["north", "still"]
-    assert place(likeliest_path("passing_bay")[-1][1], 1) == (3, 1) or place(likeliest_path("passing_bay")[3][1], 0) == (3, 1)
+    assert place(most_likely_trajectory("passing_bay")[-1][1], 1) == (3, 1) or place(
+        most_likely_trajectory("passing_bay")[3][1], 0
+    ) == (3, 1)
 
 
 def test_convoy_the_front_robot_starts_and_the_other_follows():
@@ -445,18 +447,18 @@ def test_rock_corridor_the_robot_pushes_the_rock_past_the_branch_and_turns_into_
 
 def test_block_the_robot_pushes_the_block_into_the_niche():
     assert decisions("block", 1) == ["north"]
-    assert cells(likeliest_path("block")[-1][1], "block") == [(3, 1)]
+    assert cells(most_likely_trajectory("block")[-1][1], "block") == [(3, 1)]
 
 
 def test_in_series_both_rocks_go_into_their_niches_and_both_robots_leave_the_corridor():
     assert decisions("in_series", 1) == ["north+north"]
-    last = likeliest_path("in_series")[-1][1]
+    last = most_likely_trajectory("in_series")[-1][1]
     assert sorted(cells(last, "rock")) == [(3, 1), (5, 1)]
     assert place(last, 1)[1] > 2 and place(last, 2)[1] > 2
 
 
 def test_key_door_the_robot_takes_the_key_opens_the_door_and_walks_on():
-    path = likeliest_path("key_door")
+    path = most_likely_trajectory("key_door")
     assert decisions("key_door", 3) == ["pickup", "forward", "toggle"]
     assert path[0][1]["agents"][1]["carrying"] == {"type": "key", "color": "yellow"}
     assert next(thing for thing in path[2][1]["objects"] if thing["type"] == "door")["open"]
@@ -464,7 +466,7 @@ def test_key_door_the_robot_takes_the_key_opens_the_door_and_walks_on():
 
 
 def test_key_choice_the_robot_opens_the_way_to_the_larger_part():
-    path = likeliest_path("key_choice")
+    path = most_likely_trajectory("key_choice")
     assert path[1][1]["agents"][0]["carrying"] == {"type": "key", "color": "blue"}
     doors = {thing["x"]: thing["open"] for thing in path[-1][1]["objects"] if thing["type"] == "door"}
     assert doors == {2: False, 6: True}
@@ -478,10 +480,10 @@ def test_two_humans_the_closet_is_cleared_first_and_the_other_way_after_it():
 
 def test_lava_the_robot_covers_the_pit_with_the_rock():
     assert decisions("lava", 1) == ["west"]
-    assert cells(likeliest_path("lava")[-1][1], "rock") == [(1, 2)]
-    assert all(agent["alive"] for agent in likeliest_path("lava")[-1][1]["agents"])
+    assert cells(most_likely_trajectory("lava")[-1][1], "rock") == [(1, 2)]
+    assert all(agent["alive"] for agent in most_likely_trajectory("lava")[-1][1]["agents"])
 
 
 def test_unsteady_bridge_the_robot_makes_the_rock_a_railing():
     assert decisions("unsteady_bridge", 1) == ["east"]
-    assert cells(likeliest_path("unsteady_bridge")[-1][1], "rock") == [(4, 1)]
+    assert cells(most_likely_trajectory("unsteady_bridge")[-1][1], "rock") == [(4, 1)]

@@ -1,4 +1,4 @@
-"""Success against steps, a panel per family of optimisers, and beside them what every run reached in its last test."""
+"""Success against steps, a panel per family of optimizers, and beside them what every run reached in its last test."""
 
 from __future__ import annotations
 

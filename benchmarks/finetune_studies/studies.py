@@ -14,7 +14,7 @@ from studies import Claim, Plan, Row, Study, grouped, tabulate
 
 from empo_sb3.diffusion import ImplicitPolicy, fit_chunks
 from empo_sb3.finetune import Settings, demonstrations, evaluate, run, wilson
-from empo_sb3.finetune.eyes import KeypointExtractor
+from empo_sb3.finetune.keypoint_extractor import KeypointExtractor
 from empo_sb3.finetune.pretrain import plain_env, wrapped
 from empo_sb3.finetune.run import TEST_STARTS, scene, starts
 from empo_sb3.finetune.settings import SCHEDULE_OF

@@ -97,24 +97,24 @@ def draw_untuned(rows: Sequence[Row], path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     numbers = grouped(rows, "arm")
     kinds = {"Adam": ("C7", "Adam"), "Mechanic": ("C9", "Mechanic alone"), "preset": ("C0", "Mechanic, our preset")}
-    for kind, (colour, name) in kinds.items():
+    for kind, (color, name) in kinds.items():
         arms = [(arm, runs) for (arm,), runs in numbers.items() if arm.startswith(kind)]
         if not arms:
             continue
         places = [float(arm.removesuffix(" to 0").split()[-1]) for arm, _ in arms]
         returns = [[run["found"]["last_fifth"] for run in runs] for _, runs in arms]
-        left.plot(places, [np.mean(r) for r in returns], "o-", color=colour, label=name)
+        left.plot(places, [np.mean(r) for r in returns], "o-", color=color, label=name)
         for place, some in zip(places, returns, strict=True):
-            left.plot([place] * len(some), some, ".", color=colour, alpha=0.5, ms=4)
+            left.plot([place] * len(some), some, ".", color=color, alpha=0.5, ms=4)
     left.set(xscale="log", xlabel="rate given (Adam: constant; Mechanic: base, falling to 0)", ylabel="return, last fifth")
     left.set(title="dots: seeds; lines: their mean", ylim=(0, 515))
     left.legend(loc="lower right")
     shown = {"preset, base 0.01": "C0", "preset, base 10": "C9", "Adam 0.001": "C2", "Adam 3e-05": "C3"}
-    for arm, colour in shown.items():
+    for arm, color in shown.items():
         curves = np.array([run["found"]["curve"] for run in numbers.get((arm,), [])], dtype=float)
         if len(curves):
             steps = (np.arange(curves.shape[1]) + 0.5) * rows[0]["steps"] / curves.shape[1]
-            right.plot(steps, np.nanmean(curves, axis=0), color=colour, label=arm)
+            right.plot(steps, np.nanmean(curves, axis=0), color=color, label=arm)
     right.set(xlabel="environment steps", ylabel="return, mean of the seeds", title="learning", ylim=(0, 515))
     right.legend(loc="center right", fontsize=8)
     figure.savefig(path, dpi=110)

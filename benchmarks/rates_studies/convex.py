@@ -1,6 +1,6 @@
 """Regret of the online learners against the best fixed point: what the theory promises, seen on three convex games.
 
-On alternating slopes whoever follows the leader is wrong in every round, and a regulariser mends it. Among experts the mirror
+On alternating slopes whoever follows the leader is wrong in every round, and a regularizer mends it. Among experts the mirror
 that fits the simplex pays the root of the logarithm of their number instead of the root of their number. With absolute losses
 descent needs to know its rate, and Mechanic does not.
 """
@@ -55,9 +55,9 @@ GAMES: Mapping[str, tuple[Callable[[int, int], online.Losses], online.Domain]] =
 LEARNERS: Mapping[str, Mapping[str, tuple[Sequence[float], Learner]]] = {
     "alternating": {
         "follow the leader": ((1.0,), lambda losses, eta: online.follow_the_leader(losses, LINE)),
-        "regularised leader": (
+        "regularized leader": (
             (by_theory(1.0, 1.0, ROUNDS),),
-            lambda losses, eta: online.follow_the_regularised_leader(losses, online.Euclidean(LINE), eta),
+            lambda losses, eta: online.follow_the_regularized_leader(losses, online.Euclidean(LINE), eta),
         ),
         "subgradient descent": (
             (by_theory(1.0, 1.0, ROUNDS),),
@@ -161,9 +161,9 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         axis.legend(fontsize=8, loc="upper left")
     for (name,), runs in grouped([row for row in rows if row["game"] == "distances"], "learner").items():
         rates, values = runs[0]["found"]["rates"], ends(runs)
-        colour = {"Mechanic": "C0", "subgradient descent": "C7"}[name]
-        axes[2].loglog(rates, values.mean(axis=0), "o-", color=colour, label=name)
-        axes[2].loglog(rates, values.T, ".", color=colour, alpha=0.4, ms=3)
+        color = {"Mechanic": "C0", "subgradient descent": "C7"}[name]
+        axes[2].loglog(rates, values.mean(axis=0), "o-", color=color, label=name)
+        axes[2].loglog(rates, values.T, ".", color=color, alpha=0.4, ms=3)
     axes[2].set(title="absolute losses, a far minimum", xlabel="rate given", ylabel=f"regret after {ROUNDS} rounds")
     axes[2].legend(fontsize=8)
     figure.savefig(path, dpi=110)

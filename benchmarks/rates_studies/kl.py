@@ -75,14 +75,14 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
     figure, axes = plt.subplots(2, 2, figsize=(11, 6), layout="constrained", sharex="col", sharey="row")
     for column, task in enumerate(("cartpole", "acrobot")):
-        for start, colour in zip(STARTS, ("C0", "C1"), strict=True):
+        for start, color in zip(STARTS, ("C0", "C1"), strict=True):
             runs = [row for row in rows if (row["task"], row["arm"]) == (task, f"KL from {start:g}")]
             for i, run in enumerate(runs):
                 for line, name in enumerate(("rates", "kls")):
                     values = run["found"][name]
                     steps = (np.arange(len(values)) + 1) * run["steps"] / len(values)
                     label = f"from {start:g}" if i == 0 else None
-                    axes[line, column].plot(steps, values, color=colour, lw=0.8, label=label)
+                    axes[line, column].plot(steps, values, color=color, lw=0.8, label=label)
         axes[0, column].set(yscale="log", title={"cartpole": "CartPole", "acrobot": "Acrobot"}[task])
         axes[1, column].set(yscale="log", xlabel="environment steps")
         axes[1, column].axhspan(0.5 * TARGET, 2 * TARGET, color="k", alpha=0.1)

@@ -25,7 +25,7 @@ LEFT = 0.75
 
 
 class Loop:
-    """Steps of one optimiser on a network of 84,000 weights, batch 64, forward and backward passes included."""
+    """Steps of one optimizer on a network of 84,000 weights, batch 64, forward and backward passes included."""
 
     def __init__(self, make: Maker) -> None:
         th.manual_seed(0)

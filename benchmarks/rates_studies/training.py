@@ -32,7 +32,7 @@ class Task:
     """
     An environment and PPO's settings for it; no learning rate.
 
-    :param make: from a seed to a vectorised environment
+    :param make: from a seed to a vectorized environment
     :param steps: environment steps of a run
     :param settings: of PPO
     """
@@ -90,7 +90,7 @@ POWER_WORLD = "thicket"
 
 
 class OneHot(gym.ObservationWrapper):
-    """Minigrid's three numbers per cell as units of their own: kinds, colours and states have no order."""
+    """Minigrid's three numbers per cell as units of their own: kinds, colors and states have no order."""
 
     sizes = (11, 6, 3)
 
@@ -144,7 +144,7 @@ def kl_adaptive(base: float, **options: Any) -> Arm:
 
 
 def with_options(keywords: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """PPO's keywords with further options of the optimiser."""
+    """PPO's keywords with further options of the optimizer."""
     policy = keywords["policy_kwargs"]
     return {**keywords, "policy_kwargs": {**policy, "optimizer_kwargs": {**policy["optimizer_kwargs"], **options}}}
 

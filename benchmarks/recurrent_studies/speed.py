@@ -38,7 +38,7 @@ N_ENVS = 8
 
 
 class Symbols(gym.ObservationWrapper):
-    """A row of MiniGrid's numbers of objects, colours and states, in [0, 1]."""
+    """A row of MiniGrid's numbers of objects, colors and states, in [0, 1]."""
 
     def __init__(self, env: gym.Env):
         super().__init__(env)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from empo_cli.pictures import save_picture
-from empo_cli.report import likeliest_path
+from empo_cli.report import most_likely_trajectory
 from empo_gym import RobotEnv, solve_robot
 from empo_gym.grid.rendering.render import render
 from empo_gym.plots.maps import power_map
@@ -23,7 +23,7 @@ def main() -> None:
     """Write the picture beside this file."""
     env = RobotEnv("default")
     exact = solve_robot(env.model, env.prior, env.theory)
-    path = [env.model.state(s) for s, _ in likeliest_path(exact, max(TIMES) + 1)]
+    path = [env.model.state(s) for s, _ in most_likely_trajectory(exact, max(TIMES) + 1)]
     figure, buffer = power_map(exact, times=TIMES), io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     below = Image.open(buffer).convert("RGB")

@@ -5,23 +5,11 @@ from typing import TYPE_CHECKING
 from empo_gym.util.lazy import hand_out
 
 if TYPE_CHECKING:
-    from empo_gym.bellman.backups import HumanPhase, RobotPhase
-    from empo_gym.bellman.lazy_policies import DeferredHumans, Recomputed, RecomputedHumans, RecomputedRobots
+    from empo_gym.bellman.backups import HumanPhase as HumanPhase
+    from empo_gym.bellman.backups import RobotPhase as RobotPhase
+    from empo_gym.bellman.lazy_policies import DeferredHumans as DeferredHumans
+    from empo_gym.bellman.lazy_policies import LazyArray as LazyArray
+    from empo_gym.bellman.lazy_policies import LazyHumanPolicy as LazyHumanPolicy
+    from empo_gym.bellman.lazy_policies import LazyRobotPolicy as LazyRobotPolicy
 
-__all__ = ["DeferredHumans", "HumanPhase", "Recomputed", "RecomputedHumans", "RecomputedRobots", "RobotPhase"]
-
-__getattr__, __dir__ = hand_out(
-    __name__,
-    {
-        "backups": (
-            "HumanPhase",
-            "RobotPhase",
-        ),
-        "lazy_policies": (
-            "DeferredHumans",
-            "Recomputed",
-            "RecomputedHumans",
-            "RecomputedRobots",
-        ),
-    },
-)
+__getattr__, __dir__, __all__ = hand_out(__name__, __file__)

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym import equations
-from empo_gym.bellman import kernels
+from empo_gym.bellman import kernels, records
 from empo_gym.bellman.beliefs import Belief, Habit, Mu, expectations_at, joint_of, of_one_state
+from empo_gym.bellman.records import HumanLayer
 from empo_gym.model.tabular import TabularModel
 from empo_gym.theory import Theory
 
@@ -24,9 +25,9 @@ Floats = NDArray[Any]
 _PIECE_NUMBERS = 1 << 16
 
 
-def rows_of(model: TabularModel) -> kernels.Rows:
+def rows_of(model: TabularModel) -> records.Rows:
     """Return the transition matrix as the loops read it."""
-    return kernels.Rows(model.indptr, model.indices, model.probs)
+    return records.Rows(model.indptr, model.indices, model.probs)
 
 
 def for_pieces(n: int, width: int, threads: int, task: Callable[[int, int], None]) -> None:
@@ -59,51 +60,47 @@ class HumanPhase:
         self.achieved = model.achieved[h]
         self.n_goals, self.n_a_h = self.achieved.shape[1], model.agents[model.n_robots + h].n_actions
         self.given = (n_layers, belief, mu, habit)
-        self._expects: tuple[int, kernels.Expectations] | None = None
+        self._rows, self._parameters = rows_of(model), records.HumanTheory(theory.gamma_h, theory.beta_h, theory.nu_h)
+        self._expects: tuple[int, records.Expectations] | None = None
 
     @property
     def width(self) -> int:
         """Numbers written per state."""
         return self.n_goals * (self.n_a_h + 2)
 
-    def bracket(self, v_h_m: Floats) -> Floats:
-        """Return (n_states, n_goals): what entering each state is worth."""
-        return equations.attainment(self.achieved, v_h_m, self.theory.gamma_h).astype(v_h_m.dtype, copy=False)
+    def continuation_values(self, v_h_m: Floats, states: Any = slice(None)) -> Floats:
+        """Return (n, n_goals): the attainment of entering each state, or some ``states`` of which ``v_h_m`` is given."""
+        return equations.attainment(self.achieved[states], v_h_m, self.theory.gamma_h).astype(v_h_m.dtype, copy=False)
 
-    def expects(self, t: int) -> kernels.Expectations:
+    def expects(self, t: int) -> records.Expectations:
         """Return the human's expectations at a time."""
         last = self._expects  # which another thread may replace meanwhile
         if last is None or last[0] != t:
             last = self._expects = t, expectations_at(self.model, self.h, t, *self.given)
         return last[1]
 
-    def sweep(self, t: int, low: int, high: int, bracket: Floats, pi_h: Floats, v_h_m: Floats, bracket_now: Floats) -> None:
+    def sweep(self, t: int, low: int, high: int, continuation: Floats, layer: HumanLayer) -> None:
         """Write one layer of the states low .. high - 1 into arrays that hold just these."""
-        theory, n_a_r = self.theory, self.model.n_robot_joint
-        numbers = (n_a_r, theory.gamma_h, theory.beta_h, theory.nu_h)
-        about = (rows_of(self.model), self.achieved[low:high], bracket, self.expects(t))
-        kernels.human_sweep(low, high, *about, *numbers, pi_h, v_h_m, bracket_now)
+        here = self.achieved[low:high]
+        kernels.human_sweep(low, high, self._rows, here, continuation, self.expects(t), self._parameters, layer)
 
-    def evaluate(self, low: int, high: int, bracket: Floats, pi_h: Floats, v_h_m: Floats, bracket_now: Floats) -> None:
-        """Write (3) of the states low .. high - 1 under a given policy."""
-        about = (rows_of(self.model), self.achieved[low:high], bracket, self.expects(0))
-        numbers = (self.model.n_robot_joint, self.theory.gamma_h)
-        kernels.human_evaluation(low, high, *about, *numbers, pi_h, v_h_m, bracket_now)
+    def evaluate(self, low: int, high: int, continuation: Floats, layer: HumanLayer) -> None:
+        """Write (3) of the states low .. high - 1 under the policy of ``layer``."""
+        here, gamma_h = self.achieved[low:high], self.theory.gamma_h
+        kernels.human_evaluation(low, high, self._rows, here, continuation, self.expects(0), gamma_h, layer)
 
     def policy_of(self, t: int, s: int, v_h_m: Floats) -> Floats:
         """Return (n_goals, n_a_h), equation (2) in one state, from the values (n_states, n_goals) one step later."""
-        n_joint, theory = self.model.n_joint, self.theory
+        n_joint, dtype = self.model.n_joint, v_h_m.dtype
         indptr = self.model.indptr[s * n_joint : (s + 1) * n_joint + 1]
         entries = slice(indptr[0], indptr[-1])
         after = self.model.indices[entries]
-        bracket = equations.attainment(self.achieved[after], v_h_m[after], theory.gamma_h).astype(v_h_m.dtype, copy=False)
-        rows = kernels.Rows(indptr - indptr[0], np.arange(len(after), dtype=np.int32), self.model.probs[entries])
-        pi_h = np.empty((1, self.n_goals, self.n_a_h), dtype=v_h_m.dtype)
-        room = np.empty((2, 1, self.n_goals), dtype=v_h_m.dtype)
-        about = (rows, self.achieved[s : s + 1], bracket, of_one_state(self.expects(t), s))
-        numbers = (self.model.n_robot_joint, theory.gamma_h, theory.beta_h, theory.nu_h)
-        kernels.human_sweep(0, 1, *about, *numbers, pi_h, *room)
-        return pi_h[0]
+        continuation = self.continuation_values(v_h_m[after], after)
+        rows = records.Rows(indptr - indptr[0], np.arange(len(after), dtype=np.int32), self.model.probs[entries])
+        layer = HumanLayer(np.empty((1, self.n_goals, self.n_a_h), dtype), *np.empty((2, 1, self.n_goals), dtype))
+        here, expects = self.achieved[s : s + 1], of_one_state(self.expects(t), s)
+        kernels.human_sweep(0, 1, rows, here, continuation, expects, self._parameters, layer)
+        return layer.pi_h[0]
 
 
 class RobotPhase:
@@ -113,7 +110,11 @@ class RobotPhase:
         self.model, self.theory = model, theory
         self._rows = rows_of(model)
         self._shape = np.array(model.human_action_shape, dtype=np.int64)
-        self._joint_of = [joint_of(model, h) for h in range(model.n_humans)]
+        numbers = (theory.gamma_h, theory.zeta, theory.x_h_min)
+        self._power_of = [
+            records.PowerOf(h, joint_of(model, h), self._shape, goals.weights, *numbers)
+            for h, goals in enumerate(model.goal_sets)
+        ]
 
     @property
     def width(self) -> int:
@@ -121,10 +122,10 @@ class RobotPhase:
         goals = (len(goal_set) for goal_set in self.model.goal_sets)
         return 2 * self.model.n_robot_joint + sum(n * (a + 2) for n, a in zip(goals, self._shape.tolist(), strict=True))
 
-    def brackets(self, v_h_e: Sequence[Floats]) -> list[Floats]:
-        """Return per human (n_states, n_goals): what entering each state is worth."""
-        brackets = (equations.attainment(a, v, self.theory.gamma_h) for a, v in zip(self.model.achieved, v_h_e, strict=True))
-        return [bracket.astype(v.dtype, copy=False) for bracket, v in zip(brackets, v_h_e, strict=True)]
+    def continuation_values(self, v_h_e: Sequence[Floats]) -> list[Floats]:
+        """Return per human (n_states, n_goals): the attainment of entering each state."""
+        gamma_h, pairs = self.theory.gamma_h, zip(self.model.achieved, v_h_e, strict=True)
+        return [equations.attainment(achieved, v, gamma_h).astype(v.dtype, copy=False) for achieved, v in pairs]
 
     def marginals(self, pi_h: Sequence[Floats]) -> Floats:
         """Return (n, sum of the numbers of actions): the humans' marginal policies one after another."""
@@ -141,8 +142,7 @@ class RobotPhase:
 
     def evaluate(self, low: int, high: int, weights: Floats, u_r: Floats, v_r: Floats, v_r_now: Floats) -> None:
         """Write (9) of the states low .. high - 1 under the policies of ``weights``."""
-        numbers = (self.model.n_joint, self._rows, weights, u_r, self.theory.gamma_r)
-        kernels.robot_evaluation(low, high, *numbers, v_r, v_r_now)
+        kernels.robot_evaluation(low, high, self.model.n_joint, self._rows, weights, u_r, self.theory.gamma_r, v_r, v_r_now)
 
     def decide(self, low: int, high: int, pibar: Floats, v_r_next: Floats, q_r: Floats, pi_r: Floats) -> None:
         """Write (4) and (5) of the states low .. high - 1 into arrays that hold just these."""
@@ -154,22 +154,21 @@ class RobotPhase:
         low: int,
         high: int,
         policies: tuple[Floats, Sequence[Floats], Floats],
-        brackets: Sequence[Floats],
+        continuations: Sequence[Floats],
         v_h_e: Sequence[Floats],
         x_h: Floats,
-        brackets_now: Sequence[Floats],
+        continuations_now: Sequence[Floats],
     ) -> None:
-        """Write (6) and (7) of the states low .. high - 1 into arrays that hold just these.
+        """Write (6) and (7) of the states low .. high - 1 into arrays of all states.
 
         :param policies: ``pibar``, ``pi_h`` per human and ``pi_r`` of these states
         """
-        theory, here = self.theory, slice(low, high)
-        pibar, pi_h, pi_r = policies
-        for h, goals in enumerate(self.model.goal_sets):
-            about = (self._rows, self.model.achieved[h][here], brackets[h], h, self._joint_of[h], self._shape)
-            numbers = (goals.weights, theory.gamma_h, theory.zeta, theory.x_h_min)
-            written = (v_h_e[h], x_h, brackets_now[h])
-            kernels.ability_sweep(low, high, *about, pibar, pi_h[h], pi_r, *numbers, *written)
+        (pibar, pi_h, pi_r), here = policies, slice(low, high)
+        for h, human in enumerate(self._power_of):
+            of_all = records.Policies(pibar, pi_h[h], pi_r)
+            layer = records.PowerLayer(v_h_e[h][here], x_h[here], continuations_now[h][here])
+            achieved = self.model.achieved[h][here]
+            kernels.ability_sweep(low, high, self._rows, achieved, continuations[h], human, of_all, layer)
 
     def reward(self, x_h: Floats, q_r: Floats, pi_r: Floats, u_r: Floats, v_r: Floats) -> None:
         """Write (8) and (9)."""
@@ -193,7 +192,7 @@ def refuse_overflow(model: TabularModel, theory: Theory, v_r: Floats, counts: An
         )
 
 
-def powerless_sentence(model: TabularModel, s: int, h: int, when: str = "") -> str:
+def zero_power_message(model: TabularModel, s: int, h: int, when: str = "") -> str:
     """Say that human ``h`` can reach nothing from state ``s``."""
     name, goals = model.agents[model.n_robots + h].name, "; ".join(model.goal_sets[h].names)
     human = name if name == f"human {h}" else f"{name} (human {h})"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.bellman import kernels
+from empo_gym.bellman import records
 from empo_gym.model.tabular import TabularModel
 from empo_gym.util.wording import floats, shown
 
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Belief = str | NDArray[Any]
 Mu = NDArray[Any] | Sequence[NDArray[Any]] | Callable[[int, int], NDArray[Any]]
 Habit = Sequence[NDArray[Any]]
-_KINDS = {"worst_case": kernels.WORST, "best_case": kernels.BEST, "uniform": kernels.EXPECTED}
+_KINDS = {"worst_case": records.WORST, "best_case": records.BEST, "uniform": records.EXPECTED}
 
 
 def joint_of(model: TabularModel, h: int) -> NDArray[np.int64]:
@@ -33,7 +33,7 @@ def joint_of(model: TabularModel, h: int) -> NDArray[np.int64]:
 
 def expectations_at(
     model: TabularModel, h: int, t: int, n_layers: int, belief: Belief, mu: Mu | None, habit: Habit | None
-) -> kernels.Expectations:
+) -> records.Expectations:
     """Return what the loops need to know of human ``h`` at time ``t``.
 
     :param n_layers: length of the time axis that given arrays may have
@@ -43,10 +43,10 @@ def expectations_at(
     kind, weights = _belief_at(model, belief, t, n_layers)
     usual = _habit_at(model, habit, (n_goals, agent.n_actions), h, t, n_layers)
     others = _others_at(model, mu, h, t, n_layers)
-    return kernels.Expectations(joint_of(model, h), kind, weights, others, usual, np.array(agent.resting_policy))
+    return records.Expectations(joint_of(model, h), kind, weights, others, usual, np.array(agent.resting_policy))
 
 
-def of_one_state(expects: kernels.Expectations, s: int) -> kernels.Expectations:
+def of_one_state(expects: records.Expectations, s: int) -> records.Expectations:
     """Return the expectations in one state alone."""
     belief, mu, habit = (
         given[s : s + 1] if len(given) > 1 else given for given in (expects.belief, expects.mu, expects.habit)
@@ -96,7 +96,7 @@ def _belief_at(model: TabularModel, belief: Belief, t: int, n_layers: int) -> tu
         if belief not in _KINDS:
             raise ValueError(f"belief must be 'worst_case', 'best_case', 'uniform' or an array, not {shown(belief)}.")
         return _KINDS[belief], np.full((1, n_a_r), 1.0 / n_a_r)
-    return kernels.EXPECTED, _distribution_at(model, belief, (n_a_r,), t, n_layers, "belief")
+    return records.EXPECTED, _distribution_at(model, belief, (n_a_r,), t, n_layers, "belief")
 
 
 def _others_at(model: TabularModel, mu: Mu | None, h: int, t: int, n_layers: int) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 
 from empo_gym.model.tabular import TabularModel
 from empo_gym.theory import Theory
-from empo_gym.util.arguments import check_whole
+from empo_gym.util.arguments import integer
 from empo_gym.util.wording import shown
 
 KEEP = ("policy", "values", "all")
@@ -31,7 +31,7 @@ def check_choices(model: Any, theory: Any, keep: str, dtype: Any, threads: int) 
         known = False
     if not known or dtype is None:
         raise ValueError(f"dtype must be float64 or float32, not {shown(dtype)}.")
-    check_whole("threads", threads)
+    integer("threads", threads, 1)
 
 
 def mode_of(model: TabularModel, mode: str | None) -> str:

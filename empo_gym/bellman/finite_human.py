@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.bellman.backups import HumanPhase, for_pieces
-from empo_gym.bellman.lazy_policies import DeferredHumans, RecomputedHumans
+from empo_gym.bellman.lazy_policies import DeferredHumans, LazyHumanPolicy
+from empo_gym.bellman.records import HumanLayer
 from empo_gym.model.tabular import TabularModel
 
 Floats = NDArray[Any]
@@ -49,14 +50,15 @@ def solve_human(phase: HumanPhase, keep: str, dtype: Any, threads: int, progress
     shape = (model.n_states, phase.n_goals)
     v_h_m = Layers((horizon + 1, *shape), keep != "policy", dtype)
     pi_h = None if keep == "values" else Layers((horizon, *shape, phase.n_a_h), True, dtype)
-    bracket, bracket_now = phase.bracket(np.zeros(shape, dtype=dtype)), np.zeros(shape, dtype=dtype)
+    continuation, continuation_now = phase.continuation_values(np.zeros(shape, dtype=dtype)), np.zeros(shape, dtype=dtype)
     for t in reversed(range(horizon)):
-        written = (v_h_m.at(t), bracket_now, None if pi_h is None else pi_h.at(t))
-        human_layer(phase, t, bracket, written, threads)
-        bracket, bracket_now = bracket_now, bracket  # 1 if s' in g else gamma_h V_h^m(s',g), for (1) one step earlier
+        layer = (v_h_m.at(t), continuation_now, None if pi_h is None else pi_h.at(t))
+        _human_layer(phase, t, continuation, layer, threads)
+        # 1 if s' in g else gamma_h V_h^m(s',g), for (1) one step earlier
+        continuation, continuation_now = continuation_now, continuation
         if progress is not None:
             progress(t, 0.0)
-    return RecomputedHumans(phase, v_h_m.array) if pi_h is None else pi_h.array, v_h_m.array
+    return LazyHumanPolicy(phase, v_h_m.array) if pi_h is None else pi_h.array, v_h_m.array
 
 
 def deferred_humans(phase: HumanPhase, dtype: Any, threads: int) -> DeferredHumans:
@@ -64,17 +66,17 @@ def deferred_humans(phase: HumanPhase, dtype: Any, threads: int) -> DeferredHuma
     return DeferredHumans(phase, dtype, lambda: solve_human(phase, "values", np.dtype(dtype), threads, None)[0])
 
 
-def human_layer(
-    phase: HumanPhase, t: int, bracket: Floats, written: tuple[Floats, Floats, Floats | None], threads: int
+def _human_layer(
+    phase: HumanPhase, t: int, continuation: Floats, layer: tuple[Floats, Floats, Floats | None], threads: int
 ) -> None:
-    """Write ``v_h_m``, the next bracket and, where it is kept, ``pi_h`` of one layer."""
-    v_h_m, bracket_now, pi_h = written
+    """Write ``v_h_m``, the continuation of the step before and, where it is kept, ``pi_h`` of one layer."""
+    v_h_m, continuation_now, pi_h = layer
     phase.expects(t)
 
     def sweep(low: int, high: int) -> None:
         shape = (high - low, phase.n_goals, phase.n_a_h)
         policy = np.empty(shape, dtype=v_h_m.dtype) if pi_h is None else pi_h[low:high]
         # (1) Q_h^m from the next layer, (2) pi_h from Q_h^m, (3) V_h^m from both
-        phase.sweep(t, low, high, bracket, policy, v_h_m[low:high], bracket_now[low:high])
+        phase.sweep(t, low, high, continuation, HumanLayer(policy, v_h_m[low:high], continuation_now[low:high]))
 
     for_pieces(phase.model.n_within(t), phase.width, threads, sweep)

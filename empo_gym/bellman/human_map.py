@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from empo_gym.bellman.backups import HumanPhase, for_pieces
 from empo_gym.bellman.policy_chain import HumanChain
+from empo_gym.bellman.records import HumanLayer
 
 Floats = NDArray[Any]
 _ACCURACY = 1e-6
@@ -26,29 +27,29 @@ class HumanMap:
 
     def sweep(self, v_h_m: Floats) -> Floats:
         """Return the next values and remember the policies."""
-        n, bracket, moved = len(v_h_m), self.phase.bracket(v_h_m), [0.0]
-        new, bracket_now = np.empty_like(v_h_m), np.empty_like(v_h_m)
+        n, continuation, moved = len(v_h_m), self.phase.continuation_values(v_h_m), [0.0]
+        layer = HumanLayer(self.pi_h, np.empty_like(v_h_m), np.empty_like(v_h_m))
         self.phase.expects(0)
 
         def task(low: int, high: int) -> None:
-            here, before = slice(low, high), self.pi_h[low:high].copy()
-            self.phase.sweep(0, low, high, bracket, self.pi_h[here], new[here], bracket_now[here])
-            moved.append(float(np.abs(self.pi_h[here] - before).max()))
+            before = self.pi_h[low:high].copy()
+            self.phase.sweep(0, low, high, continuation, layer.at(low, high))
+            moved.append(float(np.abs(self.pi_h[low:high] - before).max()))
 
         for_pieces(n, self.phase.width, self.threads, task)
         self.moved = max(moved)
-        return new
+        return layer.v_h_m
 
     def evaluate(self, v_h_m: Floats) -> Floats:
         """Return the next values under the remembered policies."""
-        bracket, new, bracket_now = self.phase.bracket(v_h_m), np.empty_like(v_h_m), np.empty_like(v_h_m)
+        continuation = self.phase.continuation_values(v_h_m)
+        layer = HumanLayer(self.pi_h, np.empty_like(v_h_m), np.empty_like(v_h_m))
 
         def task(low: int, high: int) -> None:
-            here = slice(low, high)
-            self.phase.evaluate(low, high, bracket, self.pi_h[here], new[here], bracket_now[here])
+            self.phase.evaluate(low, high, continuation, layer.at(low, high))
 
         for_pieces(len(v_h_m), self.phase.width, self.threads, task)
-        return new
+        return layer.v_h_m
 
     def newton(self, v_h_m: Floats, new: Floats, given: bool = False) -> Floats:
         """Return better values than ``new``, which a sweep of ``v_h_m`` has just returned."""

@@ -13,45 +13,19 @@ Sweeps write the states low .. high - 1 into arrays that hold just these; what t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-WORST, BEST, EXPECTED = 0, 1, 2
+# numba looks the classes up here when it finds code that it compiled for an earlier version.
+from empo_gym.bellman.records import EXPECTED, WORST, Expectations, Rows  # noqa: F401
+
 _BLOCK = 128  # (state, goal) pairs that are swept together: long loops within the first cache
 _TIE = 1e-12
 _TINY, _HUGE = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
 _LOOP: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 _FUSED: dict[str, Any] = {**_LOOP, "cache": True}
-
-
-class Rows(NamedTuple):
-    """The packed transition matrix, row = state * n_joint + joint action."""
-
-    indptr: NDArray[np.int64]
-    indices: NDArray[np.int32]
-    probs: NDArray[np.float64]
-
-
-class Expectations(NamedTuple):
-    """What one human expects and is used to at one time; a first axis of 1 stands for all states.
-
-    :param joint_of: (n_a_h, n_other) number of the humans' joint action
-    :param kind: WORST, BEST or EXPECTED robots
-    :param belief: (1 or n_states, n_a_r) probabilities of the robots' joint actions, read where ``kind`` is EXPECTED
-    :param mu: (1 or n_states, n_other) probabilities of the others' joint actions
-    :param habit: (1 or n_states, n_goals, n_a_h) ``pi_h^0``
-    :param resting: (n_a_h,) what the human does where its goal holds
-    """
-
-    joint_of: NDArray[np.int64]
-    kind: int
-    belief: NDArray[np.float64]
-    mu: NDArray[np.float64]
-    habit: NDArray[np.float64]
-    resting: NDArray[np.float64]
 
 
 # ------------------------------------------------------------------------------------------------------------ arithmetic
@@ -60,7 +34,7 @@ def _exp(x, shift, shift_bits, result, result_bits):
     """Write ``exp(x)`` for x <= 0 into ``result``, all (n,); an error of about one unit in the last place, 0 below -708.
 
     ``x = k ln 2 + r``; the polynomial of ``exp(r)`` and the exponent k are put together as bits: ``shift_bits`` and
-    ``result_bits`` are int64 views of the room ``shift`` and of ``result``. Unlike a call of the C library, it is vectorised.
+    ``result_bits`` are int64 views of the room ``shift`` and of ``result``. Unlike a call of the C library, it is vectorized.
     """
     for j in range(x.shape[0]):
         y = max(x[j], -708.0)
@@ -102,19 +76,19 @@ def _product(marginals, i, shape, skipped, joint):
 
 # -------------------------------------------------------------------------------------------------------------- phase 1
 @njit(**_LOOP)
-def _mean(begin, end, sign, indices, probs, bracket, mean):
-    """Write the signed mean of ``bracket`` over the successors begin .. end - 1, per goal."""
+def _mean(begin, end, sign, indices, probs, continuation, mean):
+    """Write the signed mean of ``continuation`` over the successors begin .. end - 1, per goal."""
     mean[:] = 0.0
     for k in range(begin, end):
         p, i = sign * probs[k], indices[k]
         for g in range(mean.shape[0]):
-            mean[g] += p * bracket[i, g]
+            mean[g] += p * continuation[i, g]
 
 
 @njit(inline="always")
-def _extreme(s, sign, indptr, indices, probs, bracket, n_a_r, mean, folded):
+def _extreme(s, sign, indptr, indices, probs, continuation, n_a_r, mean, folded):
     """Write per joint action of the humans (n_a_human, n_goals) the least (sign 1), or minus the largest (sign -1), mean
-    bracket over robot actions. Rows are read in the order in which they lie."""
+    continuation over robot actions. Rows are read in the order in which they lie."""
     n_a_human, n_goals = folded.shape
     for r in range(n_a_r):
         row = (s * n_a_r + r) * n_a_human
@@ -125,19 +99,19 @@ def _extreme(s, sign, indptr, indices, probs, bracket, n_a_r, mean, folded):
                 p, i = sign * probs[begin], indices[begin]
                 if r == 0:
                     for g in range(n_goals):
-                        folded[j, g] = p * bracket[i, g]
+                        folded[j, g] = p * continuation[i, g]
                 else:
                     for g in range(n_goals):
-                        folded[j, g] = min(folded[j, g], p * bracket[i, g])
+                        folded[j, g] = min(folded[j, g], p * continuation[i, g])
             else:
-                _mean(begin, end, sign, indices, probs, bracket, mean)
+                _mean(begin, end, sign, indices, probs, continuation, mean)
                 for g in range(n_goals):
                     folded[j, g] = mean[g] if r == 0 else min(folded[j, g], mean[g])
 
 
 @njit(inline="always")
-def _expected(s, weights, indptr, indices, probs, bracket, folded):
-    """Write per joint action of the humans (n_a_human, n_goals) the mean bracket under ``weights`` (n_a_r,) of the robots."""
+def _expected(s, weights, indptr, indices, probs, continuation, folded):
+    """Write per joint action of the humans (n_a_human, n_goals) the mean continuation under ``weights`` of the robots."""
     n_a_human, n_goals = folded.shape
     folded[:] = 0.0
     for r in range(weights.shape[0]):
@@ -150,7 +124,7 @@ def _expected(s, weights, indptr, indices, probs, bracket, folded):
             for k in range(begin, end):
                 p, i = weight * probs[k], indices[k]
                 for g in range(n_goals):
-                    folded[j, g] += p * bracket[i, g]
+                    folded[j, g] += p * continuation[i, g]
 
 
 @njit(**_LOOP)
@@ -167,35 +141,35 @@ def _over_others(sign, others, joint_of, folded, by_action, first):
 
 
 @njit(**_LOOP)
-def _extreme_q(low, high, rows, bracket, joint_of, sign, mu, n_a_r, q):
+def _extreme_q(low, high, rows, continuation, joint_of, sign, mu, n_a_r, q):
     """Write (1) of these states into ``q`` for humans who fear, or hope for, one robot action."""
     indptr, indices, probs = rows  # here and not where they are read: taking a tuple apart costs more than a row
-    n_goals = bracket.shape[1]
+    n_goals = continuation.shape[1]
     mean, folded = np.empty(n_goals), np.empty((joint_of.size, n_goals))
     for s in range(low, high):
-        _extreme(s, sign, indptr, indices, probs, bracket, n_a_r, mean, folded)
+        _extreme(s, sign, indptr, indices, probs, continuation, n_a_r, mean, folded)
         _over_others(sign, mu[s if mu.shape[0] > 1 else 0], joint_of, folded, q, (s - low) * n_goals)
 
 
 @njit(**_LOOP)
-def _expected_q(low, high, rows, bracket, joint_of, belief, mu, q):
+def _expected_q(low, high, rows, continuation, joint_of, belief, mu, q):
     """Write (1) of these states into ``q`` for humans who believe in a distribution."""
     indptr, indices, probs = rows
-    n_goals = bracket.shape[1]
+    n_goals = continuation.shape[1]
     folded = np.empty((joint_of.size, n_goals))
     for s in range(low, high):
-        _expected(s, belief[s if belief.shape[0] > 1 else 0], indptr, indices, probs, bracket, folded)
+        _expected(s, belief[s if belief.shape[0] > 1 else 0], indptr, indices, probs, continuation, folded)
         _over_others(1.0, mu[s if mu.shape[0] > 1 else 0], joint_of, folded, q, (s - low) * n_goals)
 
 
 @njit(**_LOOP)
-def _human_q(low, high, rows, bracket, expects, n_a_r, q):
+def _human_q(low, high, rows, continuation, expects, q):
     """Write (1) of the states low .. high - 1 into ``q`` (n_a_h, at least n * n_goals)."""
     if expects.kind == EXPECTED:
-        _expected_q(low, high, rows, bracket, expects.joint_of, expects.belief, expects.mu, q)
+        _expected_q(low, high, rows, continuation, expects.joint_of, expects.belief, expects.mu, q)
     else:
         sign = 1.0 if expects.kind == WORST else -1.0
-        _extreme_q(low, high, rows, bracket, expects.joint_of, sign, expects.mu, n_a_r, q)
+        _extreme_q(low, high, rows, continuation, expects.joint_of, sign, expects.mu, expects.belief.shape[1], q)
 
 
 @njit(**_LOOP)
@@ -216,7 +190,7 @@ def _exponents(n, q, beta_h, top, exponent):
 
 
 @njit(**_LOOP)
-def _normalise(n, pi, total):
+def _normalize(n, pi, total):
     """Divide the first ``n`` columns of ``pi`` by their sums."""
     total[:n] = pi[0, :n]
     for a in range(1, pi.shape[0]):
@@ -254,7 +228,7 @@ def _value(n, held, pi, q, value):
 
 @njit(**_LOOP)
 def _write(n, held, value, gamma_h, values, following):
-    """Write the values and what entering these states is worth (n,): 1 where the goal holds."""
+    """Write the values and their continuation values (n,): 1 where the goal holds."""
     for j in range(n):
         values[j] = value[j]
         following[j] = 1.0 if held[j] else gamma_h * value[j]
@@ -269,28 +243,30 @@ def _write_policies(n, held, resting, pi, policies):
 
 
 @njit(**_FUSED)
-def human_sweep(low, high, rows, achieved, bracket, expects, n_a_r, gamma_h, beta_h, nu_h, pi_h, v_h_m, bracket_now):
-    """Write (2) and (3) of one human, and the bracket of (1) for the layer before.
+def human_sweep(low, high, rows, achieved, continuation, expects, theory, layer):
+    """Write (2) and (3) of one human, and the continuation of (1) for the layer before.
 
     :param achieved: (n, n_goals) bool, of the states low .. high - 1
-    :param bracket: (n_states, n_goals) attainment of each next state
-    :param pi_h: (n, n_goals, n_a_h), ``v_h_m`` and ``bracket_now`` (n, n_goals): what is written
+    :param continuation: (n_states, n_goals) attainment of each next state
+    :param expects: an :class:`~empo_gym.bellman.records.Expectations`; ``theory`` is a ``HumanTheory``
+    :param layer: a ``HumanLayer`` of these states, which is written
     """
+    gamma_h, beta_h, nu_h = theory
     n_a_h, n_goals = expects.joint_of.shape[0], achieved.shape[1]
     block = max(1, min(high - low, _BLOCK // n_goals))
     top, value = np.empty(block * n_goals), np.empty(block * n_goals)
     q, exponent = np.empty((n_a_h, block * n_goals)), np.zeros((n_a_h, block * n_goals))
     shift, pi = np.empty_like(q), np.empty_like(q)
     flat = (exponent.ravel(), shift.ravel(), shift.ravel().view(np.int64), pi.ravel(), pi.ravel().view(np.int64))
-    policies, values, following = pi_h.reshape((-1, n_a_h)), v_h_m.reshape(-1), bracket_now.reshape(-1)
+    policies, values, following = layer.pi_h.reshape((-1, n_a_h)), layer.v_h_m.reshape(-1), layer.continuation.reshape(-1)
     resting, held = expects.resting, achieved.ravel()
     for begin in range(low, high, block):
         end = min(begin + block, high)
         n, to = (end - begin) * n_goals, (begin - low) * n_goals
-        _human_q(begin, end, rows, bracket, expects, n_a_r, q)
+        _human_q(begin, end, rows, continuation, expects, q)
         _exponents(n, q, beta_h, top, exponent)
         _exp(*flat)
-        _normalise(n, pi, top)
+        _normalize(n, pi, top)
         if nu_h > 0.0:
             _mix(begin, end, nu_h, expects.habit, pi)
         _value(n, held[to : to + n], pi, q, value)
@@ -299,21 +275,22 @@ def human_sweep(low, high, rows, achieved, bracket, expects, n_a_r, gamma_h, bet
 
 
 @njit(**_FUSED)
-def human_evaluation(low, high, rows, achieved, bracket, expects, n_a_r, gamma_h, pi_h, v_h_m, bracket_now):
-    """Write (3) under given policies ``pi_h`` (n, n_goals, n_a_h); all else as in :func:`human_sweep`."""
+def human_evaluation(low, high, rows, achieved, continuation, expects, gamma_h, layer):
+    """Write (3) under the policies of ``layer``; all else as in :func:`human_sweep`."""
+    pi_h, v_h_m, continuation_now = layer
     n_a_h, n_goals = expects.joint_of.shape[0], achieved.shape[1]
     block = max(1, min(high - low, _BLOCK // n_goals))
     q = np.empty((n_a_h, block * n_goals))
     for begin in range(low, high, block):
         end = min(begin + block, high)
-        _human_q(begin, end, rows, bracket, expects, n_a_r, q)
+        _human_q(begin, end, rows, continuation, expects, q)
         for i in range(begin - low, end - low):
             for g in range(n_goals):
                 value = 0.0
                 for a in range(n_a_h):
                     value += pi_h[i, g, a] * q[a, (i + low - begin) * n_goals + g]
                 v_h_m[i, g] = 0.0 if achieved[i, g] else value
-                bracket_now[i, g] = 1.0 if achieved[i, g] else gamma_h * value
+                continuation_now[i, g] = 1.0 if achieved[i, g] else gamma_h * value
 
 
 @njit(**_FUSED)
@@ -435,54 +412,35 @@ def _aggregate(low, high, ability, goals, zeta, powers):
 
 
 @njit(**_FUSED)
-def ability_sweep(
-    low,
-    high,
-    rows,
-    achieved,
-    bracket,
-    h,
-    joint_of,
-    shape,
-    pibar,
-    pi_h,
-    pi_r,
-    goals,
-    gamma_h,
-    zeta,
-    x_h_min,
-    v_h_e,
-    x_h,
-    bracket_now,
-):
-    """Write (6) and (7) of human ``h``, and the bracket of (6) for the layer before.
+def ability_sweep(low, high, rows, achieved, continuation, human, policies, layer):
+    """Write (6) and (7) of one human, and the continuation of (6) for the layer before.
 
     :param achieved: (n, n_goals) bool, of the states low .. high - 1
-    :param bracket: (n_states, n_goals) attainment of each next state
-    :param pibar: as in :func:`robot_sweep`
-    :param pi_h: (n, n_goals, n_a_h), ``pi_r`` (n, n_a_r): policies
-    :param goals: (n_goals,) weights
-    :param v_h_e: (n, n_goals) what is written, like column ``h`` of ``x_h`` (n, n_humans) and ``bracket_now`` (n, n_goals)
+    :param continuation: (n_states, n_goals) attainment of each next state
+    :param human: a :class:`~empo_gym.bellman.records.PowerOf`
+    :param policies: ``Policies`` of these states
+    :param layer: a ``PowerLayer`` of these states, which is written
     """
+    joint_of, shape, pibar, pi_r = human.joint_of, human.shape, policies.pibar, policies.pi_r
     indptr, indices, probs = rows
     n_a_h, n_goals = joint_of.shape[0], achieved.shape[1]
     block = max(1, min(high - low, _BLOCK // n_goals))
     by_action, others = np.empty((n_a_h, block * n_goals)), np.empty(joint_of.shape[1])
     ability, powers, folded = np.empty(block * n_goals), np.empty(high - low), np.empty((joint_of.size, n_goals))
-    policies, values, following = pi_h.reshape((-1, n_a_h)), v_h_e.reshape(-1), bracket_now.reshape(-1)
+    own, values, following = policies.pi_h.reshape((-1, n_a_h)), layer.v_h_e.reshape(-1), layer.continuation.reshape(-1)
     held = achieved.ravel()
     for begin in range(low, high, block):
         end = min(begin + block, high)
         n, to = (end - begin) * n_goals, (begin - low) * n_goals
         for s in range(begin, end):
-            _product(pibar, s - low, shape, h, others)
-            _expected(s, pi_r[s - low], indptr, indices, probs, bracket, folded)
+            _product(pibar, s - low, shape, human.h, others)
+            _expected(s, pi_r[s - low], indptr, indices, probs, continuation, folded)
             _over_others(1.0, others, joint_of, folded, by_action, (s - begin) * n_goals)
-        _ability(n, policies[to : to + n], by_action, ability)
-        _write(n, held[to : to + n], ability, gamma_h, values[to : to + n], following[to : to + n])
-        _aggregate(begin - low, end - low, ability, goals, zeta, powers)
+        _ability(n, own[to : to + n], by_action, ability)
+        _write(n, held[to : to + n], ability, human.gamma_h, values[to : to + n], following[to : to + n])
+        _aggregate(begin - low, end - low, ability, human.weights, human.zeta, powers)
     for i in range(high - low):
-        x_h[i, h] = max(powers[i], x_h_min)
+        layer.x_h[i, human.h] = max(powers[i], human.x_h_min)
 
 
 @njit(**_FUSED)

@@ -13,14 +13,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.bellman import kernels
+from empo_gym.bellman import kernels, records
 from empo_gym.bellman.backups import HumanPhase
 from empo_gym.util.threads import Lock
 
 Floats = NDArray[Any]
 
 
-class Recomputed(ABC):
+class LazyArray(ABC):
     """An array over (time, state, ...) that is not there: read ``[t]``, ``[t, s]``, ``[t, low:high]``, ``[t, s, ...]``.
 
     Any other index, and :func:`numpy.asarray`, computes all of it. Entries of states that cannot be visited yet are 0.
@@ -63,13 +63,13 @@ class Recomputed(ABC):
         """Return the entries of the states low .. high - 1."""
 
 
-class RecomputedHumans(Recomputed):
+class LazyHumanPolicy(LazyArray):
     """``pi_h`` (n_layers, n_states, n_goals, n_a_h) of one human, by (1) and (2) from ``v_h_m`` (n_layers + 1, ...)."""
 
     def __init__(self, phase: HumanPhase, v_h_m: Floats) -> None:
         super().__init__((len(v_h_m) - 1, *v_h_m.shape[1:], phase.n_a_h), v_h_m.dtype)
         self.phase, self._v_h_m = phase, v_h_m
-        self._bracket: tuple[int, Floats] | None = None
+        self._continuation: tuple[int, Floats] | None = None
 
     def _state(self, t: int, s: int) -> Floats:
         if s >= self.phase.model.n_within(t):
@@ -79,36 +79,36 @@ class RecomputedHumans(Recomputed):
     def _range(self, t: int, low: int, high: int) -> Floats:
         pi_h = np.zeros((max(high - low, 0), *self.shape[2:]), dtype=self.dtype)
         seen = max(min(high, self.phase.model.n_within(t)) - low, 0)
-        room = np.empty((2, seen, self.shape[2]), dtype=self.dtype)
-        self.phase.sweep(t, low, low + seen, self.bracket(t), pi_h[:seen], *room)
+        layer = records.HumanLayer(pi_h[:seen], *np.empty((2, seen, self.shape[2]), dtype=self.dtype))
+        self.phase.sweep(t, low, low + seen, self.continuation(t), layer)
         return pi_h
 
     def prepare(self, t: int) -> None:
         """Compute what every state of a layer needs, before several threads ask for it."""
         self.phase.expects(t)
-        self.bracket(t)
+        self.continuation(t)
 
-    def bracket(self, t: int) -> Floats:
-        """Return what entering each state at time ``t + 1`` is worth; the last one is remembered."""
-        last = self._bracket  # which another thread may replace meanwhile
+    def continuation(self, t: int) -> Floats:
+        """Return the continuation values of the states at time ``t + 1``; the last ones are remembered."""
+        last = self._continuation  # which another thread may replace meanwhile
         if last is None or last[0] != t:
-            last = self._bracket = t, self.phase.bracket(self._v_h_m[t + 1])
+            last = self._continuation = t, self.phase.continuation_values(self._v_h_m[t + 1])
         return last[1]
 
 
-class DeferredHumans(Recomputed):
+class DeferredHumans(LazyArray):
     """``pi_h`` of one human that nobody has asked for yet: phase 1 is solved when somebody does.
 
     :param phase: what is solved
     :param solve: solves phase 1 of this human, keeping its values
     """
 
-    def __init__(self, phase: HumanPhase, dtype: Any, solve: Callable[[], Recomputed]) -> None:
+    def __init__(self, phase: HumanPhase, dtype: Any, solve: Callable[[], LazyArray]) -> None:
         horizon = phase.model.horizon
         assert horizon is not None
         super().__init__((horizon, *phase.achieved.shape, phase.n_a_h), dtype)
         self.phase = phase
-        self._solve, self._solved = solve, cast("Recomputed | None", None)
+        self._solve, self._solved = solve, cast("LazyArray | None", None)
         self._lock = Lock()
 
     def _state(self, t: int, s: int) -> Floats:
@@ -117,14 +117,14 @@ class DeferredHumans(Recomputed):
     def _range(self, t: int, low: int, high: int) -> Floats:
         return self._policies()[t, low:high]
 
-    def _policies(self) -> Recomputed:
+    def _policies(self) -> LazyArray:
         with self._lock:
             if self._solved is None:
                 self._solved = self._solve()
             return self._solved
 
 
-class RecomputedRobots(Recomputed):
+class LazyRobotPolicy(LazyArray):
     """``pi_r`` (n_layers, n_states, n_a_r) by (5) from ``q_r``."""
 
     def __init__(self, beta_r: float, n_within: list[int], q_r: Floats) -> None:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import LinearOperator, gmres
 
+from empo_gym.bellman import kernels
 from empo_gym.bellman.backups import HumanPhase, rows_of
-from empo_gym.bellman.kernels import EXPECTED, WORST, Rows
+from empo_gym.bellman.records import EXPECTED, WORST, Rows
 
 Floats = NDArray[Any]
 _WEIGHTS_PER_ENTRY = 4  # of the transition matrix: goals take turns where all of their chains would need more memory
@@ -68,19 +69,6 @@ def _successors(ends, indices, begins, states):
 
 
 @njit(**_LOOP)
-def _means(row, sign, indptr, indices, probs, bracket, mean):
-    """Write the signed mean bracket over the successors of a row, per goal."""
-    begin, end = indptr[row], indptr[row + 1]
-    p, i = sign * probs[begin], indices[begin]
-    for g in range(mean.shape[0]):
-        mean[g] = p * bracket[i, g]
-    for k in range(begin + 1, end):
-        p, i = sign * probs[k], indices[k]
-        for g in range(mean.shape[0]):
-            mean[g] += p * bracket[i, g]
-
-
-@njit(**_LOOP)
 def _choose(r, j, mean, least, chosen):
     """Note per goal whether the robots' action ``r`` leads to less than all before."""
     for g in range(mean.shape[0]):
@@ -89,8 +77,8 @@ def _choose(r, j, mean, least, chosen):
 
 
 @njit(**_LOOP)
-def _fold_extreme(s, sign, rows, bracket, n_a_r, mean, folded, chosen):
-    """Write per joint action of the humans and goal the least (sign 1) or largest (-1) mean bracket and the robots' choice."""
+def _fold_extreme(s, sign, rows, continuation, n_a_r, mean, folded, chosen):
+    """Write per joint action of the humans and goal the least (sign 1) or largest (-1) mean continuation and the choice."""
     indptr, indices, probs = rows
     folded[:] = np.inf
     for r in range(n_a_r):
@@ -101,26 +89,13 @@ def _fold_extreme(s, sign, rows, bracket, n_a_r, mean, folded, chosen):
             if end - begin == 1:
                 p, i = sign * probs[begin], indices[begin]
                 for g in range(folded.shape[1]):
-                    value = p * bracket[i, g]
+                    value = p * continuation[i, g]
                     chosen[j, g] += (r - chosen[j, g]) * (value < folded[j, g])
                     folded[j, g] = min(folded[j, g], value)
             else:
-                _means(row + j, sign, indptr, indices, probs, bracket, mean)
+                kernels._mean(begin, end, sign, indices, probs, continuation, mean)
                 _choose(r, j, mean, folded, chosen)
     folded *= sign
-
-
-@njit(**_LOOP)
-def _fold_expected(s, belief, rows, bracket, mean, folded):
-    """Write per joint action of the humans and goal the mean bracket under a belief about the robots."""
-    indptr, indices, probs = rows
-    folded[:] = 0.0
-    for r in range(belief.shape[0]):
-        row = (s * belief.shape[0] + r) * folded.shape[0]
-        for j in range(folded.shape[0]):
-            _means(row + j, belief[r], indptr, indices, probs, bracket, mean)
-            for g in range(mean.shape[0]):
-                folded[j, g] += mean[g]
 
 
 @njit(**_LOOP)
@@ -176,30 +151,30 @@ def _add_expected(s, rows, mu, joint_of, belief, slope, place, weights):
 
 
 @njit(**_LOOP)
-def human_chain(rows, successors, bracket, expects, beta_h, nu_h, pi_h, weights):
-    """Write by how much (3) grows per growth of the bracket of each successor.
+def human_chain(rows, successors, continuation, expects, beta_h, nu_h, pi_h, weights):
+    """Write by how much (3) grows per growth of the continuation of each successor.
 
     Robots who are feared or hoped for go on doing what is worst or best for the human now.
 
-    :param bracket: (n_states, n_goals) attainment of each next state
+    :param continuation: (n_states, n_goals) attainment of each next state
     :param beta_h: 0 where policies are given; if infinite, small changes do not change the policy either
     :param pi_h: (n_states, n_goals, n_a_h)
     :param weights: (number of successors, n_goals) what is written
     """
     begins, states = successors
-    n_goals, n_a_h, n_a_human = bracket.shape[1], expects.joint_of.shape[0], expects.joint_of.size
+    n_goals, n_a_h, n_a_human = continuation.shape[1], expects.joint_of.shape[0], expects.joint_of.size
     feared, sign = expects.kind != EXPECTED, 1.0 if expects.kind == WORST else -1.0
     mean, folded, chosen = np.empty(n_goals), np.empty((n_a_human, n_goals)), np.zeros((n_a_human, n_goals), dtype=np.int64)
-    q, slope, place = np.empty((n_a_h, n_goals)), np.empty((n_a_h, n_goals)), np.empty(bracket.shape[0], dtype=np.int64)
+    q, slope, place = np.empty((n_a_h, n_goals)), np.empty((n_a_h, n_goals)), np.empty(continuation.shape[0], dtype=np.int64)
     weights[:] = 0.0
-    for s in range(bracket.shape[0]):
+    for s in range(continuation.shape[0]):
         for k in range(begins[s], begins[s + 1]):
             place[states[k]] = k
         belief, mu = expects.belief[s if len(expects.belief) > 1 else 0], expects.mu[s if len(expects.mu) > 1 else 0]
         if feared:
-            _fold_extreme(s, sign, rows, bracket, belief.shape[0], mean, folded, chosen)
+            _fold_extreme(s, sign, rows, continuation, belief.shape[0], mean, folded, chosen)
         else:
-            _fold_expected(s, belief, rows, bracket, mean, folded)
+            kernels._expected(s, belief, rows.indptr, rows.indices, rows.probs, continuation, folded)
         # How (3) answers to each own action's value, and so to what the rows lead to
         _tangent(s, folded, expects, pi_h, 0.0 if np.isinf(beta_h) else beta_h, nu_h, mean, q, slope)
         if feared:
@@ -241,11 +216,11 @@ class HumanChain:
 
     def _weights(self, goals: slice, v_h_m: Floats, pi_h: Floats) -> Floats:
         """Return (number of successors, number of these goals): the chain's probabilities."""
-        bracket, expects = self.phase.bracket(v_h_m)[:, goals], self.phase.expects(0)
+        continuation, expects = self.phase.continuation_values(v_h_m)[:, goals], self.phase.expects(0)
         expects = expects._replace(habit=np.ascontiguousarray(expects.habit[:, goals]))
-        weights = np.empty((len(self._successors.states), bracket.shape[1]))
-        about = (np.ascontiguousarray(bracket), expects, *self._policy)
-        human_chain(self._rows, self._successors, *about, np.ascontiguousarray(pi_h[:, goals]), weights)
+        weights = np.empty((len(self._successors.states), continuation.shape[1]))
+        continuation, policies = np.ascontiguousarray(continuation), np.ascontiguousarray(pi_h[:, goals])
+        human_chain(self._rows, self._successors, continuation, expects, *self._policy, policies, weights)
         return weights
 
     def _solve(self, g: int, weights: Floats, v_h_m: Floats, new: Floats, accuracy: float) -> Floats:

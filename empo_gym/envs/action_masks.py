@@ -13,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.model.tabular import TabularModel
-from empo_gym.envs.simulator import OpenStage, PackedStage, Stage
-from empo_gym.envs.vector_simulator import PackedStages, Stages
+from empo_gym.envs.simulator import GenerativeSimulator, TabularSimulator, Simulator
+from empo_gym.envs.vector_simulator import TabularVectorSimulator, VectorSimulator
 from empo_gym.worlds.world import STILL
 
 MAX_ENTRIES = 20_000_000
 Masks = list[NDArray[np.bool_]]
 
 
-def masks_of(world: Any, stage: Stage | Stages) -> Masks:
-    """Return per robot (n, n_actions) bool: which of its actions may make a difference in the n current states of a stage."""
-    if isinstance(stage, PackedStage | PackedStages) and len(stage.model.indices) <= MAX_ENTRIES:
-        return [useful[np.atleast_1d(stage.s)] for useful in stage.model.useful_actions]
-    one = isinstance(stage, PackedStage | OpenStage)
-    return _of_the_living(world, stage.batch() if one else stage.states())  # type: ignore[union-attr]
+def masks_of(world: Any, simulator: Simulator | VectorSimulator) -> Masks:
+    """Return per robot (n, n_actions) bool: which of its actions may make a difference in the n current states of a simulator."""
+    if isinstance(simulator, TabularSimulator | TabularVectorSimulator) and len(simulator.model.indices) <= MAX_ENTRIES:
+        return [useful[np.atleast_1d(simulator.s)] for useful in simulator.model.useful_actions]
+    one = isinstance(simulator, TabularSimulator | GenerativeSimulator)
+    return _of_the_living(world, simulator.batch() if one else simulator.states())  # type: ignore[union-attr]
 
 
 def _of_the_living(world: Any, states: Any) -> Masks:

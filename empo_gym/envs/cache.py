@@ -1,7 +1,7 @@
 """What the environments of one process share: loaded worlds, packed models, solved priors.
 
 Reading, packing and solving a world costs up to seconds and gives immutable results, so the copies of an environment that a
-vectorised run makes must not each pay for them. Only the most recently used results are kept, up to a limit of memory; the
+vectorized run makes must not each pay for them. Only the most recently used results are kept, up to a limit of memory; the
 environments of several threads may ask at once.
 """
 

@@ -16,7 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from empo_gym.util.wording import shown
-from empo_gym.util.arguments import number_below
+from empo_gym.util.arguments import integer
+from empo_gym.util.sampling import draw, draw_many
 from empo_gym.worlds.world import as_states
 
 if TYPE_CHECKING:
@@ -48,18 +49,6 @@ class Humans(Protocol):
 
     def policies(self, states: Any, t: Numbers, human: int) -> NDArray[np.float64]:
         """Return (n, n_goals, n_actions) with which probability a human does what for each goal, in n states at n times."""
-
-
-def draw(probabilities: np.ndarray, rng: np.random.Generator) -> int:
-    """Return an index drawn with the given probabilities (which may sum to 1 only nearly)."""
-    cumulated = probabilities.cumsum()
-    return min(int(cumulated.searchsorted(rng.random() * cumulated[-1], side="right")), len(cumulated) - 1)
-
-
-def draw_many(probabilities: NDArray[np.float64], u: NDArray[np.float64]) -> Numbers:
-    """Return an index per row of (n, k) probabilities, decided by n numbers in [0, 1)."""
-    cumulated = probabilities.cumsum(axis=1)
-    return np.minimum((cumulated <= (u * cumulated[:, -1])[:, None]).sum(axis=1), probabilities.shape[1] - 1)
 
 
 @njit(cache=True)
@@ -216,8 +205,8 @@ def told_actions(told: Mapping[int, int], shape: Sequence[int]) -> dict[int, int
         raise ValueError(f"The humans are told {{human: number of its action}}, not {shown(told)}.")
     checked = {}
     for human, action in told.items():
-        human = number_below(len(shape), human, "The number of a human who is told what to do")
-        checked[human] = number_below(shape[human], action, f"The action that human {human} is told")
+        human = integer("The number of a human who is told what to do", human, 0, len(shape) - 1)
+        checked[human] = integer(f"The action that human {human} is told", action, 0, shape[human] - 1)
     return checked
 
 

@@ -27,7 +27,7 @@ from empo_gym.util.threads import Lock
 from empo_gym.worlds.goal_maps import goal_maps
 from empo_gym.util.wording import shown
 from empo_gym.worlds.world import Successors, World
-from empo_gym.util.arguments import number_below
+from empo_gym.util.arguments import integer
 
 _LOOKS = 24
 SEEN_BYTES = 16 << 20
@@ -158,7 +158,7 @@ class ManyWorlds(World):
 
     def transition_probabilities(self, state: Sequence[int], actions: Sequence[int]) -> list[tuple[float, tuple[int, ...]]]:
         """Return the distinct successors of a joint action as (probability, state) pairs."""
-        k = number_below(len(self.worlds), state[0], "The number of a world")
+        k = integer("The number of a world", state[0], 0, len(self.worlds) - 1)
         world = self.worlds[k]
         n = len(world.radices)
         found = world.transition_probabilities(tuple(state[1 : 1 + n]), actions)

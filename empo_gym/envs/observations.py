@@ -30,13 +30,13 @@ Numbers = NDArray[np.int64]
 class ObservationKind:
     """One way to see a state.
 
-    :param look: (world, n states, t or n times) -> a fresh array (n, ...)
+    :param observe: (world, n states, t or n times) -> a fresh array (n, ...)
     :param space: world -> the space of one observation
     :param with_goals: (space, world) -> the space with the humans' goals added
     :param add_goals: (array (n, ...), world, n states, goals (n, n_humans)) -> the array with the humans' goals added
     """
 
-    look: Callable[[WorldModel, Any, Any], NDArray[Any]]
+    observe: Callable[[WorldModel, Any, Any], NDArray[Any]]
     space: Callable[[WorldModel], spaces.Box]
     with_goals: Callable[[spaces.Box, WorldModel], spaces.Box]
     add_goals: Callable[[NDArray[Any], WorldModel, Any, Numbers], NDArray[Any]]
@@ -144,7 +144,7 @@ def picture(world: Any, state: Any, goals: Sequence[int], mode: str | None) -> A
 
 
 @dataclass(frozen=True)
-class Entered:
+class Transition:
     """The states that n environments have just entered, as rewards see them.
 
     :param world: the world
@@ -163,15 +163,15 @@ class Entered:
 class RewardKind:
     """One way to pay the robots.
 
-    :param pay: (who attained a goal, what was entered) of one environment -> its reward
-    :param pay_all: (who attained a goal (n, n_humans), what was entered) of n environments -> their rewards (n,)
+    :param reward: (who attained a goal, what was entered) of one environment -> its reward
+    :param reward_batch: (who attained a goal (n, n_humans), what was entered) of n environments -> their rewards (n,)
     """
 
-    pay: Callable[[Sequence[int], Callable[[], Entered]], float]
-    pay_all: Callable[[NDArray[Any], Callable[[], Entered]], NDArray[np.float64]]
+    reward: Callable[[Sequence[int], Callable[[], Transition]], float]
+    reward_batch: Callable[[NDArray[Any], Callable[[], Transition]], NDArray[np.float64]]
 
 
-def _power(entered: Entered) -> NDArray[np.float64]:
+def _power(entered: Transition) -> NDArray[np.float64]:
     """``U_r`` of the new states in the given solution, 0 at the horizon, where there is none.
 
     :raises ValueError: for a state that the solution does not know
@@ -186,27 +186,27 @@ def _power(entered: Entered) -> NDArray[np.float64]:
     return np.where(acting, solution.u_r[layers, numbers], 0.0)
 
 
-def _count(attained: Sequence[int], entered: Callable[[], Entered]) -> float:
+def _count(attained: Sequence[int], entered: Callable[[], Transition]) -> float:
     return float(sum(attained))
 
 
-def _count_all(attained: NDArray[Any], entered: Callable[[], Entered]) -> NDArray[np.float64]:
+def _count_all(attained: NDArray[Any], entered: Callable[[], Transition]) -> NDArray[np.float64]:
     return attained.sum(axis=1).astype(np.float64)
 
 
-def _power_of_one(attained: Sequence[int], entered: Callable[[], Entered]) -> float:
+def _power_of_one(attained: Sequence[int], entered: Callable[[], Transition]) -> float:
     return float(_power(entered())[0])
 
 
-def _power_of_all(attained: NDArray[Any], entered: Callable[[], Entered]) -> NDArray[np.float64]:
+def _power_of_all(attained: NDArray[Any], entered: Callable[[], Transition]) -> NDArray[np.float64]:
     return _power(entered())
 
 
-def _nothing(attained: Sequence[int], entered: Callable[[], Entered]) -> float:
+def _nothing(attained: Sequence[int], entered: Callable[[], Transition]) -> float:
     return 0.0
 
 
-def _nothing_for_all(attained: NDArray[Any], entered: Callable[[], Entered]) -> NDArray[np.float64]:
+def _nothing_for_all(attained: NDArray[Any], entered: Callable[[], Transition]) -> NDArray[np.float64]:
     return np.zeros(len(attained))
 
 

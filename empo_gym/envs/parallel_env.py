@@ -18,10 +18,10 @@ from empo_gym.util.arguments import check_probability, given_goals
 from empo_gym.envs.human_policies import draw
 from empo_gym.envs.cache import shared_world
 from empo_gym.util.imports import Allow
-from empo_gym.envs.simulator import OpenStage
+from empo_gym.envs.simulator import GenerativeSimulator
 from empo_gym.envs.observations import OBSERVATIONS, picture
 from empo_gym.util.wording import shown
-from empo_gym.util.arguments import number_below
+from empo_gym.util.arguments import integer
 
 try:
     from pettingzoo import ParallelEnv
@@ -59,7 +59,7 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         self.possible_agents = [agent.name.replace(" ", "_") for agent in self.world.agents]
         self.agents: list[str] = []
         self._n_robots = sum(agent.role == "robot" for agent in self.world.agents)
-        self._stage = OpenStage(self.world, None)  # type: ignore[arg-type]  # nobody acts for the humans here
+        self._simulator = GenerativeSimulator(self.world, None)  # type: ignore[arg-type]  # nobody acts for the humans here
         self.t = 0
         self.goals: tuple[int, ...] = ()
         self._rng, _ = seeding.np_random(None)
@@ -94,7 +94,7 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         if seed is not None:
             self._rng, _ = seeding.np_random(seed)
         self.t, self.agents = 0, list(self.possible_agents)
-        self._stage.enter(self.world.initial_state())
+        self._simulator.enter(self.world.initial_state())
         drawn = {h: self._drawn(h) for h in range(len(self.world.goal_sets))}
         self.goals = tuple((drawn | given).values())
         return self._observations(), self._infos((0,) * len(self.goals))
@@ -111,19 +111,19 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
         if not isinstance(actions, Mapping):
             raise ValueError(f"actions must be {{agent: action}} for {', '.join(self.agents)}, not {shown(actions)}.")
         chosen = [
-            number_below(agent.n_actions, actions.get(name), f"The action of {name}")
+            integer(f"The action of {name}", actions.get(name), 0, agent.n_actions - 1)
             for name, agent in zip(self.possible_agents, self.world.agents, strict=True)
         ]
-        self._stage.advance(chosen, self._rng)
+        self._simulator.advance(chosen, self._rng)
         self.t += 1
-        attained = self._stage.attained(self.goals)
+        attained = self._simulator.attained(self.goals)
         p = self.goal_resample_prob
         self.goals = tuple(
             self._drawn(h) if attained[h] or (p > 0.0 and self._rng.random() < p) else goal
             for h, goal in enumerate(self.goals)
         )
         paid = [sum(attained)] * self._n_robots + list(attained)
-        terminated, truncated = self._stage.is_over(), self.t == self.world.horizon
+        terminated, truncated = self._simulator.is_over(), self.t == self.world.horizon
         result = (
             self._observations(),
             dict(zip(self.agents, map(float, paid), strict=True)),
@@ -152,11 +152,11 @@ class WorldParallelEnv(ParallelEnv or object):  # type: ignore[misc]
 
     def state(self) -> NDArray[Any]:
         """Return the features of the current state, which nobody's goals are part of."""
-        return FEATURES.look(self.world, [self._stage.state], self.t)[0]
+        return FEATURES.observe(self.world, [self._simulator.state], self.t)[0]
 
     def render(self) -> Any:
         """Return the picture of the current state with the humans' goals: an rgb array, or text."""
-        return None if self._stage.state is None else picture(self.world, self._stage.state, self.goals, self.render_mode)
+        return None if self._simulator.state is None else picture(self.world, self._simulator.state, self.goals, self.render_mode)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from empo_gym.util.arguments import as_numbers, check_choice, check_probability, given_goals, whole
+from empo_gym.util.arguments import as_numbers, check_choice, check_probability, given_goals, integer
 from empo_gym.envs.human_policies import BoltzmannHumans, CallableHumans, HumanPolicy, Humans, UniformHumans, draw, told_actions
 from empo_gym.envs.cache import Results, require_own, shared, shared_world
 from empo_gym.util.imports import Allow
@@ -28,10 +28,10 @@ from empo_gym.model.tabular import TabularModel, TooManyStates
 from empo_gym.planning.finite_horizon import solve_humans
 from empo_gym.util.recent import Recent
 from empo_gym.solution.solution import EmpoSolution, HumanPrior
-from empo_gym.envs.simulator import OpenStage, PackedStage, Stage
+from empo_gym.envs.simulator import GenerativeSimulator, TabularSimulator, Simulator
 from empo_gym.theory import Theory
 from empo_gym.envs.toytext import Transitions
-from empo_gym.envs.observations import OBSERVATIONS, REWARDS, Entered, picture
+from empo_gym.envs.observations import OBSERVATIONS, REWARDS, Transition, picture
 from empo_gym.util.wording import shown
 from empo_gym.worlds.world import action_shape
 
@@ -39,7 +39,7 @@ MAX_STATES = 50_000
 MAX_ROWS = 1 << 25
 SEEN_BYTES = 16 << 20  # observations of the packed world that one environment keeps
 # Models packed from states in which episodes were let begin, but could not otherwise have been so early.
-STAGE_BYTES = 16 << 20
+SIMULATOR_BYTES = 16 << 20
 _ENTRY_BYTES = 400  # of an entry of a dictionary beside the numbers of the array
 _POLICIES = ("boltzmann", "heuristic", "uniform")
 
@@ -122,9 +122,9 @@ class RobotEnv(gym.Env):
         self.goals: tuple[int, ...] = ()
         self._succeeded: tuple[bool, ...] = ()
         self._told: dict[int, int] = {}
-        self._main: Stage | None = None
-        self._stage: Stage | None = None
-        self._stages: Recent[Stage] = Recent(STAGE_BYTES)
+        self._main: Simulator | None = None
+        self._simulator: Simulator | None = None
+        self._simulators: Recent[Simulator] = Recent(SIMULATOR_BYTES)
         self.starts: tuple[Any, np.ndarray, float, np.ndarray] | None = None
 
     # ------------------------------------------------------------------------------------------------ what it stands on
@@ -145,7 +145,7 @@ class RobotEnv(gym.Env):
     @property
     def humans(self) -> Humans:
         """How the humans act; the exact prior is solved now if need be."""
-        return self.main_stage().humans
+        return self.main_simulator().humans
 
     @property
     def model(self) -> TabularModel:
@@ -179,12 +179,12 @@ class RobotEnv(gym.Env):
                 raise
             return None
 
-    def main_stage(self) -> Stage:
+    def main_simulator(self) -> Simulator:
         """The world from its initial state, packed and solved at first use."""
         if self._main is None:
             model = self._packed()
             humans = self._humans(model, self._results.solved)
-            self._main = OpenStage(self.world, humans) if model is None else PackedStage(self.world, model, humans)
+            self._main = GenerativeSimulator(self.world, humans) if model is None else TabularSimulator(self.world, model, humans)
         return self._main
 
     def _humans(self, model: TabularModel | None, solve: Callable[[TabularModel, Theory], HumanPrior]) -> Humans:
@@ -201,13 +201,13 @@ class RobotEnv(gym.Env):
             return PathHumans(self.world, self.theory)
         return BoltzmannHumans(solve(model, self.theory))
 
-    def _stage_for(self, state: Any, t: int) -> Stage:
-        """The stage on which ``state`` at time ``t`` has a row: the main one, or one packed from this state.
+    def _simulator_for(self, state: Any, t: int) -> Simulator:
+        """The simulator on which ``state`` at time ``t`` has a row: the main one, or one packed from this state.
 
         :raises ValueError: if a given prior does not know the state
         """
-        main = self.main_stage()
-        if not isinstance(main, PackedStage):
+        main = self.main_simulator()
+        if not isinstance(main, TabularSimulator):
             return main
         s = int(main.model.index_all([state])[0])
         if s >= 0 and (main.model.horizon is None or main.model.depth[s] <= t):
@@ -215,26 +215,26 @@ class RobotEnv(gym.Env):
         if isinstance(self._given_policy, HumanPrior):
             raise ValueError(f"The given HumanPrior does not know the state {state} at time {t}.")
 
-        def pack() -> Stage:
+        def pack() -> Simulator:
             model = TabularModel.pack(self.world, start=state)
-            return PackedStage(self.world, model, self._humans(model, solve_humans))
+            return TabularSimulator(self.world, model, self._humans(model, solve_humans))
 
-        return self._stages.get(state, pack)
+        return self._simulators.get(state, pack)
 
     # ------------------------------------------------------------------------------------------------ where it stands
     @property
     def state(self) -> Any:
         """The current state (hashable); None before the first reset."""
-        return None if self._stage is None else self._stage.state
+        return None if self._simulator is None else self._simulator.state
 
     @property
     def state_id(self) -> int:
         """The current state's number in :attr:`model`; -1 if it is not among that model's states or the world is not
         packed."""
-        stage, main = self._stage, self._main
-        if stage is None or stage is main or not isinstance(main, PackedStage):
-            return -1 if stage is None else stage.s
-        return int(main.model.index_all([stage.state])[0])
+        simulator, main = self._simulator, self._main
+        if simulator is None or simulator is main or not isinstance(main, TabularSimulator):
+            return -1 if simulator is None else simulator.s
+        return int(main.model.index_all([simulator.state])[0])
 
     def get_state(self) -> dict[str, Any]:
         """Return all that changes from step to step, random numbers included, for :meth:`set_state` of a like environment."""
@@ -251,9 +251,9 @@ class RobotEnv(gym.Env):
         if not isinstance(saved, Mapping) or not saved.keys() >= {"state", "t", "goals", "succeeded", "rng"}:
             raise ValueError(f"set_state takes what get_state gave, not {shown(saved)}.")
         self.t, self.goals, self._succeeded = saved["t"], saved["goals"], saved["succeeded"]
-        self._stage = None if saved["state"] is None else self._stage_for(saved["state"], self.t)
-        if self._stage is not None:
-            self._stage.enter(saved["state"])
+        self._simulator = None if saved["state"] is None else self._simulator_for(saved["state"], self.t)
+        if self._simulator is not None:
+            self._simulator.enter(saved["state"])
         self.np_random.bit_generator.state = saved["rng"]
 
     def set_starts(self, states: Any, times: np.ndarray, share: float, weights: np.ndarray | None = None) -> None:
@@ -282,9 +282,9 @@ class RobotEnv(gym.Env):
         """Which robot actions may make a difference, see :mod:`empo_gym.envs.action_masks`: (number of joint actions,) bool, or the
         robots' own one after the other with ``action_space="multi"``. All of them before the first reset."""
         is_joint = isinstance(self.action_space, spaces.Discrete)
-        if self._stage is None:
+        if self._simulator is None:
             return np.ones(self._n_robot_joint if is_joint else sum(self._robot_shape), dtype=np.bool_)
-        masks = masks_of(self.world, self._stage)
+        masks = masks_of(self.world, self._simulator)
         return (joint if is_joint else side_by_side)(masks, 1)[0]
 
     def transition_probabilities(self, state: Any, joint_action: Sequence[int]) -> list[tuple[float, Any]]:
@@ -320,9 +320,9 @@ class RobotEnv(gym.Env):
             states, times, _, weights = self.starts
             k = draw(weights, self.np_random)
             t, state = int(times[k]), self.start_state(states[k])
-        stage = self._stage_for(state, t)
-        stage.enter(state)
-        self.t, self._stage = t, stage
+        simulator = self._simulator_for(state, t)
+        simulator.enter(state)
+        self.t, self._simulator = t, simulator
         drawn = dict(enumerate(self._draw_goal(human) for human in range(len(self._human_shape))))
         self.goals = tuple((drawn | given).values())
         self._succeeded = (False,) * len(self.goals)
@@ -345,7 +345,7 @@ class RobotEnv(gym.Env):
             check_choice("options", name, ("state", "t", "goals"))
         given = options.get("state")
         state = self.world.initial_state() if given is None else self._given_state(given)
-        t = whole("t", options["t"]) if "t" in options else 0 if given is None else self._depth(state)
+        t = integer("t", options["t"]) if "t" in options else 0 if given is None else self._depth(state)
         if t < 0 or (self.world.horizon is not None and t >= self.world.horizon):
             hint = "" if "t" in options else "; this state comes so late, give an earlier 't' with it"
             raise ValueError(f"There is no step at t = {t}; the horizon is {self.world.horizon}{hint}.")
@@ -353,8 +353,8 @@ class RobotEnv(gym.Env):
 
     def _depth(self, state: Any) -> int:
         """Return the smallest number of steps that leads to a state; 0 where nobody knows."""
-        main = self.main_stage()
-        if not isinstance(main, PackedStage):
+        main = self.main_simulator()
+        if not isinstance(main, TabularSimulator):
             return 0
         s = int(main.model.index_all([state])[0])
         return int(main.model.depth[s]) if s >= 0 else 0
@@ -371,7 +371,7 @@ class RobotEnv(gym.Env):
             and all(isinstance(v, int) and 0 <= v < radix for v, radix in zip(state, radices, strict=True))
         ):
             raise ValueError(
-                f"A state is a description or {len(radices)} whole numbers below {tuple(radices.tolist())}, "
+                f"A state is a description or {len(radices)} integers below {tuple(radices.tolist())}, "
                 f"not {shown(state)}."
             )
         return state
@@ -413,27 +413,27 @@ class RobotEnv(gym.Env):
         :param told: {human: action number}
         :raises ValueError: for an action that does not exist
         """
-        stage = self._stage
-        if stage is None or self.t == self.world.horizon:
+        simulator = self._simulator
+        if simulator is None or self.t == self.world.horizon:
             raise gym.error.ResetNeeded("Call reset before step: there is no episode, or it has reached its horizon.")
         robots, told = self._robot_actions(action), self.given_actions(told) if told else told
         humans = tuple(
             told[human]
             if human in told
-            else stage.humans.act(stage.s, lambda: stage.state, self.t, human, goal, self.np_random)
+            else simulator.humans.act(simulator.s, lambda: simulator.state, self.t, human, goal, self.np_random)
             for human, goal in enumerate(self.goals)
         )
-        stage.advance((*robots, *humans), self.np_random)
+        simulator.advance((*robots, *humans), self.np_random)
         self.t += 1
-        attained = stage.attained(self.goals)
-        reward = self.reward_kind.pay(attained, self._entered)
+        attained = simulator.attained(self.goals)
+        reward = self.reward_kind.reward(attained, self._entered)
         self._succeeded = tuple(bool(was or now) for was, now in zip(self._succeeded, attained, strict=True))
         self._change_goals(attained)
         info = self._info({"human_actions": humans, "attained": attained, "is_success": all(self._succeeded)})
-        return self._observation(), reward, stage.is_over(), self.t == self.world.horizon, info
+        return self._observation(), reward, simulator.is_over(), self.t == self.world.horizon, info
 
-    def _entered(self) -> Entered:
-        return Entered(self.world, self.solution, np.array([self.t]), lambda: [self.state])
+    def _entered(self) -> Transition:
+        return Transition(self.world, self.solution, np.array([self.t]), lambda: [self.state])
 
     def _robot_actions(self, action: Any) -> tuple[int, ...]:
         numbers = as_numbers(action)
@@ -465,21 +465,21 @@ class RobotEnv(gym.Env):
         )
 
     def _observation(self) -> np.ndarray:
-        stage = self._stage
-        assert stage is not None
-        key, is_kept = (self.t, stage.s), stage.s >= 0 and stage is self._main
+        simulator = self._simulator
+        assert simulator is not None
+        key, is_kept = (self.t, simulator.s), simulator.s >= 0 and simulator is self._main
         seen = self._seen.get(key) if is_kept else None
         if seen is None:
-            seen = self.view.look(self.world, stage.batch(), self.t)[0]
+            seen = self.view.observe(self.world, simulator.batch(), self.t)[0]
             if is_kept and len(self._seen) < self._max_seen:
                 self._seen[key] = seen
         if self.observe_goals:
-            return self.view.add_goals(seen[None], self.world, stage.batch(), np.array([self.goals]))[0]
+            return self.view.add_goals(seen[None], self.world, simulator.batch(), np.array([self.goals]))[0]
         return seen.copy()
 
     def _info(self, step: dict[str, Any]) -> dict[str, Any]:
-        """Small, since vectorised environments copy it at every step; ``goals`` are those held from now on."""
-        packed_state = {} if isinstance(self._stage, OpenStage) else {"state_id": self.state_id}
+        """Small, since vectorized environments copy it at every step; ``goals`` are those held from now on."""
+        packed_state = {} if isinstance(self._simulator, GenerativeSimulator) else {"state_id": self.state_id}
         return packed_state | {"t": self.t, "goals": self.goals} | step
 
     def render(self) -> Any:
@@ -487,7 +487,7 @@ class RobotEnv(gym.Env):
 
         :raises ValueError: if the world has no picture
         """
-        return None if self._stage is None else picture(self.world, self.state, self.goals, self.render_mode)
+        return None if self._simulator is None else picture(self.world, self.state, self.goals, self.render_mode)
 
 
 def environment_theory(world: Any, theory: Theory | Mapping[str, float] | None) -> Theory:

@@ -33,7 +33,7 @@ from empo_gym.model.state_index import VectorIndex
 from empo_gym.worlds.goal_maps import goal_cells
 
 if TYPE_CHECKING:
-    from empo_gym.grid.paths.single_agent import Alone
+    from empo_gym.grid.paths.single_agent import SingleAgentView
     from empo_gym.theory import Theory
 
 DETOUR = 3
@@ -66,13 +66,13 @@ class Region:
     serial: int = field(default_factory=itertools.count().__next__)
 
     @classmethod
-    def around(cls, alone: Alone, start: NDArray[np.int32]) -> Region:
+    def around(cls, alone: SingleAgentView, start: NDArray[np.int32]) -> Region:
         """Begin with one state."""
         index = VectorIndex(alone.radices)
         index.add(start[None])
         return cls(index, np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.bool_), np.empty((4, 0)))
 
-    def expand(self, alone: Alone, numbers: NDArray[np.int64]) -> None:
+    def expand(self, alone: SingleAgentView, numbers: NDArray[np.int64]) -> None:
         """Find the outcomes of all actions in some states."""
         rows = alone.successors(self.index.states[numbers])
         row = np.repeat(np.arange(len(rows.indptr) - 1), np.diff(rows.indptr))
@@ -156,11 +156,11 @@ class Planner:
     """
 
     def __init__(self, world: Any, human: int, theory: Theory, kept: Recent[Any] | None = None) -> None:
-        from empo_gym.grid.paths.single_agent import Alone  # other worlds need none of the grid's code
+        from empo_gym.grid.paths.single_agent import SingleAgentView  # other worlds need none of the grid's code
 
         self._world, self._human, self._theory = world, human, theory
         self._kept: Recent[Any] = Recent(KEPT_BYTES) if kept is None else kept
-        self._alone = Alone(world, human)
+        self._alone = SingleAgentView(world, human)
         self._goals = world.goal_sets[human].goals
         self._cells = [goal_cells(goal) for goal in self._goals]
         self._of_cells = np.array([bool(named) for named in self._cells])

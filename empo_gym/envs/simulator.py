@@ -17,7 +17,7 @@ from empo_gym.worlds.world import as_states
 from empo_gym.model.tabular import TabularModel
 
 
-class Stage(Protocol):
+class Simulator(Protocol):
     """The current state of an episode and what follows from it."""
 
     humans: Humans
@@ -43,8 +43,8 @@ class Stage(Protocol):
         """Whether nobody can act any more."""
 
 
-class PackedStage:
-    """A stage on a packed model.
+class TabularSimulator:
+    """A simulator on a packed model.
 
     :param world: the world
     :param model: packed from it, from any state
@@ -90,7 +90,7 @@ class PackedStage:
         """Whether nobody can act any more; asked once per state."""
         over = self._over[self.s]
         if over < 0:
-            over = self._over[self.s] = self._nothing_changes() and bool(nobody_is_awake(self._world, [self.state])[0])
+            over = self._over[self.s] = self._nothing_changes() and bool(all_inactive(self._world, [self.state])[0])
         return bool(over)
 
     def _nothing_changes(self) -> bool:
@@ -98,8 +98,8 @@ class PackedStage:
         return bool((self.model.indices[first:last] == self.s).all())
 
 
-class OpenStage:
-    """A stage on a world that is not packed.
+class GenerativeSimulator:
+    """A simulator on a world that is not packed.
 
     :param world: the world; one with ``draw_successors`` need not list a step's outcomes
     :param humans: who do without state numbers
@@ -140,15 +140,15 @@ class OpenStage:
 
     def is_over(self) -> bool:
         """Whether nobody can act any more."""
-        return bool(nobody_is_awake(self._world, self._now)[0])
+        return bool(all_inactive(self._world, self._now)[0])
 
 
-def awake(world: Any, states: Any) -> np.ndarray:
+def can_act(world: Any, states: Any) -> np.ndarray:
     """Return (n, n_agents) bool: who can act in n states; everybody in worlds that cannot tell (without ``can_act``)."""
-    can_act = getattr(world, "can_act", None)
-    return np.ones((len(states), 1), dtype=np.bool_) if can_act is None else can_act(states)
+    ask = getattr(world, "can_act", None)
+    return np.ones((len(states), 1), dtype=np.bool_) if ask is None else ask(states)
 
 
-def nobody_is_awake(world: Any, states: Any) -> np.ndarray:
+def all_inactive(world: Any, states: Any) -> np.ndarray:
     """Return (n,) bool: whether every agent is dead or paused in n states."""
-    return np.asarray(~np.any(awake(world, states), axis=1))
+    return np.asarray(~np.any(can_act(world, states), axis=1))

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.util.arguments import is_integer
 from empo_gym.model.tabular import TabularModel, TooManyStates
-from empo_gym.envs.simulator import nobody_is_awake
+from empo_gym.envs.simulator import all_inactive
 
 MAX_STATES = 50_000
 Outcome = tuple[float, int, float, bool]
@@ -50,7 +51,7 @@ class Transitions(Mapping[int, dict[int, list[Outcome]]]):
         self._world = world
 
     def __getitem__(self, s: int) -> dict[int, list[Outcome]]:
-        if isinstance(s, bool) or not isinstance(s, int | np.integer) or not 0 <= s < len(self):
+        if not is_integer(s) or not 0 <= s < len(self):
             raise KeyError(s)
         rows = self.model.successors(int(s))
         return {joint: [(p, n, 0.0, bool(self._over[n])) for p, n in row] for joint, row in enumerate(rows)}
@@ -70,4 +71,4 @@ class Transitions(Mapping[int, dict[int, list[Outcome]]]):
 
     @cached_property
     def _over(self) -> NDArray[np.bool_]:
-        return nobody_is_awake(self._world, self.model.states)
+        return all_inactive(self._world, self.model.states)

@@ -25,10 +25,10 @@ from empo_gym.worlds.world import as_states
 from empo_gym.envs.robot_env import RobotEnv
 from empo_gym.envs.action_masks import joint, masks_of, side_by_side
 from empo_gym.model.tabular import TabularModel
-from empo_gym.envs.simulator import PackedStage
-from empo_gym.envs.vector_simulator import OpenStages, PackedStages, Stages
+from empo_gym.envs.simulator import TabularSimulator
+from empo_gym.envs.vector_simulator import GenerativeVectorSimulator, TabularVectorSimulator, VectorSimulator
 from empo_gym.envs.sub_env import SHARED, SubEnv
-from empo_gym.envs.observations import Entered
+from empo_gym.envs.observations import Transition
 from empo_gym.util.wording import shown
 
 Numbers = NDArray[np.int64]
@@ -58,7 +58,7 @@ class VectorRobotEnv(VectorEnv):
         self._robot_shape = tuple(agent.n_actions for agent in self.world.agents if agent.role == "robot")
         self._n_humans = len(self.world.goal_sets)
         self._goal_shares = [np.cumsum(goals.pibar_weights) for goals in self.world.goal_sets]
-        self._stages: Stages | None = None
+        self._simulator: VectorSimulator | None = None
         self.t: Numbers = np.zeros(self.num_envs, dtype=np.int64)
         self.goals: Numbers = np.zeros((self.num_envs, self._n_humans), dtype=np.int64)
         self._steps = np.zeros(self.num_envs, dtype=np.int64)
@@ -127,15 +127,15 @@ class VectorRobotEnv(VectorEnv):
         self.one.goal_resample_prob = float(values)
 
     @property
-    def stages(self) -> Stages:
+    def simulator(self) -> VectorSimulator:
         """The environments' states, made at first use."""
-        if self._stages is None:
-            main = self.one.main_stage()
-            if isinstance(main, PackedStage):
-                self._stages = PackedStages(self.world, main.model, main.humans, self.num_envs)
+        if self._simulator is None:
+            main = self.one.main_simulator()
+            if isinstance(main, TabularSimulator):
+                self._simulator = TabularVectorSimulator(self.world, main.model, main.humans, self.num_envs)
             else:
-                self._stages = OpenStages(self.world, main.humans, self.num_envs)
-        return self._stages
+                self._simulator = GenerativeVectorSimulator(self.world, main.humans, self.num_envs)
+        return self._simulator
 
     # Gymnasium's verbs
     def reset(
@@ -166,7 +166,7 @@ class VectorRobotEnv(VectorEnv):
     def _seed(self, seed: Any) -> None:
         """Begin the random numbers anew.
 
-        :raises ValueError: for neither a whole number nor one for each environment
+        :raises ValueError: for neither an integer nor one for each environment
         """
         if isinstance(seed, Sequence | np.ndarray):
             seeds = list(seed)
@@ -175,7 +175,7 @@ class VectorRobotEnv(VectorEnv):
             seeds = [np.random.SeedSequence().entropy if number is None else number for number in seeds]  # Gymnasium's None
             if len(seeds) != self.num_envs or not all(isinstance(n, int | np.integer) and n >= 0 for n in seeds):
                 raise ValueError(
-                    f"seed must be a whole number or one for each of {self.num_envs} environments, none below 0, "
+                    f"seed must be an integer or one for each of {self.num_envs} environments, none below 0, "
                     f"not {shown(seed)}."
                 )
             self._np_random, self._np_random_seed = np.random.default_rng(list(map(int, seeds))), -1
@@ -195,7 +195,7 @@ class VectorRobotEnv(VectorEnv):
             for k, which in zip(from_starts.tolist(), drawn.tolist(), strict=True):
                 states[k] = self.one.start_state(starts[0][which])
         goals = self.one.given_goals(given.get("goals", {}))
-        self.stages.enter(where, states, times)
+        self.simulator.enter(where, states, times)
         self.t[where], self._steps[where], self._succeeded[where] = times, 0, False
         for human in range(self._n_humans):
             self.goals[where, human] = self._drawn_goals(human, len(where))
@@ -219,24 +219,24 @@ class VectorRobotEnv(VectorEnv):
         self._check_closed()
         if not self._all_begun:
             raise error.ResetNeeded("Call reset before step: there are no episodes yet.")
-        stages, rng = self.stages, self.np_random
+        simulator, rng = self.simulator, self.np_random
         joint = np.empty((self.num_envs, len(self.world.agents)), dtype=np.int64)
         n_robots = len(self._robot_shape)
         self._put_robot_actions(actions, joint)
         for human in range(self._n_humans):
             goals = self.goals[:, human]
-            joint[:, n_robots + human] = stages.humans.act_all(stages.s, stages.states, self.t, human, goals, rng)
+            joint[:, n_robots + human] = simulator.humans.act_all(simulator.s, simulator.states, self.t, human, goals, rng)
         if self._told is not None:
             np.copyto(joint[:, n_robots:], self._told, where=self._told >= 0)
             self._told = None
-        stages.advance(joint, rng)
+        simulator.advance(joint, rng)
         self.t += 1
         self._steps += 1
-        attained = stages.attained(self.goals)
-        rewards = self.one.reward_kind.pay_all(attained, self._entered)
+        attained = simulator.attained(self.goals)
+        rewards = self.one.reward_kind.reward_batch(attained, self._entered)
         self._succeeded |= attained
         self._change_goals(attained)
-        terminated, truncated = stages.is_over(), self._is_truncated()
+        terminated, truncated = simulator.is_over(), self._is_truncated()
         info = {"human_actions": joint[:, n_robots:], "attained": attained, "is_success": self._succeeded.all(axis=1)}
         over = terminated | truncated
         if over.any():
@@ -248,7 +248,7 @@ class VectorRobotEnv(VectorEnv):
         """Which robot actions may make a difference in each environment: (num_envs, as in a single one) bool."""
         if not self._all_begun:
             return np.tile(self.one.action_masks(), (self.num_envs, 1))
-        masks = masks_of(self.world, self.stages)
+        masks = masks_of(self.world, self.simulator)
         is_joint = len(self.single_action_space.shape or ()) == 0
         return (joint if is_joint else side_by_side)(masks, self.num_envs)
 
@@ -290,21 +290,21 @@ class VectorRobotEnv(VectorEnv):
         return info | {"final_obs": final, "_final_obs": over, "final_info": final_info, "_final_info": over.copy()}
 
     def _numbers(self) -> dict[str, Any]:
-        stages = self.stages
-        packed = {"state_id": stages.s.copy()} if isinstance(stages, PackedStages) else {}
+        simulator = self.simulator
+        packed = {"state_id": simulator.s.copy()} if isinstance(simulator, TabularVectorSimulator) else {}
         return packed | {"t": self.t.copy(), "goals": self.goals.copy()}
 
     def _standing_info(self) -> dict[str, Any]:
         return _with_masks(self._numbers(), np.ones(self.num_envs, dtype=np.bool_))
 
-    def _entered(self) -> Entered:
-        return Entered(self.world, self.one.solution, self.t, self.stages.states)
+    def _entered(self) -> Transition:
+        return Transition(self.world, self.one.solution, self.t, self.simulator.states)
 
     def _observation(self, where: Any) -> NDArray[Any]:
-        seen = self.stages.look(self.one.view, self.t, where)
+        seen = self.simulator.observe(self.one.view, self.t, where)
         if not self.one.observe_goals:
             return seen
-        return self.one.view.add_goals(seen, self.world, self.stages.states(where), self.goals[where])
+        return self.one.view.add_goals(seen, self.world, self.simulator.states(where), self.goals[where])
 
     def render(self) -> tuple[Any, ...] | None:
         """Return the picture of every environment, as :meth:`empo_gym.envs.robot_env.RobotEnv.render` does."""
@@ -321,18 +321,18 @@ class VectorRobotEnv(VectorEnv):
     @property
     def states(self) -> Any:
         """The current states: an (num_envs, n_components) array, or a list."""
-        return self.stages.states()
+        return self.simulator.states()
 
     def states_as_written(self, where: Any = slice(None)) -> list[Any]:
         """Return the states of some environments as the world writes them (hashable), None before an environment's reset."""
         if not self._begun.any():
             return [None] * len(self._begun[where])
-        every = zip(as_states(self.stages.states(where)), self._begun[where].tolist(), strict=True)
+        every = zip(as_states(self.simulator.states(where)), self._begun[where].tolist(), strict=True)
         return [state if begun else None for state, begun in every]
 
     def state_ids(self) -> list[int]:
         """Return the numbers of the states in the packed model; -1 before an environment's reset, or if it is not packed."""
-        return np.where(self._begun, self.stages.s, -1).tolist() if self._begun.any() else [-1] * self.num_envs
+        return np.where(self._begun, self.simulator.s, -1).tolist() if self._begun.any() else [-1] * self.num_envs
 
     def progress(self, number: int) -> tuple[int, tuple[bool, ...]]:
         """Return the steps of an environment's episode, and which of its humans have attained a goal."""
@@ -345,7 +345,7 @@ class VectorRobotEnv(VectorEnv):
         """
         if saved["state"] is not None:
             where, times = np.array([number]), np.array([saved["t"]])
-            self.stages.enter(where, [saved["state"]], times)
+            self.simulator.enter(where, [saved["state"]], times)
             self.t[where], self.goals[where] = times, saved["goals"]
             self._succeeded[where], self._steps[where] = saved["succeeded"], saved["steps"]
         self._begun[number] = saved["state"] is not None

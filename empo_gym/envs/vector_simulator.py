@@ -1,6 +1,6 @@
 """Where many episodes of one world play at once: their current states, moved by the one transition function.
 
-The many-headed twins of :mod:`empo_gym.envs.simulator`: on a packed model a step reads one row of the transition matrix per episode in
+The batched form of :mod:`empo_gym.envs.simulator`: on a packed model a step reads one row of the transition matrix per episode in
 compiled code; a grid too large to pack draws the successors from its own compiled rules; any other world is asked one episode
 at a time. All draw from the same distributions as a single environment.
 """
@@ -18,7 +18,7 @@ from empo_gym.envs.human_policies import Humans, draw
 from empo_gym.worlds.world import as_states
 from empo_gym.model.tabular import TabularModel
 from empo_gym.worlds.world import is_batched
-from empo_gym.envs.simulator import nobody_is_awake
+from empo_gym.envs.simulator import all_inactive
 from empo_gym.worlds.world import states_at
 from empo_gym.envs.observations import ObservationKind
 
@@ -26,7 +26,7 @@ TABLE_BYTES = 32 << 20
 Numbers = NDArray[np.int64]
 
 
-class Stages(Protocol):
+class VectorSimulator(Protocol):
     """The current states of n episodes and what follows from them."""
 
     humans: Humans
@@ -47,7 +47,7 @@ class Stages(Protocol):
     def is_over(self) -> NDArray[np.bool_]:
         """Whether nobody can act any more in each current state."""
 
-    def look(self, kind: ObservationKind, t: Numbers, where: Any) -> NDArray[Any]:
+    def observe(self, kind: ObservationKind, t: Numbers, where: Any) -> NDArray[Any]:
         """Return fresh observations of the current states of some episodes; ``t`` are the times of all."""
 
 
@@ -65,7 +65,7 @@ def _draw_rows(indptr, indices, probs, rows, u):
     return drawn
 
 
-class PackedStages:
+class TabularVectorSimulator:
     """Episodes on a packed model.
 
     :param world: the world
@@ -78,7 +78,7 @@ class PackedStages:
         self.model, self.humans = model, humans
         self.s: Numbers = np.zeros(n, dtype=np.int64)
         self._world = world
-        self._over = nobody_is_awake(world, model.states)
+        self._over = all_inactive(world, model.states)
         self._table: NDArray[Any] | None = None
 
     def states(self, where: Any = slice(None)) -> Any:
@@ -110,16 +110,17 @@ class PackedStages:
         """Whether nobody can act any more in each current state."""
         return self._over[self.s]
 
-    def look(self, kind: ObservationKind, t: Numbers, where: Any) -> NDArray[Any]:
+    def observe(self, kind: ObservationKind, t: Numbers, where: Any) -> NDArray[Any]:
         """Read the observations from a table over all times and states, or, where that would be large, compute them."""
         if self._table is None:
             self._table = self._observation_table(kind)
-        n_states = self.model.n_states
-        pairs = self.s[where] if self.model.horizon is None else t[where] * n_states + self.s[where]
+        index = self.model.pair_index
+        pairs = self.s[where] if self.model.horizon is None else index.number(t[where], self.s[where])
         if len(self._table):
             return self._table.take(pairs, axis=0)
         pairs, which = np.unique(pairs, return_inverse=True)
-        return kind.look(self._world, self.model.states_of(pairs % n_states), pairs // n_states)[which]
+        times, states = index.split(pairs)
+        return kind.observe(self._world, self.model.states_of(states), times)[which]
 
     def _observation_table(self, kind: ObservationKind) -> NDArray[Any]:
         """Return the observations of all states at time 0, then at time 1, ...; none if they do not fit."""
@@ -128,10 +129,10 @@ class PackedStages:
         one = int(np.prod(space.shape)) * np.dtype(space.dtype).itemsize
         if n_times * self.model.n_states * one > TABLE_BYTES:
             return np.empty(0)
-        return np.concatenate([kind.look(self._world, self.model.states, time) for time in range(n_times)])
+        return np.concatenate([kind.observe(self._world, self.model.states, time) for time in range(n_times)])
 
 
-class OpenStages:
+class GenerativeVectorSimulator:
     """Episodes in a world that is not packed.
 
     :param world: the world
@@ -177,8 +178,8 @@ class OpenStages:
 
     def is_over(self) -> NDArray[np.bool_]:
         """Whether nobody can act any more in each current state."""
-        return nobody_is_awake(self._world, self._states)
+        return all_inactive(self._world, self._states)
 
-    def look(self, kind: ObservationKind, t: Numbers, where: Any) -> NDArray[Any]:
+    def observe(self, kind: ObservationKind, t: Numbers, where: Any) -> NDArray[Any]:
         """Compute the observations."""
-        return kind.look(self._world, self.states(where), t[where])
+        return kind.observe(self._world, self.states(where), t[where])

@@ -45,12 +45,12 @@ HOME = (0.0, -0.7854, 0.0, -2.3562, 0.0, 1.5708, 0.7854)
 _WHITE, _GREY, _DARK = "0.93 0.93 0.94 1", "0.55 0.57 0.6 1", "0.16 0.17 0.19 1"
 
 
-def _round(kind: str, ends: str, radius: float, mass: float, colour: str = _WHITE) -> str:
-    return f'<geom type="{kind}" fromto="{ends}" size="{radius}" mass="{mass}" rgba="{colour}"/>'
+def _round(kind: str, ends: str, radius: float, mass: float, color: str = _WHITE) -> str:
+    return f'<geom type="{kind}" fromto="{ends}" size="{radius}" mass="{mass}" rgba="{color}"/>'
 
 
-def _box(centre: str, halves: str, mass: float, colour: str) -> str:
-    return f'<geom type="box" pos="{centre}" size="{halves}" mass="{mass}" rgba="{colour}"/>'
+def _box(center: str, halves: str, mass: float, color: str) -> str:
+    return f'<geom type="box" pos="{center}" size="{halves}" mass="{mass}" rgba="{color}"/>'
 
 
 #: (where the link's frame lies in its parent's, its geometry); the joint turns about the frame's z axis.

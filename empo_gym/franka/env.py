@@ -213,12 +213,12 @@ def _floats(value: Any) -> np.ndarray:
 def whole_number(name: str, value: Any) -> int:
     """The value as an int.
 
-    :raises ValueError: if it is not a whole number
+    :raises ValueError: if it is not an integer
     """
     try:
         return operator.index(value)
     except TypeError:
-        raise ValueError(f"{name} must be a whole number, not {shown(value)}") from None
+        raise ValueError(f"{name} must be an integer, not {shown(value)}") from None
 
 
 def no_more(options: dict[str, Any]) -> None:

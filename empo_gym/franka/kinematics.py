@@ -18,7 +18,7 @@ from empo_gym.franka.graphics import mujoco
 
 DAMPING = 0.02
 REST_GAIN = 0.03
-MAX_STEP = 0.35  # rad per iteration: the linearisation is good for less than half a radian
+MAX_STEP = 0.35  # rad per iteration: the linearization is good for less than half a radian
 
 
 class ArmKinematics:

@@ -45,7 +45,7 @@ def build_scene(objects: str, shift: Shift, mjcf_path: str | Path | None = None)
     """Compile the scene of a task.
 
     :param objects: MJCF of the bodies on the table
-    :param shift: changes of camera and light (colour and friction are the task's, in ``objects``)
+    :param shift: changes of camera and light (color and friction are the task's, in ``objects``)
     :param mjcf_path: file of a more detailed arm: seven hinge joints, a site ``attachment_site`` on the flange, no tool
     :raises ValueError: if the file cannot be read or is no such arm
     """

@@ -1,6 +1,6 @@
 """What may differ between the scene in which a policy was trained and the scene in which it must work.
 
-A shift is a value: four numbers' worth of change to the camera, the light, the colour of the target and the friction. Online
+A shift is a value: four numbers' worth of change to the camera, the light, the color of the target and the friction. Online
 fine-tuning is about paying back what such a change costs.
 """
 
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
-from empo_gym.util.wording import shown
+from empo_gym.util.wording import shown, suggestion
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,7 @@ SHIFTS: dict[str, Shift] = {
 
 
 def _nearest(word: str, known: list[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+    return "; " + suggestion(word, known, f"known: {', '.join(known)}")
 
 
 def as_shift(shift: str | Mapping[str, Any] | Shift | None) -> Shift:

@@ -12,8 +12,8 @@ from empo_gym.franka.env import FR3VisualEnv, no_more, take_place
 RED, BLUE, GREEN = (0.85, 0.12, 0.1), (0.12, 0.3, 0.8), (0.1, 0.62, 0.25)
 
 
-def _rgba(colour: tuple[float, float, float]) -> str:
-    return " ".join(f"{part:.4f}" for part in (*colour, 1.0))
+def _rgba(color: tuple[float, float, float]) -> str:
+    return " ".join(f"{part:.4f}" for part in (*color, 1.0))
 
 
 class FR3VisualReach(FR3VisualEnv):
@@ -41,9 +41,9 @@ class FR3VisualReach(FR3VisualEnv):
     def _objects(self) -> str:
         if self.shift.friction != 1.0:
             raise ValueError("a shift of friction changes nothing in Reach, where nothing is touched; use FR3VisualPush-v0")
-        colour = _rgba(self.shift.target_colour or RED)
+        color = _rgba(self.shift.target_colour or RED)
         return (
-            f'<body name="target" mocap="true" pos="0.5 0 {self.HALF}"><geom type="box" rgba="{colour}" '
+            f'<body name="target" mocap="true" pos="0.5 0 {self.HALF}"><geom type="box" rgba="{color}" '
             f'size="{self.HALF} {self.HALF} {self.HALF}" contype="0" conaffinity="0"/></body>'
         )
 
@@ -87,10 +87,10 @@ class FR3VisualPush(FR3VisualEnv):
         return self.data.qpos[self._slide : self._slide + 2].copy()
 
     def _objects(self) -> str:
-        colour, rub = _rgba(self.shift.target_colour or GREEN), 0.5 * self.shift.friction
+        color, rub = _rgba(self.shift.target_colour or GREEN), 0.5 * self.shift.friction
         return (
             f'<body name="target" mocap="true" pos="0.5 0.15 0.0005"><geom type="cylinder" size="{self.TOLERANCE} 0.0005" '
-            f'rgba="{colour}" contype="0" conaffinity="0"/></body>'
+            f'rgba="{color}" contype="0" conaffinity="0"/></body>'
             f'<body name="puck" pos="0.5 0 {self.HALF_HEIGHT}"><freejoint name="puck"/><geom type="cylinder" mass="0.15" '
             f'size="{self.RADIUS} {self.HALF_HEIGHT}" rgba="{_rgba(BLUE)}" friction="{rub} 0.005 0.0001" priority="1" '
             f'condim="4" solref="0.01 1" contype="2" conaffinity="3"/></body>'

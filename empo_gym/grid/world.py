@@ -35,7 +35,7 @@ def load_world(source: Source | GridWorld, allow_imports: Allow | None = None) -
     :param allow_imports: the modules from which the world may take classes of goals: True for any, False for those of
         :data:`empo_gym.util.imports.PACKAGES` alone, or the names of further ones, which may lie beside the file. None means
         False for a file, which may come from anybody, and True for a mapping
-    :raises WorldError: naming the place and the mend, if there is no such world or it is not well-formed
+    :raises WorldError: naming the place and the fix, if there is no such world or it is not well-formed
     """
     if isinstance(source, GridWorld):
         return source
@@ -50,7 +50,7 @@ class GridWorld(World):
     :param mapping: the keys and values of a world file
     :param name: how messages and pictures call the world
     :param imports: the classes of goals that it may name
-    :raises WorldError: naming the place and the mend
+    :raises WorldError: naming the place and the fix
     """
 
     def __init__(self, mapping: Mapping[str, Any], name: str = "world", imports: Imports = ALL_IMPORTS) -> None:
@@ -113,9 +113,9 @@ class GridWorld(World):
         return self.layout.order
 
     @property
-    def agent_colours(self) -> tuple[str, ...]:
-        """Colour name of each of ``agents``."""
-        return tuple(self.spec.agents[k].colour for k in self.layout.order)
+    def agent_colors(self) -> tuple[str, ...]:
+        """Color name of each of ``agents``."""
+        return tuple(self.spec.agents[k].color for k in self.layout.order)
 
     @cached_property
     def goal_sets(self) -> tuple[GoalSet, ...]:
@@ -289,7 +289,7 @@ class GridWorld(World):
         try:
             vectors = np.ascontiguousarray(states, dtype=np.int32)
         except (TypeError, ValueError, OverflowError) as error:
-            raise WorldError(f"A state of {self.name!r} is {len(self.radices)} whole numbers; {error}.") from error
+            raise WorldError(f"A state of {self.name!r} is {len(self.radices)} integers; {error}.") from error
         if vectors.ndim == 1 and vectors.size == 0:
             vectors = vectors.reshape(0, len(self.radices))
         if vectors.ndim != 2 or vectors.shape[1] != len(self.radices):

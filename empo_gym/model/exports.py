@@ -1,7 +1,8 @@
 """A packed model in other programs' forms: a scipy matrix, Gymnasium's toy-text table, the explicit files of PRISM and Storm.
 
 All of them number states and joint actions as the model does: robots first, then humans, the last agent's action fastest.
-States that were never left because the horizon ended there have no rows; programs that need some get a loop.
+``model`` is a :class:`~empo_gym.model.tabular.TabularModel` throughout. States that were never left because the horizon ended
+there have no rows; programs that need some get a loop.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.model.packed import Packed
 from empo_gym.util.files import write_whole
 from empo_gym.util.wording import shown
 
@@ -21,7 +21,7 @@ DIALECTS = ("prism", "storm")
 _MAX_ROWS = 2_000_000
 
 
-def to_scipy(model: Packed) -> Any:
+def to_scipy(model: Any) -> Any:
     """Return the (n_states * n_joint, n_states) ``scipy.sparse.csr_matrix`` of the joint transitions; it shares the memory."""
     from scipy.sparse import csr_matrix
 
@@ -29,7 +29,7 @@ def to_scipy(model: Packed) -> Any:
     return csr_matrix((model.probs, model.indices, model.indptr), shape=shape)
 
 
-def to_P(model: Packed) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:
+def to_P(model: Any) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:
     """Return Gymnasium's toy-text table ``P[state][joint action] = [(probability, next state, reward 0, terminated)]``.
 
     A state is terminated where nothing can change any more.
@@ -48,7 +48,7 @@ def to_P(model: Packed) -> dict[int, dict[int, list[tuple[float, int, float, boo
     }
 
 
-def to_prism(model: Packed, path: str | Path, rewards: NDArray[Any] | None = None, dialect: str = "prism") -> list[Path]:
+def to_prism(model: Any, path: str | Path, rewards: NDArray[Any] | None = None, dialect: str = "prism") -> list[Path]:
     """Write the model as a Markov decision process in explicit files ``.tra``, ``.lab`` and, with rewards, ``.srew``.
 
     Choices are the joint actions. Labels are ``init``, ``deadlock`` (where a loop was added), and ``goal_h_g`` for goal g of
@@ -75,7 +75,7 @@ def to_prism(model: Packed, path: str | Path, rewards: NDArray[Any] | None = Non
     return [_write(Path(f"{path}{ending}"), lines) for ending, lines in files]
 
 
-def _over(model: Packed) -> NDArray[np.bool_]:
+def _over(model: Any) -> NDArray[np.bool_]:
     """Return (n_states,) bool: every joint action leads back to the state itself, or there are no rows."""
     owner = np.repeat(np.arange(model.n_states), np.diff(model.indptr[:: model.n_joint]))
     leaves = np.zeros(model.n_states, dtype=np.bool_)
@@ -83,11 +83,11 @@ def _over(model: Packed) -> NDArray[np.bool_]:
     return ~leaves
 
 
-def _ended(model: Packed) -> NDArray[np.bool_]:
+def _ended(model: Any) -> NDArray[np.bool_]:
     return np.diff(model.indptr[:: model.n_joint]) == 0
 
 
-def _transitions(model: Packed, dialect: str) -> Iterator[str]:
+def _transitions(model: Any, dialect: str) -> Iterator[str]:
     ended = _ended(model)
     n_choices = int((~ended).sum()) * model.n_joint + int(ended.sum())
     yield "mdp" if dialect == "storm" else f"{model.n_states} {n_choices} {len(model.probs) + int(ended.sum())}"
@@ -100,7 +100,7 @@ def _transitions(model: Packed, dialect: str) -> Iterator[str]:
                 yield f"{s} {a} {after} {p!r}"
 
 
-def _labels(model: Packed, dialect: str) -> Iterator[str]:
+def _labels(model: Any, dialect: str) -> Iterator[str]:
     names = ["init", "deadlock"]
     marks = [np.arange(model.n_states) == 0, _ended(model)]
     for h, achieved in enumerate(model.achieved):

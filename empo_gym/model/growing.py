@@ -13,12 +13,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.model.column import Column
+from empo_gym.model.pair_index import CAPACITY, PairIndex
+from empo_gym.model.rows import Rows
 from empo_gym.model.state_index import ObjectIndex, StateIndex, VectorIndex
 from empo_gym.model.tabular import check_rows, expand, require_distinct
 from empo_gym.util.threads import Lock
@@ -29,54 +31,6 @@ PASSING = 1 << 31
 """The first number of the states that are looked at in passing; those met have smaller ones."""
 
 
-class Column:
-    """Rows of numbers to which more are added at the end.
-
-    :param dtype: of the numbers
-    :param width: numbers in a row, None for plain numbers
-    """
-
-    def __init__(self, dtype: Any, width: int | None = None) -> None:
-        self._rows = np.zeros((1 << 10,) if width is None else (1 << 10, width), dtype=dtype)
-        self._n = 0
-
-    def __len__(self) -> int:
-        return self._n
-
-    @property
-    def rows(self) -> NDArray[Any]:
-        """All rows so far."""
-        return self._rows[: self._n]
-
-    def extend(self, more: NDArray[Any]) -> None:
-        """Add rows."""
-        n = self._n + len(more)
-        if n > len(self._rows):
-            larger = np.zeros((max(n, 2 * len(self._rows)), *self._rows.shape[1:]), dtype=self._rows.dtype)
-            larger[: self._n] = self.rows
-            self._rows = larger
-        self._rows[self._n : n] = more
-        self._n = n
-
-    def clear(self) -> None:
-        """Forget all rows."""
-        self._n = 0
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Transitions of some states; row = position of the state * n_joint + joint action, or the position of a joint action.
-
-    :param indptr: (n_rows + 1,) int64
-    :param numbers: (n_entries,) numbers of the successors
-    :param probs: (n_entries,) float64
-    """
-
-    indptr: NDArray[np.int64]
-    numbers: NDArray[np.int64]
-    probs: NDArray[np.float64]
-
-
 class GrowingModel:
     """The states of a world that were met, with rows on demand: what a :class:`TabularModel` is, without packing.
 
@@ -85,6 +39,8 @@ class GrowingModel:
     :param world: a :class:`~empo_gym.worlds.world.WorldModel`, batched or not
     :param max_entries: number of transitions after which those kept are forgotten, and computed again when asked for
     """
+
+    pair_index = PairIndex(CAPACITY)
 
     def __init__(self, world: Any, max_entries: int = MAX_ENTRIES) -> None:
         self.world = world
@@ -122,7 +78,7 @@ class GrowingModel:
             return self._index.states
 
     def add(self, states: Any) -> NDArray[np.int64]:
-        """Return the numbers of some states, (n,); who was not met before is met now.
+        """Return the numbers of some states, (n,); unseen states are appended.
 
         :param states: (n, n_components) integers, or a sequence of states
         :raises ValueError: for a component outside its range
@@ -188,12 +144,7 @@ class GrowingModel:
                 self._forget_rows()
             self._expand(np.unique(numbers[slots < 0]))
             slots = self._slots_of(numbers)
-        ends = self._indptr.rows[(slots * self.n_joint)[:, None] + np.arange(self.n_joint + 1)]
-        first, counts = ends[:, 0], ends[:, -1] - ends[:, 0]
-        before = np.cumsum(counts) - counts
-        entries = np.arange(int(counts.sum())) + np.repeat(first - before, counts)
-        indptr = np.append((ends[:, :-1] - (first - before)[:, None]).ravel(), len(entries))
-        return Rows(indptr, self._numbers.rows[entries].astype(np.int64), self._probs.rows[entries])
+        return Rows.take(slots, self.n_joint, self._indptr.rows, self._numbers.rows, self._probs.rows)
 
     def successors_of(self, numbers: NDArray[np.int64], actions: NDArray[np.int64]) -> Rows:
         """Return the transitions of some states under one joint action each; their successors are looked up in passing.

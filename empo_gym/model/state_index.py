@@ -2,7 +2,7 @@
 
 A state vector is packed by mixed radix into as few 64-bit words as it needs. Where one word is enough and small enough, it is
 itself the place of the state's number in a table; otherwise an open-addressing table maps the words to the number. Numbers are
-given in the order of discovery, so the successors of neighbouring states stay close in memory, which is worth more to the
+given in the order of discovery, so the successors of neighboring states stay close in memory, which is worth more to the
 sweeps over the model than anything else.
 """
 
@@ -59,15 +59,23 @@ def _read_key(vectors, row, radices, word, scale, key):
 
 
 @njit(cache=True, nogil=True)
-def intern_states(vectors, radices, word, scale, table, keys, states, n, out):
-    """Number the vectors, adding unseen ones to ``states`` from number ``n`` on; return the new count or OUT_OF_RANGE."""
+def intern_states(vectors, radices, word, scale, table, keys, states, n, adds, out):
+    """Write the number of each vector.
+
+    :param adds: whether unseen ones are added to ``states``, from number ``n`` on; if not, they are EMPTY
+    :return: the new number of states, or OUT_OF_RANGE with the row in ``out[0]``
+    """
     key = np.empty(keys.shape[1], dtype=np.int64)
     for row in range(vectors.shape[0]):
-        if not _read_key(vectors, row, radices, word, scale, key):
-            out[0] = row
-            return OUT_OF_RANGE
+        inside = _read_key(vectors, row, radices, word, scale, key)
+        if not inside:
+            if adds:
+                out[0] = row
+                return OUT_OF_RANGE
+            out[row] = EMPTY
+            continue
         slot = _slot_of(key, table, keys)
-        if table[slot] == EMPTY:
+        if adds and table[slot] == EMPTY:
             table[slot] = n
             for w in range(key.shape[0]):
                 keys[n, w] = key[w]
@@ -76,17 +84,6 @@ def intern_states(vectors, radices, word, scale, table, keys, states, n, out):
             n += 1
         out[row] = table[slot]
     return n
-
-
-@njit(cache=True, nogil=True)
-def find_states(vectors, radices, word, scale, table, keys, out):
-    """Write the number of each vector, EMPTY for unknown ones."""
-    key = np.empty(keys.shape[1], dtype=np.int64)
-    for row in range(vectors.shape[0]):
-        if _read_key(vectors, row, radices, word, scale, key):
-            out[row] = table[_slot_of(key, table, keys)]
-        else:
-            out[row] = EMPTY
 
 
 @njit(inline="always")
@@ -101,29 +98,21 @@ def _place_of(vectors, row, radices, scale):
 
 
 @njit(cache=True, nogil=True)
-def place_states(vectors, radices, scale, places, states, n, out):
+def place_states(vectors, radices, scale, places, states, n, adds, out):
     """Do what :func:`intern_states` does where ``places`` holds one more than the number of each possible state, or 0."""
     for row in range(vectors.shape[0]):
         place = _place_of(vectors, row, radices, scale)
-        if place < 0:
+        if place < 0 and adds:
             out[0] = row
             return OUT_OF_RANGE
-        number = places[place]
-        if number == 0:
+        number = 0 if place < 0 else places[place]
+        if adds and number == 0:
             for i in range(vectors.shape[1]):
                 states[n, i] = vectors[row, i]
             n += 1
             number = places[place] = n
         out[row] = number - 1
     return n
-
-
-@njit(cache=True, nogil=True)
-def find_placed(vectors, radices, scale, places, out):
-    """Do what :func:`find_states` does."""
-    for row in range(vectors.shape[0]):
-        place = _place_of(vectors, row, radices, scale)
-        out[row] = EMPTY if place < 0 else places[place] - 1
 
 
 @njit(cache=True, nogil=True)
@@ -188,12 +177,7 @@ class VectorIndex:
         if vectors.ndim != 2 or vectors.shape[1] != len(self._radices):
             raise ValueError(f"State vectors need {len(self._radices)} components (one per radix), not {vectors.shape}.")
         self._reserve(self._n + len(vectors))
-        out = np.empty(len(vectors), dtype=np.int32)
-        if self._is_direct:
-            n = place_states(vectors, self._radices, self._scale, self._table, self._states, self._n, out)
-        else:
-            layout = (self._radices, self._word, self._scale, self._table, self._keys)
-            n = intern_states(vectors, *layout, self._states, self._n, out)
+        n, out = self._number(vectors, adds=True)
         if n == OUT_OF_RANGE:
             bad = vectors[out[0]].tolist()
             raise ValueError(f"State {bad} is outside the radices {self._radices.tolist()} that the world declares.")
@@ -203,14 +187,17 @@ class VectorIndex:
     def find(self, vectors: NDArray[Any]) -> NDArray[np.int32]:
         """Return the numbers of the vectors, -1 for unknown ones."""
         vectors = np.ascontiguousarray(vectors, dtype=np.int32)
-        out = np.full(len(vectors), EMPTY, dtype=np.int32)
         if vectors.ndim != 2 or vectors.shape[1] != len(self._radices):
-            return out
+            return np.full(len(vectors), EMPTY, dtype=np.int32)
+        return self._number(vectors, adds=False)[1]
+
+    def _number(self, vectors: NDArray[np.int32], adds: bool) -> tuple[int, NDArray[np.int32]]:
+        """Return the number of states, and the numbers of the vectors."""
+        out = np.empty(len(vectors), dtype=np.int32)
+        known = (self._states, self._n, adds, out)
         if self._is_direct:
-            find_placed(vectors, self._radices, self._scale, self._table, out)
-        else:
-            find_states(vectors, self._radices, self._word, self._scale, self._table, self._keys, out)
-        return out
+            return place_states(vectors, self._radices, self._scale, self._table, *known), out
+        return intern_states(vectors, self._radices, self._word, self._scale, self._table, self._keys, *known), out
 
     def _reserve(self, n: int) -> None:
         if n > len(self._states):

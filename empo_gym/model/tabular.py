@@ -23,20 +23,22 @@ from numba import njit
 from numpy.typing import NDArray
 
 from empo_gym.model import exports
+from empo_gym.model.column import Column
+from empo_gym.model.pair_index import PairIndex
+from empo_gym.model.rows import Rows
 from empo_gym.model.state_index import ObjectIndex, StateIndex, VectorIndex
 from empo_gym.model.useful_actions import useful_actions
-from empo_gym.util.arguments import check_whole
+from empo_gym.util.arguments import integer
 from empo_gym.util.digest import digest
 from empo_gym.util.memory import require_memory
 from empo_gym.util.wording import shown
 from empo_gym.worlds.goals import GoalSet
 from empo_gym.worlds.rows import first_bad_row
-from empo_gym.worlds.world import Agent, WorldModel, action_shape, is_batched, states_at
+from empo_gym.worlds.world import ActingTogether, Agent, WorldModel, action_shape, is_batched, states_at
 
 MAX_STATES = 20_000_000
 MAX_JOINT = 1 << 20
 _CHUNK_ROWS = 1 << 17
-_MANY = 1 << 24
 _TOLERANCE = 1e-9
 Progress = Callable[[int, int], None]
 
@@ -45,53 +47,28 @@ class TooManyStates(ValueError):
     """More states are reachable than the caller wants to pack, or a state has more joint actions than can be listed."""
 
 
-class _Growing:
-    """An array that grows.
-
-    First touching a page costs more than computing what it holds. So room is taken generously, of which the system gives only
-    what is written to, and little is ever copied.
-    """
-
-    def __init__(self, dtype: Any) -> None:
-        self._room, self.n = np.empty(1 << 16, dtype=dtype), 0
-
-    @property
-    def array(self) -> NDArray[Any]:
-        """What was appended."""
-        return self._room[: self.n]
-
-    def grow(self, n: int) -> NDArray[Any]:
-        """Return ``n`` further entries, to be written."""
-        if self.n + n > len(self._room):
-            factor = 16 if len(self._room) < _MANY else 2
-            larger = np.empty(max(factor * len(self._room), self.n + n), dtype=self._room.dtype)
-            larger[: self.n] = self.array
-            self._room = larger
-        self.n += n
-        return self._room[self.n - n : self.n]
-
-
 class _RowStore:
     """The transition matrix while it grows."""
 
     def __init__(self) -> None:
-        self._indptr, self._indices, self._probs = _Growing(np.int64), _Growing(np.int32), _Growing(np.float64)
+        dtypes = (np.int64, np.int32, np.float64)
+        self._indptr, self._indices, self._probs = (Column(dtype, room=1 << 16, factor=16) for dtype in dtypes)
         self._indptr.grow(1)[:] = 0
 
     def add(self, indptr: NDArray[np.int64], numbers: NDArray[np.int32], probs: NDArray[np.float64]) -> None:
         """Append rows."""
-        np.add(indptr[1:], self._indices.n, out=self._indptr.grow(len(indptr) - 1))
-        self._indices.grow(len(numbers))[:] = numbers
-        self._probs.grow(len(probs))[:] = probs
+        np.add(indptr[1:], len(self._indices), out=self._indptr.grow(len(indptr) - 1))
+        self._indices.extend(numbers)
+        self._probs.extend(probs)
 
     def finish(self, n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
         """Return row pointers, columns and probabilities; rows that were never added are empty."""
-        self._indptr.grow(n_rows + 1 - self._indptr.n)[:] = self._indices.n
-        return self._indptr.array, self._indices.array, self._probs.array
+        self._indptr.grow(n_rows + 1 - len(self._indptr))[:] = len(self._indices)
+        return self._indptr.rows, self._indices.rows, self._probs.rows
 
     def require_room(self, n_states: int, n_joint: int, depth: int, vector_bytes: int) -> None:
         """Refuse to expand states whose rows, and as many new states, will not fit into memory."""
-        per_row = self._indices.n / (self._indptr.n - 1) if self._indptr.n > 1 else 1.0
+        per_row = len(self._indices) / (len(self._indptr) - 1) if len(self._indptr) > 1 else 1.0
         needed = n_states * n_joint * (8 + 12 * per_row) + 2.0 * n_states * vector_bytes + _CHUNK_ROWS * 128
         if needed > 1e8:
             require_memory(needed, f"Packing {n_states} states at depth {depth}", "shorten the horizon or shrink the world")
@@ -135,11 +112,6 @@ def _expand_objects(world: Any, states: Any) -> tuple[NDArray[np.int64], list[An
                 probs.append(p)
             ends.append(len(successors))
     return np.array(ends, dtype=np.int64), successors, np.array(probs, dtype=np.float64)
-
-
-def _expand_vectors(world: Any, states: Any) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.float64]]:
-    rows = world.successors(states)
-    return rows.indptr, rows.states, rows.probs
 
 
 def check_rows(states: Any, joint: tuple[int, ...] | NDArray[Any], indptr: NDArray[np.int64], probs: NDArray[Any]) -> None:
@@ -187,7 +159,11 @@ def expand(world: Any, states: Any) -> tuple[NDArray[np.int64], Any, NDArray[np.
     :param states: (n, n_components) integers where the world expands such in one call, else a list
     :raises ValueError: if the world's answer is no distribution
     """
-    indptr, successors, probs = _expand_vectors(world, states) if is_batched(world) else _expand_objects(world, states)
+    if is_batched(world):
+        rows = world.successors(states)
+        indptr, successors, probs = rows.indptr, rows.states, rows.probs
+    else:
+        indptr, successors, probs = _expand_objects(world, states)
     indptr, probs = np.ascontiguousarray(indptr, dtype=np.int64), np.ascontiguousarray(probs, dtype=np.float64)
     check_rows(states, action_shape(world.agents), indptr, probs)
     return indptr, successors, probs
@@ -238,7 +214,7 @@ def reachable_states(world: Any, max_states: int = MAX_STATES) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class TabularModel:
+class TabularModel(ActingTogether):
     """Reachable states, joint transitions and goals of a world; made by :meth:`pack`.
 
     :param world: the packed world (None after loading from a file)
@@ -283,7 +259,7 @@ class TabularModel:
         :param progress: called with (states so far, depth) after each chunk
         :raises TooManyStates: if there are more states, or more than 1,048,576 joint actions in each
         :raises NotEnoughMemory: as soon as the next depth will not fit into memory
-        :raises ValueError: if probabilities do not sum to 1, goal sets do not fit the humans, or a number is none
+        :raises ValueError: if probabilities do not sum to 1, goal sets do not fit the humans, or a value is not valid
         """
         if not isinstance(world, WorldModel):
             raise ValueError(f"world must have a world model's verbs; {shown(world)} has not. Load files by load_world.")
@@ -292,9 +268,8 @@ class TabularModel:
             raise ValueError(f"The world has {len(world.goal_sets)} goal sets; it needs one per human.")
         steps = world.horizon if horizon == "world" else horizon
         if steps is not None:
-            check_whole("horizon", steps, least=0)
-            steps = int(steps)
-        check_whole("max_states", max_states)
+            steps = integer("horizon", steps, 0)
+        integer("max_states", max_states, 1)
         rows = _RowStore()
         origin = world.initial_state() if start is None else start
         index, ends = _explore(world, origin, steps, max_states, progress, rows)
@@ -325,34 +300,15 @@ class TabularModel:
         return len(self.state_index)
 
     @property
-    def n_robots(self) -> int:
-        """Number of robots."""
-        return sum(agent.role == "robot" for agent in self.agents)
+    def pair_index(self) -> PairIndex:
+        """Numbers of pairs (t, state)."""
+        return PairIndex(self.n_states)
 
     @property
-    def n_humans(self) -> int:
-        """Number of humans."""
-        return len(self.agents) - self.n_robots
-
-    @property
-    def action_shape(self) -> tuple[int, ...]:
-        """Number of actions of each agent, robots first."""
-        return tuple(agent.n_actions for agent in self.agents)
-
-    @property
-    def human_action_shape(self) -> tuple[int, ...]:
-        """Number of actions of each human."""
-        return self.action_shape[self.n_robots :]
-
-    @property
-    def n_joint(self) -> int:
-        """Number of joint actions."""
-        return math.prod(self.action_shape)
-
-    @property
-    def n_robot_joint(self) -> int:
-        """Number of joint actions of the robots."""
-        return math.prod(self.action_shape[: self.n_robots])
+    def policy_shapes(self) -> list[tuple[int, int, int]]:
+        """(n_states, n_goals, n_actions) of each human."""
+        sizes = zip(self.goal_sets, self.human_action_shape, strict=True)
+        return [(self.n_states, len(goals), n_actions) for goals, n_actions in sizes]
 
     @cached_property
     def is_closed(self) -> bool:
@@ -409,6 +365,13 @@ class TabularModel:
         if isinstance(self.state_index, VectorIndex):
             return self.state_index.find(np.asarray(states))
         return self.state_index.find(list(map(tuple, states.tolist()) if isinstance(states, np.ndarray) else states))
+
+    def rows(self, numbers: NDArray[np.int64]) -> Rows:
+        """Return the transitions of some states under all joint actions.
+
+        :param numbers: (n,), repeated as you like
+        """
+        return Rows.take(numbers, self.n_joint, self.indptr, self.indices, self.probs)
 
     def successors(self, number: int) -> list[list[tuple[float, int]]]:
         """Return per joint action the (probability, state number) pairs of one state; empty where the horizon ends."""

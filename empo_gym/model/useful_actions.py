@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.model.packed import Packed
 from empo_gym.worlds.world import STILL
 
 TOLERANCE = 1e-9
 
 
-def useful_actions(model: Packed) -> tuple[NDArray[np.bool_], ...]:
+def useful_actions(model: Any) -> tuple[NDArray[np.bool_], ...]:
     """Return per robot (n_states, n_actions) bool: whether an action may have another outcome than standing still."""
     shape = (model.n_states, *model.action_shape)
     # Rows are compared by a random number for each successor, weighted: equal for equal rows, and for hardly any others.

@@ -5,20 +5,10 @@ from typing import TYPE_CHECKING
 from empo_gym.util.lazy import hand_out
 
 if TYPE_CHECKING:
-    from empo_gym.planning.finite_horizon import require_room, solve, solve_humans, solve_robot
-    from empo_gym.planning.sweep import Sweep
+    from empo_gym.planning.finite_horizon import require_room as require_room
+    from empo_gym.planning.finite_horizon import solve as solve
+    from empo_gym.planning.finite_horizon import solve_humans as solve_humans
+    from empo_gym.planning.finite_horizon import solve_robot as solve_robot
+    from empo_gym.planning.sweep import Sweep as Sweep
 
-__all__ = ["Sweep", "require_room", "solve", "solve_humans", "solve_robot"]
-
-__getattr__, __dir__ = hand_out(
-    __name__,
-    {
-        "finite_horizon": (
-            "require_room",
-            "solve",
-            "solve_humans",
-            "solve_robot",
-        ),
-        "sweep": ("Sweep",),
-    },
-)
+__getattr__, __dir__, __all__ = hand_out(__name__, __file__)

@@ -50,11 +50,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.bellman.backups import HumanPhase, RobotPhase, for_pieces, powerless_sentence, refuse_overflow
+from empo_gym.bellman.backups import HumanPhase, RobotPhase, for_pieces, refuse_overflow, zero_power_message
 from empo_gym.bellman.beliefs import Belief, Habit, Mu
 from empo_gym.bellman.checks import check_choices, mode_of
 from empo_gym.bellman.finite_human import Layers, deferred_humans, horizon_of, solve_human
-from empo_gym.bellman.lazy_policies import Recomputed, RecomputedHumans, RecomputedRobots
+from empo_gym.bellman.lazy_policies import LazyArray, LazyHumanPolicy, LazyRobotPolicy
+from empo_gym.bellman.records import HumanLayer
 from empo_gym.model.tabular import TabularModel
 from empo_gym.planning import stationary
 from empo_gym.planning.fixed_point import Method
@@ -109,11 +110,11 @@ def solve_humans(
     """
     check_choices(model, theory, keep, dtype, threads)
     if mode_of(model, mode) == "stationary":
-        numbers = model.n_states * sum(4 * n * (a + 2) for n, a in _sizes(model))
+        numbers = model.n_states * sum(4 * n * (a + 2) for _, n, a in model.policy_shapes)
         _require(numbers * np.dtype(dtype).itemsize, "The stationary mode of phase 1", "stationary")
         how = Method(threads=threads, tol=tol, max_sweeps=max_sweeps, progress=progress)
         return stationary.humans(model, theory, belief, mu, habit, np.dtype(dtype), how)
-    _require(_bytes_of_humans(model, keep, dtype), "Phase 1")
+    _require(_bytes_of_humans(model, model.n_states, _n_entries(model), keep, dtype), "Phase 1")
     phases = [HumanPhase(model, theory, h, belief, mu, habit, horizon_of(model)) for h in range(model.n_humans)]
     solved = [solve_human(phase, keep, np.dtype(dtype), threads, progress) for phase in phases]
     return HumanPrior(model, theory, tuple(pi_h for pi_h, _ in solved), tuple(v_h_m for _, v_h_m in solved))
@@ -158,12 +159,12 @@ def solve_robot(
     mode = mode_of(model, mode)
     _check_prior(model, prior, mode)
     if mode == "stationary":
-        values = sum(5 * n for n, _ in _sizes(model)) * np.dtype(dtype).itemsize
+        values = sum(5 * n for _, n, _ in model.policy_shapes) * np.dtype(dtype).itemsize
         others = 8 * (model.n_states * (6 * model.n_robot_joint + 12) + len(model.probs))
         _require(model.n_states * values + others, "The stationary mode of phase 2", mode)
         how = Method(threads=threads, tol=tol, max_sweeps=max_sweeps, starts=starts, progress=progress)
         return stationary.robot(model, prior, theory, np.dtype(dtype), how)
-    _require(_bytes_of_robot(model, keep, dtype), "Phase 2")
+    _require(_bytes_of_robot(model, model.n_states, _n_entries(model), keep, dtype), "Phase 2")
     return _RobotSweep(model, prior, theory, keep, np.dtype(dtype), threads).run(progress)
 
 
@@ -191,9 +192,9 @@ def solve(
     """
     check_choices(model, theory, keep, dtype, threads)
     mode_of(model, "finite")
-    n_goals = sum(goals for goals, _ in _sizes(model))
-    both = _bytes_of_robot(model, keep, dtype) + 3 * n_goals * model.n_states * np.dtype(dtype).itemsize
-    _require(both, "Solving both phases at once")
+    humans = _bytes_of_humans(model, model.n_states, 0, keep, dtype)  # of no layer but the one at hand
+    robots = _bytes_of_robot(model, model.n_states, _n_entries(model), keep, dtype)
+    _require(humans + robots, "Solving both phases at once")
     phases = [HumanPhase(model, theory, h, belief, mu, habit, horizon_of(model)) for h in range(model.n_humans)]
     return _JointSweep(model, phases, theory, keep, np.dtype(dtype), threads).run(progress)
 
@@ -203,10 +204,10 @@ def _check_prior(model: TabularModel, prior: HumanPrior, mode: str) -> None:
 
     :raises ValueError: naming what does not fit
     """
-    theirs, shapes = prior.model, [(model.n_states, goals, actions) for goals, actions in _sizes(model)]
-    if not all(isinstance(pi_h, np.ndarray | Recomputed) for pi_h in prior.pi_h):
+    theirs = prior.model
+    if not all(isinstance(pi_h, np.ndarray | LazyArray) for pi_h in prior.pi_h):
         raise ValueError("The prior's pi_h must hold one array per human; HumanPrior.of(model, theory, policy) checks them.")
-    same = [tuple(pi_h.shape[1:]) for pi_h in prior.pi_h] == shapes
+    same = [tuple(pi_h.shape[1:]) for pi_h in prior.pi_h] == model.policy_shapes
     if same and theirs is not model:
         pairs = [(getattr(model, name), getattr(theirs, name)) for name in ("indptr", "indices", "probs")]
         pairs += zip(model.achieved, theirs.achieved, strict=False)
@@ -222,34 +223,28 @@ def _check_prior(model: TabularModel, prior: HumanPrior, mode: str) -> None:
     prior.check()
 
 
-def _sizes(model: TabularModel) -> list[tuple[int, int]]:
-    """Return (number of goals, number of actions) of each human."""
-    return [(len(goals), n_a_h) for goals, n_a_h in zip(model.goal_sets, model.human_action_shape, strict=True)]
-
-
 def _n_entries(model: TabularModel) -> int:
     """Return how many pairs (t, state) there are; no new state comes after the last depth, however long the horizon is."""
     horizon, last = horizon_of(model), len(model.layer_ends)
     return sum(model.n_within(t) for t in range(min(horizon, last))) + max(0, horizon - last) * model.n_states
 
 
-def _bytes_of_humans(model: TabularModel, keep: str, dtype: Any) -> int:
-    """Return what phase 1 will hold."""
-    n, entries = model.n_states, _n_entries(model)
-    actions = 0 if keep == "values" else 1
-    values = 1 if keep != "policy" else 0
-    numbers = sum(goals * (entries * (actions * n_a_h + values) + 3 * n) for goals, n_a_h in _sizes(model))
-    return numbers * np.dtype(dtype).itemsize
+def _bytes_of_humans(world: Any, n: int, entries: int, keep: str, dtype: Any) -> int:
+    """Return what phase 1 will hold of a world (or model) of ``n`` states and ``entries`` pairs (t, state)."""
+    policies, values = keep != "values", keep != "policy"
+    actions = [agent.n_actions for agent in world.agents if agent.role == "human"]
+    sizes = zip(world.goal_sets, actions, strict=True)
+    return sum(len(g) * (entries * (policies * n_a_h + values) + 3 * n) for g, n_a_h in sizes) * np.dtype(dtype).itemsize
 
 
-def _bytes_of_robot(model: TabularModel, keep: str, dtype: Any) -> int:
+def _bytes_of_robot(world: Any, n: int, entries: int, keep: str, dtype: Any) -> int:
     """Return what phase 2 will hold: the humans' values of that kind, float64 for the robots', a mark per (t, state)."""
-    n, entries = model.n_states, _n_entries(model)
-    n_goals, n_a_r = sum(goals for goals, _ in _sizes(model)), model.n_robot_joint
-    values = keep != "policy"
-    humans = n_goals * (values * entries + 3 * n)
-    robots = entries * ((keep != "values") * n_a_r + values * (n_a_r + model.n_humans + 2)) + n * (n_a_r + model.n_humans + 4)
-    return humans * np.dtype(dtype).itemsize + robots * 8 + n * (horizon_of(model) + 1)
+    n_a_r = math.prod(agent.n_actions for agent in world.agents if agent.role == "robot")
+    policies, values = keep != "values", keep != "policy"
+    humans = sum(map(len, world.goal_sets)) * (values * entries + 3 * n)
+    others = n_a_r + len(world.goal_sets) + 2
+    robots = entries * (policies * n_a_r + values * others) + n * (others + 2)
+    return humans * np.dtype(dtype).itemsize + robots * 8 + n * ((world.horizon or 0) + 1)
 
 
 def require_room(world: Any, n_states: int, depth: int, keep: str = "all", dtype: Any = np.float64) -> None:
@@ -261,15 +256,11 @@ def require_room(world: Any, n_states: int, depth: int, keep: str = "all", dtype
     :param keep: as in :func:`solve_humans`, like ``dtype``
     :raises NotEnoughMemory: in a sentence that says what to do
     """
-    n_a_r = math.prod(agent.n_actions for agent in world.agents if agent.role == "robot")
-    human_actions = [agent.n_actions for agent in world.agents if agent.role == "human"]
     entries = n_states * (1 if world.horizon is None else max(1, world.horizon - depth))
-    policies, values = keep != "values", keep != "policy"
-    humans = sum(len(g) * entries * (policies * n + 2 * values) for g, n in zip(world.goal_sets, human_actions, strict=True))
-    robots = entries * (policies * n_a_r + values * (n_a_r + len(human_actions) + 2))
+    size = (world, 0, entries, keep, dtype)  # of what is kept alone
     what = f"A solution of this world, of which {n_states:,} states are known at depth {depth} and more will come,"
     require_memory(
-        humans * np.dtype(dtype).itemsize + 8 * robots,
+        _bytes_of_humans(*size) + _bytes_of_robot(*size),
         what,
         'keep less (keep="policy" or "values", dtype="float32"), shorten the horizon (max_steps), or learn it: EMPO with '
         "MlpPolicy (`empo train`) needs no list of the states",
@@ -301,21 +292,21 @@ class _RobotSweep:
         if self.values_kept:
             self.v_r.array[-1] = v_r
         zeros = [np.zeros(layers.array.shape[1:], dtype=layers.array.dtype) for layers in self.v_h_e]
-        brackets, spare = self.phase.brackets(zeros), zeros
+        continuations, spare = self.phase.continuation_values(zeros), zeros
         for t in reversed(range(horizon_of(self.model))):
-            v_r = self._fill(t, v_r, brackets, spare)
-            brackets, spare = spare, brackets
+            v_r = self._fill(t, v_r, continuations, spare)
+            continuations, spare = spare, continuations
             if progress is not None:
                 progress(t, 0.0)
         pi_r: Any = self.pi_r.array
         if not self.pi_r.kept:
             n_within = [self.model.n_within(t) for t in range(horizon_of(self.model))]
-            pi_r = RecomputedRobots(self.theory.beta_r, n_within, self.q_r.array)
+            pi_r = LazyRobotPolicy(self.theory.beta_r, n_within, self.q_r.array)
         v_h_e = tuple(layers.array for layers in self.v_h_e)
         arrays = (self.q_r.array, pi_r, v_h_e, self.x_h.array, self.u_r.array, self.v_r.array)
         return EmpoSolution(self.model, self.theory, *arrays, n_floored=self.n_floored, prior=self.prior)
 
-    def _fill(self, t: int, v_r_next: Floats, brackets: list[Floats], brackets_now: list[Floats]) -> Floats:
+    def _fill(self, t: int, v_r_next: Floats, continuations: list[Floats], continuations_now: list[Floats]) -> Floats:
         """Fill one layer; return its ``v_r``, to be read until the next layer is filled."""
         n = self.model.n_within(t)
         layers = (self.q_r, self.pi_r, self.x_h, self.u_r, self.v_r)
@@ -330,11 +321,10 @@ class _RobotSweep:
             # (4) Q_r from the next layer's V_r, (5) pi_r from Q_r
             self.phase.decide(low, high, pibar, v_r_next, q_r[here], pi_r[here])
             # (6) V_h^e under pi_r and all pi_h, (7) X_h from V_h^e
-            values, written = [v[here] for v in v_h_e], [bracket[here] for bracket in brackets_now]
-            self.phase.empower(low, high, (pibar, pi_h, pi_r[here]), brackets, values, x_h[here], written)
+            self.phase.empower(low, high, (pibar, pi_h, pi_r[here]), continuations, v_h_e, x_h, continuations_now)
 
         for_pieces(n, self.phase.width, self.threads, sweep)
-        self._count_powerless(t, x_h[:n])
+        self._count_floored(t, x_h[:n])
         # (8) U_r from X_h, (9) V_r from U_r, pi_r and Q_r
         self.phase.reward(x_h[:n], q_r[:n], pi_r[:n], u_r[:n], v_r[:n])
         refuse_overflow(self.model, self.theory, v_r[:n], lambda: self.model.reachable(t)[:n], f" at t = {t}")
@@ -343,26 +333,26 @@ class _RobotSweep:
     def _begin(self, t: int) -> None:
         """Compute what all threads will read of policies that are not kept."""
         for policy in self.prior.pi_h:
-            if isinstance(policy, RecomputedHumans):
+            if isinstance(policy, LazyHumanPolicy):
                 policy.prepare(t)
 
     def _humans(self, t: int, low: int, high: int) -> list[Floats]:
         """Return the humans' policies in the states low .. high - 1."""
         return [np.ascontiguousarray(policy[t, low:high]) for policy in self.prior.pi_h]
 
-    def _count_powerless(self, t: int, x_h: Floats) -> None:
+    def _count_floored(self, t: int, x_h: Floats) -> None:
         """Count floored entries; without a floor, refuse a visitable state in which a human can reach nothing."""
-        powerless = x_h <= self.theory.x_h_min
-        if not powerless.any():
+        floored = x_h <= self.theory.x_h_min
+        if not floored.any():
             return
-        visitable = powerless & self.model.reachable(t)[: len(x_h), None]
+        visitable = floored & self.model.reachable(t)[: len(x_h), None]
         if self.theory.x_h_min > 0.0:
             self.n_floored += int(np.count_nonzero(visitable))
             return
         if visitable.any():
             s, h = (int(i) for i in np.argwhere(visitable)[0])
-            raise ValueError(powerless_sentence(self.model, s, h, f" at t = {t}"))
-        x_h[powerless] = np.nan  # never visited at this time, so nobody reads it
+            raise ValueError(zero_power_message(self.model, s, h, f" at t = {t}"))
+        x_h[floored] = np.nan  # never visited at this time, so nobody reads it
 
 
 class _JointSweep(_RobotSweep):
@@ -373,8 +363,8 @@ class _JointSweep(_RobotSweep):
     ) -> None:
         self.phases, self.dtype = phases, dtype
         self.v_h_m = [np.zeros((1, *phase.achieved.shape), dtype=dtype) for phase in phases]
-        self.now = [phase.bracket(v[0]) for phase, v in zip(phases, self.v_h_m, strict=True)]
-        self.next = [np.zeros_like(bracket) for bracket in self.now]
+        self.now = [phase.continuation_values(v[0]) for phase, v in zip(phases, self.v_h_m, strict=True)]
+        self.next = [np.zeros_like(continuation) for continuation in self.now]
         pi_h: Any = tuple(deferred_humans(phase, dtype, threads) for phase in phases)
         super().__init__(model, HumanPrior(model, theory, pi_h, tuple(self.v_h_m)), theory, keep, dtype, threads)
 
@@ -386,8 +376,7 @@ class _JointSweep(_RobotSweep):
     def _humans(self, t: int, low: int, high: int) -> list[Floats]:
         policies = []
         for phase, v_h_m, now, following in zip(self.phases, self.v_h_m, self.now, self.next, strict=True):
-            pi_h = np.empty((high - low, phase.n_goals, phase.n_a_h), dtype=self.dtype)
+            policies.append(np.empty((high - low, phase.n_goals, phase.n_a_h), dtype=self.dtype))
             values = v_h_m[0, low:high] if t == 0 else np.empty_like(v_h_m[0, low:high])
-            phase.sweep(t, low, high, following, pi_h, values, now[low:high])
-            policies.append(pi_h)
+            phase.sweep(t, low, high, following, HumanLayer(policies[-1], values, now[low:high]))
         return policies

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.solution.convergence import NotConverged
-from empo_gym.util.arguments import check_whole
+from empo_gym.util.arguments import integer
 from empo_gym.util.wording import shown
 
 Floats = NDArray[Any]
@@ -22,7 +22,7 @@ _MIN_STEP = 1 / 64
 class Method:
     """How to search: see :func:`empo_gym.solve_robot`.
 
-    :raises ValueError: if a number is none, or outside its range
+    :raises ValueError: if a value is not a valid number, or outside its range
     """
 
     threads: int = 1
@@ -39,7 +39,7 @@ class Method:
         if not fits:
             raise ValueError(f"tol must lie in (0, 1), not {shown(self.tol)}.")
         for name in ("threads", "max_sweeps", "starts"):
-            check_whole(name, getattr(self, name))
+            integer(name, getattr(self, name), 1)
 
 
 def relative_gap(new: Floats, old: Floats) -> float:

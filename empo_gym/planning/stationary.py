@@ -23,14 +23,14 @@ is floored higher than ``x_h_min`` at first, and the floor is lowered as long as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.bellman.backups import HumanPhase, RobotPhase, for_pieces, powerless_sentence, refuse_overflow
+from empo_gym.bellman.backups import HumanPhase, RobotPhase, for_pieces, refuse_overflow, zero_power_message
 from empo_gym.bellman.beliefs import Belief, Habit, Mu
 from empo_gym.bellman.checks import check_stationary
 from empo_gym.bellman.human_map import HumanMap
@@ -135,14 +135,14 @@ class RobotMap:
         """Change ``beta_r`` and the floor of ``x_h``."""
         self.phase = RobotPhase(self.model, replace(self.theory, beta_r=beta_r, x_h_min=floor))
 
-    def powerless(self) -> NDArray[np.bool_]:
+    def floored(self) -> NDArray[np.bool_]:
         """Return (n_states, n_humans): whose power lies on the floor."""
         return self.x_h <= self.phase.theory.x_h_min
 
     def lower(self, point: Point) -> bool:
         """Lower the floor if it hides somebody's power; return whether it did."""
         floor, least = self.phase.theory.x_h_min, max(self.theory.x_h_min, _LAST_FLOOR)
-        hidden = self.powerless()
+        hidden = self.floored()
         if self.theory.x_h_min == 0.0:  # who can reach nothing will be refused, however low the floor
             hidden &= np.stack([(v > 0.0).any(axis=1) for v in point.v_h_e], axis=1)
         if floor <= least or not hidden.any():
@@ -158,7 +158,7 @@ class RobotMap:
     def sweep(self, point: Point) -> Point:
         """Return the next values and remember the policy."""
         moved, v_r = [0.0], np.empty_like(point.v_r)
-        brackets = self.phase.brackets(point.v_h_e)
+        continuations = self.phase.continuation_values(point.v_h_e)
 
         def decide(low: int, high: int) -> None:
             here, before = slice(low, high), self.pi_r[low:high].copy()
@@ -166,7 +166,7 @@ class RobotMap:
             moved.append(float(np.abs(self.pi_r[here] - before).max()))
 
         for_pieces(len(v_r), self.phase.width, self.threads, decide)
-        v_h_e = self._empower(brackets, point)
+        v_h_e = self._empower(continuations, point)
         self.phase.reward(self.x_h, self.q_r, self.pi_r, self.u_r, v_r)
         refuse_overflow(self.model, self.theory, v_r, lambda: np.True_)
         self.moved = max(moved)
@@ -176,7 +176,7 @@ class RobotMap:
         """Return the values under the remembered policy, up to ``enough`` or these numbers of sweeps, and how many it took."""
         n, n_done = self.model.n_states, 0
         for _ in range(n_human):
-            new = Point(point.v_r, self._empower(self.phase.brackets(point.v_h_e), point))
+            new = Point(point.v_r, self._empower(self.phase.continuation_values(point.v_h_e), point))
             change, point, n_done = new.gap(point), new, n_done + 1
             if change <= enough:
                 break
@@ -195,14 +195,13 @@ class RobotMap:
                 break
         return Point(v_r, point.v_h_e), n_done
 
-    def _empower(self, brackets: list[Floats], point: Point) -> tuple[Floats, ...]:
+    def _empower(self, continuations: list[Floats], point: Point) -> tuple[Floats, ...]:
         v_h_e, unused = tuple(map(np.empty_like, point.v_h_e)), tuple(map(np.empty_like, point.v_h_e))
 
         def task(low: int, high: int) -> None:
             here = slice(low, high)
             policies = (self.pibar[here], [pi_h[here] for pi_h in self.pi_h], self.pi_r[here])
-            values, written = [v[here] for v in v_h_e], [bracket[here] for bracket in unused]
-            self.phase.empower(low, high, policies, brackets, values, self.x_h[here], written)
+            self.phase.empower(low, high, policies, continuations, v_h_e, self.x_h, unused)
 
         for_pieces(self.model.n_states, self.phase.width, self.threads, task)
         return v_h_e
@@ -244,36 +243,23 @@ def _settle(mapping: RobotMap, point: Point, method: Method) -> tuple[Point, Sea
     return point, search
 
 
-def _beginnings(mapping: RobotMap, method: Method) -> Iterator[tuple[str, Callable[[], tuple[Point, Search]]]]:
-    """Yield a name and a search for each beginning."""
-
-    def from_horizon() -> tuple[Point, Search]:
-        return _settle(mapping, mapping.beginning(), method)
-
-    def by_continuation() -> tuple[Point, Search]:
-        point, n_inner = mapping.beginning(), 0
-        residuals: list[float] = []
-        for b in _ladder(mapping.theory.beta_r):
-            mapping.at(b, max(mapping.theory.x_h_min, _FIRST_FLOOR))
-            point, search = _search_robot(mapping, point, method, 1e-6, method.max_sweeps // 20)
-            residuals, n_inner = residuals + search.residuals, n_inner + search.n_inner
-        point, search = _settle(mapping, point, method)
-        search.residuals, search.n_inner = residuals + search.residuals, n_inner + search.n_inner
-        return point, search
-
-    def from_random(seed: int) -> Callable[[], tuple[Point, Search]]:
-        def search() -> tuple[Point, Search]:
-            rng = np.random.default_rng(seed)
-            mapping.pi_r[:] = rng.dirichlet(np.full(mapping.pi_r.shape[1], 0.3), len(mapping.pi_r))
-            point, _ = mapping.evaluate(mapping.beginning(), 1e-3, 200, 2000)
-            return _settle(mapping, point, method)
-
-        return search
-
-    yield "a far horizon", from_horizon
-    yield "continuation in beta_r", by_continuation
+def _searches(mapping: RobotMap, method: Method) -> Iterator[tuple[str, Point, Search]]:
+    """Yield the name of a beginning and where a search from there ends, which is made when it is asked for."""
+    yield "a far horizon", *_settle(mapping, mapping.beginning(), method)
+    point, n_inner = mapping.beginning(), 0
+    residuals: list[float] = []
+    for b in _ladder(mapping.theory.beta_r):
+        mapping.at(b, max(mapping.theory.x_h_min, _FIRST_FLOOR))
+        point, search = _search_robot(mapping, point, method, 1e-6, method.max_sweeps // 20)
+        residuals, n_inner = residuals + search.residuals, n_inner + search.n_inner
+    point, search = _settle(mapping, point, method)
+    search.residuals, search.n_inner = residuals + search.residuals, n_inner + search.n_inner
+    yield "continuation in beta_r", point, search
     for seed in range(method.starts - 2):
-        yield f"random policy {seed}", from_random(seed)
+        rng = np.random.default_rng(seed)
+        mapping.pi_r[:] = rng.dirichlet(np.full(mapping.pi_r.shape[1], 0.3), len(mapping.pi_r))
+        point, _ = mapping.evaluate(mapping.beginning(), 1e-3, 200, 2000)
+        yield f"random policy {seed}", *_settle(mapping, point, method)
 
 
 def _ladder(beta_r: float) -> list[float]:
@@ -294,10 +280,7 @@ def robot(model: TabularModel, prior: HumanPrior, theory: Theory, dtype: Any, me
     found: tuple[EmpoSolution, Point] | None = None
     tried: list[FixedPoint] = []
     searches: list[tuple[str, Search]] = []
-    for k, (start, begin) in enumerate(_beginnings(mapping, method)):
-        if k >= method.starts and found is not None:
-            break
-        point, search = begin()
+    for start, point, search in _searches(mapping, method):
         searches.append((start, search))
         last, first = search.residuals[-1], None if found is None else found[1]
         numbers = (last, len(search.residuals), float(point.v_r[0]), mapping.pi_r[0].copy())
@@ -305,6 +288,8 @@ def robot(model: TabularModel, prior: HumanPrior, theory: Theory, dtype: Any, me
         if found is None and last <= method.tol:
             about = Convergence(method.tol, start, np.array(search.residuals), search.n_inner, ())
             found = _solution(mapping, prior, point, about), point
+        if len(searches) >= method.starts and found is not None:
+            break
     if found is None:
         raise not_converged("Phase 2", "beta_r or gamma_r", searches)
     solution, point = found
@@ -316,50 +301,12 @@ def robot(model: TabularModel, prior: HumanPrior, theory: Theory, dtype: Any, me
 def _solution(mapping: RobotMap, prior: HumanPrior, point: Point, about: Convergence) -> EmpoSolution:
     """Put what the map remembers of its last sweep into a solution."""
     model, theory = mapping.model, mapping.theory
-    powerless = mapping.powerless()
-    if theory.x_h_min == 0.0 and powerless.any():
-        s, h = (int(i) for i in np.argwhere(powerless)[0])
-        raise ValueError(powerless_sentence(model, s, h))
+    floored = mapping.floored()
+    if theory.x_h_min == 0.0 and floored.any():
+        s, h = (int(i) for i in np.argwhere(floored)[0])
+        raise ValueError(zero_power_message(model, s, h))
     policies = (mapping.q_r[None].copy(), mapping.pi_r[None].copy())
     values = (tuple(v[None] for v in point.v_h_e), mapping.x_h[None].copy(), mapping.u_r[None].copy(), point.v_r[None])
-    n_floored = int(np.count_nonzero(powerless)) if theory.x_h_min > 0.0 else 0
+    n_floored = int(np.count_nonzero(floored)) if theory.x_h_min > 0.0 else 0
     kept = {"n_floored": n_floored, "prior": prior, "mode": "stationary", "convergence": about}
     return EmpoSolution(model, theory, *policies, *values, **kept)  # type: ignore[arg-type]
-
-
-def expansion(solution: EmpoSolution, n_sweeps: int = 200, seed: int = 0) -> float:
-    """Return by what factor a sweep of the coupled map enlarges a small disturbance of a stationary solution in the long run.
-
-    This is the spectral radius of the map's derivative there, in ``log(-v_r)`` and ``v_h_e``, by power iteration with finite
-    differences. Below 1, the map is a contraction around the solution and plain iteration ends there; above 1, it is driven
-    away, though the solution is one.
-
-    :param solution: stationary
-    :param n_sweeps: of the power iteration, of which the last half counts
-    :param seed: of the first disturbance
-    """
-    rng, step = np.random.default_rng(seed), 1e-6
-    mapping = RobotMap(solution.model, solution.prior, solution.theory, np.float64, 1)
-    mapping.at(solution.theory.beta_r, solution.theory.x_h_min)
-    point = Point(solution.v_r[0], tuple(np.asarray(v[0], dtype=np.float64) for v in solution.v_h_e))
-    here = _coordinates(mapping.sweep(point))
-    direction, growth = rng.normal(size=len(here)), []
-    for _ in range(n_sweeps):
-        direction /= np.abs(direction).max()
-        direction = (_coordinates(mapping.sweep(_moved(point, step * direction))) - here) / step
-        growth.append(float(np.abs(direction).max()))
-        if growth[-1] == 0.0:
-            return 0.0
-    return float(np.exp(np.mean(np.log(growth[n_sweeps // 2 :]))))
-
-
-def _coordinates(point: Point) -> Floats:
-    return np.concatenate([np.log(-point.v_r), *(v.ravel() for v in point.v_h_e)])
-
-
-def _moved(point: Point, by: Floats) -> Point:
-    n, v_h_e, first = len(point.v_r), [], len(point.v_r)
-    for v in point.v_h_e:
-        v_h_e.append(v + by[first : first + v.size].reshape(v.shape))
-        first += v.size
-    return Point(point.v_r * np.exp(by[:n]), tuple(v_h_e))

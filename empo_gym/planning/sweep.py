@@ -32,6 +32,7 @@ from empo_gym.solution.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
 from empo_gym.util.files import write_whole
 from empo_gym.util.memory import NotEnoughMemory
+from empo_gym.util.sampling import draw_many
 
 HUMAN_PARAMETERS = ("gamma_h", "beta_h", "nu_h")
 AHEAD = 4
@@ -95,19 +96,11 @@ class Sweep:
 
     def columns(self) -> list[str]:
         """Return the names of a row's entries."""
-        humans, actions = self._names()
+        humans, actions = self.model.agents[self.model.n_robots :], self.model.robot_action_names
         about = ["world", "model", "belief", "mode", *asdict(self.theory), "seed", "episodes", "steps"]
-        power = ["v_r", "u_r", "power", "inequality", *(f"x_h.{name}" for name in humans)]
-        return [
-            *about,
-            *power,
-            *(f"pi_r.{name}" for name in actions),
-            "n_floored",
-            "residual",
-            "n_other_solutions",
-            "attained",
-            "error",
-        ]
+        power = ["v_r", "u_r", "power", "inequality", *(f"x_h.{human.name}" for human in humans)]
+        policy = [f"pi_r.{name or 'none'}" for name in actions]
+        return [*about, *power, *policy, "n_floored", "residual", "n_other_solutions", "attained", "error"]
 
     def key(self, theory: Theory, seed: int | None) -> Key:
         """Return what tells a row from all others; ``model`` is a mark of everything that was packed."""
@@ -152,11 +145,6 @@ class Sweep:
     def _attained(self, solution: EmpoSolution, seed: int) -> float:
         return float(attained(solution, self.episodes, self._n_steps, np.random.default_rng(seed)).mean())
 
-    def _names(self) -> tuple[list[str], list[str]]:
-        robots, humans = self.model.agents[: self.model.n_robots], self.model.agents[self.model.n_robots :]
-        actions = ["+".join(names) for names in itertools.product(*(agent.actions for agent in robots))]
-        return [agent.name for agent in humans], [name or "none" for name in actions]
-
 
 def gini(x_h: NDArray[Any]) -> float:
     """Return the inequality of some humans' power: 0 where all have the same, towards 1 where one has everything."""
@@ -176,19 +164,14 @@ def attained(solution: EmpoSolution, n: int, steps: int, rng: np.random.Generato
     s = np.zeros(n, dtype=np.int64)
     for t in range(steps):
         layer = solution.layer(t)
-        joint = _draw(np.asarray(solution.pi_r[layer, s]), rng)
+        joint = draw_many(np.asarray(solution.pi_r[layer, s]), rng.random(n))
         for pi_h, goal in zip(solution.prior.pi_h, goals, strict=True):
             policy = np.asarray(pi_h[layer, s])[np.arange(n), goal]
-            joint = joint * policy.shape[1] + _draw(policy, rng)
+            joint = joint * policy.shape[1] + draw_many(policy, rng.random(n))
         s = _successors(model, s * model.n_joint + joint, rng)
         for h, goal in enumerate(goals):
             done[:, h] |= model.achieved[h][s, goal]
     return done.sum(axis=1)
-
-
-def _draw(policy: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
-    cumulated = np.cumsum(policy, axis=1)
-    return (cumulated < rng.random((len(policy), 1)) * cumulated[:, -1:]).sum(axis=1)
 
 
 def _successors(model: TabularModel, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -5,36 +5,14 @@ from typing import TYPE_CHECKING
 from empo_gym.util.lazy import hand_out
 
 if TYPE_CHECKING:
-    from empo_gym.plots.maps import n_steps_shown, policy_arrows, power_map, save_figure, value_curve, visits
-    from empo_gym.plots.planner import first_decisions, goal_ability_map, sensitivity
+    from empo_gym.plots.maps import n_steps_shown as n_steps_shown
+    from empo_gym.plots.maps import policy_arrows as policy_arrows
+    from empo_gym.plots.maps import power_map as power_map
+    from empo_gym.plots.maps import save_figure as save_figure
+    from empo_gym.plots.maps import value_curve as value_curve
+    from empo_gym.plots.maps import visits as visits
+    from empo_gym.plots.planner import first_decisions as first_decisions
+    from empo_gym.plots.planner import goal_ability_map as goal_ability_map
+    from empo_gym.plots.planner import sensitivity as sensitivity
 
-__all__ = [
-    "first_decisions",
-    "goal_ability_map",
-    "n_steps_shown",
-    "policy_arrows",
-    "power_map",
-    "save_figure",
-    "sensitivity",
-    "value_curve",
-    "visits",
-]
-
-__getattr__, __dir__ = hand_out(
-    __name__,
-    {
-        "maps": (
-            "n_steps_shown",
-            "policy_arrows",
-            "power_map",
-            "save_figure",
-            "value_curve",
-            "visits",
-        ),
-        "planner": (
-            "first_decisions",
-            "goal_ability_map",
-            "sensitivity",
-        ),
-    },
-)
+__getattr__, __dir__, __all__ = hand_out(__name__, __file__)

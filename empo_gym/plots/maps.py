@@ -41,8 +41,7 @@ def visits(solution: EmpoSolution) -> Floats:
     There are as many steps as decisions; of a stationary solution, which has no end, ``STATIONARY_STEPS`` are followed.
     """
     model = solution.model
-    n_steps, n_joint = n_steps_shown(solution), model.n_joint
-    entries = np.diff(model.indptr)
+    n_steps, n_joint, matrix = n_steps_shown(solution), model.n_joint, model.to_scipy()
     reached = np.zeros((n_steps + 1, model.n_states))
     reached[0, 0] = 1.0
     for t in range(n_steps):
@@ -53,19 +52,14 @@ def visits(solution: EmpoSolution) -> Floats:
             joint = (joint[:, :, None] * pibar[layer, states][:, None, :]).reshape(len(states), -1)
         weights = joint * reached[t, states][:, None]
         rows = (states[:, None] * n_joint + np.arange(n_joint)).ravel()
-        counts = entries[rows]
-        first = np.repeat(model.indptr[rows], counts)
-        spans = np.concatenate([[0], np.cumsum(counts)[:-1]]) if len(counts) else counts
-        at = first + np.arange(counts.sum()) - np.repeat(spans, counts)
-        flow = np.repeat(weights.ravel(), counts) * model.probs[at]
-        reached[t + 1] = np.bincount(model.indices[at], flow, minlength=model.n_states)
+        reached[t + 1] = weights.ravel() @ matrix[rows]
     return reached
 
 
 def power_map(solution: EmpoSolution, world: Any = None, times: Sequence[int] | None = None) -> Figure:
     """Draw each human's power X_h by the cell where it stands: a row of panels per human, a column per time.
 
-    A cell's colour and number are the mean of ``x_h`` over the states that may have come about by then with the human in that
+    A cell's color and number are the mean of ``x_h`` over the states that may have come about by then with the human in that
     cell; a cell where the human cannot be yet has neither.
 
     :param solution: exact or learned
@@ -99,7 +93,7 @@ def power_map(solution: EmpoSolution, world: Any = None, times: Sequence[int] | 
 
 
 def _panels(world: Any, lines: int, columns: int) -> tuple[Figure, Any]:
-    """Return a figure with room for so many maps, a title and a scale of colours, and its panels (lines, columns)."""
+    """Return a figure with room for so many maps, a title and a scale of colors, and its panels (lines, columns)."""
     cell = max(0.42, min(2.2 / world.width, 2.2 / world.height))
     width, height = max(cell * world.width, 1.2) + 0.12, cell * world.height + 0.42
     figure = _figure(max(columns * width / 0.85 + 0.5, 5.5), lines * height + 0.7)
@@ -125,10 +119,11 @@ def _by_cell(world: Any, cells: NDArray[Any], weights: Floats, values: Floats) -
     return np.divide(total, mass, out=np.full_like(total, np.nan), where=mass > 0.0)
 
 
-def _write_numbers(axes: Axes, values: Floats, top: float) -> None:
+def _write_numbers(axes: Axes, values: Floats, top: float, fontsize: int = 8) -> None:
     for y, x in np.argwhere(~np.isnan(values)):
-        colour = "white" if values[y, x] < 0.62 * top else "black"
-        axes.text(x, y, f"{values[y, x]:.2f}"[1:], ha="center", va="center", fontsize=8, color=colour, zorder=3)
+        color = "white" if values[y, x] < 0.62 * top else "black"
+        text = f"{values[y, x]:.2f}".removeprefix("0").replace("1.00", "1")
+        axes.text(x, y, text, ha="center", va="center", fontsize=fontsize, color=color, zorder=3)
 
 
 def policy_arrows(solution: EmpoSolution, world: Any = None, until: int | None = None) -> Figure:
@@ -209,7 +204,7 @@ def _arrow(axes: Axes, x: int, y: int, dx: int, dy: int, share: float, strength:
 
 
 def value_curve(solutions: EmpoSolution | Mapping[str, EmpoSolution]) -> Figure:
-    """Draw the expected value V_r and the humans' expected power over time, one colour per solution.
+    """Draw the expected value V_r and the humans' expected power over time, one color per solution.
 
     Each solution is played by its own robots: the curves of the exact one and of the uniform robot show what the robot is good
     for.

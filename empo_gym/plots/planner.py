@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,7 +75,7 @@ def goal_ability_map(solution: EmpoSolution, world: Any = None, human: int = 0, 
         values = plots._by_cell(world, cells, total, by_state)
         plots._ground(axes, world)
         shown = axes.imshow(values, cmap="viridis", vmin=0.0, vmax=1.0, alpha=0.92, zorder=2)
-        _write_shares(axes, values)
+        plots._write_numbers(axes, values, 1.0, fontsize=7)
         _frame(axes, goal_set.goals[g])
         axes.set_title(f"goal {goal_set.names[g]}", fontsize=9)
     name = solution.model.agents[solution.model.n_robots + human].name
@@ -96,14 +95,6 @@ def _weights(solution: EmpoSolution, n_times: int) -> Floats:
     if solution.mode == "stationary":
         return np.full((1, solution.model.n_states), 1.0 / solution.model.n_states)
     return plots.visits(solution)[:n_times]
-
-
-def _write_shares(axes: Axes, values: Floats) -> None:
-    for y, x in np.argwhere(~np.isnan(values)):
-        text = "1" if values[y, x] > 0.995 else f"{values[y, x]:.2f}"[1:]
-        axes.text(
-            x, y, text, ha="center", va="center", fontsize=7, color="white" if values[y, x] < 0.62 else "black", zorder=3
-        )
 
 
 def _frame(axes: Axes, goal: Any) -> None:
@@ -159,7 +150,7 @@ def _curves(axes: Axes, name: str, own: float, values: Floats, curves: Sequence[
     sign = -1.0 if name == "terminal_v_r" else 1.0
     for k, curve in enumerate(curves):
         axes.plot(sign * values, curve, color=f"C{k}", marker="o", markersize=3)
-    axes.axvline(sign * own, color="grey", linestyle=":", linewidth=1.0)
+    axes.axvline(sign * own, color="gray", linestyle=":", linewidth=1.0)
     if name in _FROM_ZERO:
         axes.set_xscale("symlog", linthresh=1.0)
         axes.set_xlim(left=-0.1)
@@ -173,7 +164,7 @@ def _curves(axes: Axes, name: str, own: float, values: Floats, curves: Sequence[
 
 def _distinct(policies: Floats, model: TabularModel, n: int) -> list[tuple[int, str]]:
     """Return up to ``n`` actions that stand for all of the same probabilities, with the names of these."""
-    names = ["+".join(names) or "none" for names in product(*(agent.actions for agent in model.agents[: model.n_robots]))]
+    names = [name or "none" for name in model.robot_action_names]
     found: list[tuple[int, list[str]]] = []
     for a in np.argsort(-policies.max(axis=0), kind="stable"):
         alike = next((labels for b, labels in found if np.abs(policies[:, a] - policies[:, b]).max() < 1e-3), None)

@@ -5,24 +5,11 @@ from typing import TYPE_CHECKING
 from empo_gym.util.lazy import hand_out
 
 if TYPE_CHECKING:
-    from empo_gym.solution.convergence import Convergence, FixedPoint, NotConverged
-    from empo_gym.solution.planner_policy import PlannerPolicy
-    from empo_gym.solution.solution import EmpoSolution, HumanPrior
+    from empo_gym.solution.convergence import Convergence as Convergence
+    from empo_gym.solution.convergence import FixedPoint as FixedPoint
+    from empo_gym.solution.convergence import NotConverged as NotConverged
+    from empo_gym.solution.planner_policy import PlannerPolicy as PlannerPolicy
+    from empo_gym.solution.solution import EmpoSolution as EmpoSolution
+    from empo_gym.solution.solution import HumanPrior as HumanPrior
 
-__all__ = ["Convergence", "EmpoSolution", "FixedPoint", "HumanPrior", "NotConverged", "PlannerPolicy"]
-
-__getattr__, __dir__ = hand_out(
-    __name__,
-    {
-        "convergence": (
-            "Convergence",
-            "FixedPoint",
-            "NotConverged",
-        ),
-        "planner_policy": ("PlannerPolicy",),
-        "solution": (
-            "EmpoSolution",
-            "HumanPrior",
-        ),
-    },
-)
+__getattr__, __dir__, __all__ = hand_out(__name__, __file__)

@@ -27,7 +27,7 @@ class FixedPoint:
     :param residual: largest change of a value in its last sweep, relative where the value exceeds 1; above ``tol`` if the
         search failed
     :param n_sweeps: number of sweeps over all states
-    :param value: what the initial state is worth: ``v_r``, or the mean ``v_h_m`` over goals
+    :param value: value of the initial state: ``v_r``, or the mean ``v_h_m`` over goals
     :param policy: the first decision there: ``pi_r`` (n_robot_joint,), or ``pi_h`` (n_goals, n_a_h)
     :param distance: largest difference of a value to the solution's, relative where the value exceeds 1
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -63,5 +63,5 @@ def _columns(solution: Any, name: str, values: Any) -> dict[str, Any]:
         h = int(name.split(".")[1])
         labels, name = [f"{humans[h]}.{goal}" for goal in model.goal_sets[h].names], "v_h_e"
     else:
-        labels = ["+".join(actions) for actions in product(*(agent.actions for agent in model.agents[: model.n_robots]))]
+        labels = model.robot_action_names
     return {f"{name}.{label}" if label else name: values[:, k] for k, label in enumerate(labels)}

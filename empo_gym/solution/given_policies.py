@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from empo_gym.bellman.backups import HumanPhase
 from empo_gym.bellman.checks import check_choices, check_stationary, mode_of
 from empo_gym.bellman.human_map import HumanMap
+from empo_gym.bellman.records import HumanLayer
 from empo_gym.model.tabular import TabularModel
 from empo_gym.theory import Theory
 
@@ -71,15 +72,9 @@ def first_bad_policy(pi_h, tolerance):
     return -1
 
 
-def _shapes(model: TabularModel) -> list[tuple[int, int, int]]:
-    """Return (n_states, n_goals, n_a_h) of each human."""
-    sizes = zip(model.goal_sets, model.human_action_shape, strict=True)
-    return [(model.n_states, len(goals), n_a_h) for goals, n_a_h in sizes]
-
-
 def _arrays(model: TabularModel, policy: Any) -> tuple[Floats, ...]:
     """Return the given arrays, one layer broadcast over the horizon."""
-    shapes, layers = _shapes(model), 1 if model.horizon is None else model.horizon
+    shapes, layers = model.policy_shapes, 1 if model.horizon is None else model.horizon
     if not isinstance(policy, list | tuple) or len(policy) != len(shapes):
         what = f"{len(policy)} of them" if isinstance(policy, list | tuple) else type(policy).__name__
         raise ValueError(f"policy must be a function or a list of one array per human ({len(shapes)}), not {what}.")
@@ -102,7 +97,7 @@ def _arrays(model: TabularModel, policy: Any) -> tuple[Floats, ...]:
 def _tabulated(model: TabularModel, policy: Callable[[Any, int, int, int], Any]) -> tuple[Floats, ...]:
     """Return what a function says in every (t, state) that can be reached."""
     layers, tables = 1 if model.horizon is None else model.horizon, []
-    for h, shape in enumerate(_shapes(model)):
+    for h, shape in enumerate(model.policy_shapes):
         table = np.zeros((layers, *shape))
         for t in range(layers):
             for s in range(model.n_states if model.horizon is None else model.n_within(t)):
@@ -127,11 +122,11 @@ def _finite_values(phase: HumanPhase, pi_h: Floats) -> Floats:
     """Return ``v_h_m`` (horizon + 1, n_states, n_goals), equation (3) under given policies."""
     horizon, shape = len(pi_h), phase.achieved.shape
     v_h_m = np.zeros((horizon + 1, *shape), dtype=pi_h.dtype)
-    bracket, bracket_now = phase.bracket(v_h_m[horizon]), np.zeros(shape, dtype=pi_h.dtype)
+    continuation, continuation_now = phase.continuation_values(v_h_m[horizon]), np.zeros(shape, dtype=pi_h.dtype)
     for t in reversed(range(horizon)):
         n = phase.model.n_within(t)
-        phase.evaluate(0, n, bracket, pi_h[t, :n], v_h_m[t, :n], bracket_now[:n])
-        bracket, bracket_now = bracket_now, bracket
+        phase.evaluate(0, n, continuation, HumanLayer(pi_h[t], v_h_m[t], continuation_now).at(0, n))
+        continuation, continuation_now = continuation_now, continuation
     return v_h_m
 
 

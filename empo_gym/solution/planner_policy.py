@@ -2,7 +2,7 @@
 
 A solution decides by state and time, and an observation need not tell either. So the policy is given the environment and looks
 where it stands: at the environment itself, or at every one of a vector. It needs no part of Stable-Baselines3; a vector of
-environments, of either kind, is recognised by its ``get_attr``.
+environments, of either kind, is recognized by its ``get_attr``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class PlannerPolicy:
         """Return the action for where the environment stands, and ``state`` as it was given.
 
         :param observation: tells only whether one answer or a batch of answers is wanted
-        :param deterministic: take the likeliest action, the first of several, instead of drawing one
+        :param deterministic: take the most likely action, the first of several, instead of drawing one
         :raises ValueError: where the solution has no policy, or for as many observations as there are not environments
         """
         del episode_start

@@ -20,7 +20,8 @@ from empo_gym.model.tabular import TabularModel
 from empo_gym.solution import frames, given_policies, storage
 from empo_gym.solution.convergence import Convergence
 from empo_gym.theory import Theory
-from empo_gym.util.arguments import whole
+from empo_gym.util.arguments import integer
+from empo_gym.util.sampling import draw
 
 Floats = NDArray[np.float64]
 
@@ -126,7 +127,7 @@ class EmpoSolution:
         :param t: steps since the start
         :raises ValueError: if the state cannot be visited at that time
         """
-        layer, number = self.layer(whole("t", t)), self.model.index(state)
+        layer, number = self.layer(integer("t", t)), self.model.index(state)
         if not 0 <= layer < len(self.pi_r):
             raise ValueError(f"There is no decision at t = {t}; times run from 0 to {len(self.pi_r) - 1}.")
         if self.mode == "finite" and self.model.depth[number] > t:
@@ -139,8 +140,7 @@ class EmpoSolution:
         :param rng: the only source of randomness
         :raises ValueError: as :meth:`policy`
         """
-        cumulative = np.cumsum(self.policy(state, t))
-        return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+        return draw(self.policy(state, t), rng)
 
     def compare(self, other: EmpoSolution) -> dict[str, dict[str, float]]:
         """Return how far another solution of the same world is from this one, over all (t, state) in which somebody acts

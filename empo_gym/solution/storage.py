@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from empo_gym.bellman.backups import HumanPhase
 from empo_gym.bellman.finite_human import deferred_humans
-from empo_gym.bellman.lazy_policies import DeferredHumans, RecomputedHumans, RecomputedRobots
+from empo_gym.bellman.lazy_policies import DeferredHumans, LazyHumanPolicy, LazyRobotPolicy
 from empo_gym.model.state_index import ObjectIndex, StateIndex, VectorIndex
 from empo_gym.model.tabular import TabularModel
 from empo_gym.solution import npz as archive
@@ -31,7 +31,7 @@ from empo_gym.worlds.world import Agent
 Solution = TypeVar("Solution")
 FORMAT = "empo-solution-2"
 _KEPT, _FROM_VALUES, _SOLVED_AGAIN = "kept", "from values", "solved again"
-_HOW: dict[type[Any], str] = {RecomputedHumans: _FROM_VALUES, RecomputedRobots: _FROM_VALUES, DeferredHumans: _SOLVED_AGAIN}
+_HOW: dict[type[Any], str] = {LazyHumanPolicy: _FROM_VALUES, LazyRobotPolicy: _FROM_VALUES, DeferredHumans: _SOLVED_AGAIN}
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _write(file: archive.Writer, solution: Any) -> None:
         if type(array) not in _HOW:
             file.layers(name, array, n_within)
     policies: Sequence[Any] = prior.pi_h
-    recomputed = [pi_h for pi_h in policies if isinstance(pi_h, RecomputedHumans | DeferredHumans)]
+    recomputed = [pi_h for pi_h in policies if isinstance(pi_h, LazyHumanPolicy | DeferredHumans)]
     if recomputed:
         about["phase"] = _write_phase(file, recomputed[0].phase)
     file.about(about)
@@ -169,7 +169,7 @@ def _restore(
     q_r, x_h, u_r, v_r = (arrays[name] for name in ("q_r", "x_h", "u_r", "v_r"))
     pi_r: Any = arrays.get("pi_r")
     if about["pi_r"] == _FROM_VALUES:
-        pi_r = RecomputedRobots(theory.beta_r, [model.n_within(t) for t in range(len(q_r))], q_r)
+        pi_r = LazyRobotPolicy(theory.beta_r, [model.n_within(t) for t in range(len(q_r))], q_r)
     return solution_class(
         model,
         theory,
@@ -188,7 +188,7 @@ def _restore_prior(about: dict[str, Any], arrays: dict[str, NDArray[Any]], model
             policies.append(arrays[f"pi_h_{h}"])
             continue
         phase, v_h_m = _restore_phase(about["phase"], arrays, model, h), arrays[f"v_h_m_{h}"]
-        policies.append(RecomputedHumans(phase, v_h_m) if how == _FROM_VALUES else deferred_humans(phase, v_h_m.dtype, 1))
+        policies.append(LazyHumanPolicy(phase, v_h_m) if how == _FROM_VALUES else deferred_humans(phase, v_h_m.dtype, 1))
     v_h_m = tuple(arrays[f"v_h_m_{h}"] for h in range(model.n_humans))
     convergence = tuple(_convergence(one) for one in about["prior"]["convergence"])
     return {

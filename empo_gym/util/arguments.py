@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,16 @@ from numpy.typing import NDArray
 from empo_gym.util.wording import shown
 
 MOST = (1 << 31) - 1
+
+
+def is_integer(value: Any) -> TypeGuard[int]:
+    """Whether a value is an integer and no boolean."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is an integer or a float and no boolean."""
+    return is_integer(value) or isinstance(value, float | np.floating)
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
@@ -28,18 +38,25 @@ def check_probability(name: str, value: Any) -> None:
 
     :raises ValueError: for another
     """
-    if not isinstance(value, int | float | np.integer | np.floating) or not 0.0 <= value <= 1.0:
+    if not is_number(value) or not 0.0 <= value <= 1.0:
         raise ValueError(f"{name} must be a probability, not {shown(value)}.")
 
 
-def check_count(name: str, value: Any, otherwise: str = "") -> None:
-    """Require an integer from 1 to ``MOST``.
+def integer(name: str, value: Any, least: int | None = None, most: int | None = None, otherwise: str = "") -> int:
+    """Return what was given as an integer; booleans and floats are none.
 
+    :param least: the smallest one allowed, like ``most`` the largest
     :param otherwise: what else could have been given, as the sentence says it
-    :raises ValueError: for another
+    :raises ValueError: for anything else, naming the argument and what it may be
     """
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 1 <= value <= MOST:
-        raise ValueError(f"{name} must be a positive whole number{otherwise}, not {shown(value)}.")
+    try:
+        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or (least is not None and number < least) or (most is not None and number > most):
+        words = "" if least is None else f" >= {least}" if most is None else f" from {least} to {most}"
+        raise ValueError(f"{name} must be an integer{words}{otherwise}, not {shown(value)}.")
+    return number
 
 
 def check_sizes(num_envs: Any, max_episode_steps: Any) -> None:
@@ -47,9 +64,9 @@ def check_sizes(num_envs: Any, max_episode_steps: Any) -> None:
 
     :raises ValueError: for others
     """
-    check_count("num_envs", num_envs)
+    integer("num_envs", num_envs, 1, MOST)
     if max_episode_steps is not None:
-        check_count("max_episode_steps", max_episode_steps, ", or None for no limit")
+        integer("max_episode_steps", max_episode_steps, 1, MOST, ", or None for no limit")
 
 
 def as_numbers(given: Any) -> NDArray[Any]:
@@ -58,16 +75,6 @@ def as_numbers(given: Any) -> NDArray[Any]:
         return np.asarray(given)
     except (TypeError, ValueError):
         return np.asarray(None)
-
-
-def whole(name: str, value: Any) -> int:
-    """Return an integer.
-
-    :raises ValueError: if it is none
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ValueError(f"{name} must be a whole number, not {shown(value)}.")
-    return int(value)
 
 
 def given_goals(goal_sets: Sequence[Any], given: Any) -> dict[int, int]:
@@ -81,34 +88,6 @@ def given_goals(goal_sets: Sequence[Any], given: Any) -> dict[int, int]:
         raise ValueError(f"options['goals'] must be {{human: number of its goal}}, not {shown(given)}.")
     goals = {}
     for key, value in (given if isinstance(given, Mapping) else dict(enumerate(given))).items():
-        human = number_below(len(goal_sets), key, "options['goals']: the number of a human")
-        goals[human] = number_below(len(goal_sets[human]), value, f"options['goals']: the goal of human {human}")
+        human = integer("options['goals']: the number of a human", key, 0, len(goal_sets) - 1)
+        goals[human] = integer(f"options['goals']: the goal of human {human}", value, 0, len(goal_sets[human]) - 1)
     return goals
-
-
-def number_below(n: int, value: Any, what: str) -> int:
-    """Return an action's or a goal's number, given as any integer.
-
-    :param n: how many there are
-    :raises ValueError: for what is no integer from 0 to n - 1
-    """
-    try:
-        number = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = -1
-    if not 0 <= number < n:
-        raise ValueError(f"{what} must be an integer from 0 to {n - 1}, not {shown(value)}.")
-    return number
-
-
-def check_whole(name: str, value: Any, least: int = 1) -> None:
-    """Refuse what is no whole number, or too small.
-
-    :raises ValueError: naming the argument
-    """
-    try:
-        fits = not isinstance(value, bool | np.bool_) and operator.index(value) >= least
-    except TypeError:
-        fits = False
-    if not fits:
-        raise ValueError(f"{name} must be a whole number from {least} on, not {shown(value)}.")

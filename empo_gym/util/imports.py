@@ -13,12 +13,11 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from empo_gym.util.wording import shown
+from empo_gym.util.wording import shown, suggestion
 
 PACKAGES = ("empo_gym", "empo_sb3", "stable_baselines3", "sb3_contrib", "gymnasium", "torch")
 """The packages in which every file may name classes."""
@@ -105,12 +104,15 @@ def import_name(path: str, allow: Allow, kind: Kind, folder: Path | None = None)
 
 
 def _require_allowed(module: str, allow: Allow, path: str) -> None:
-    if allow is True or _within(module, PACKAGES) or (allow and _within(module, allow)):
-        return
-    raise ImportRefused(
-        f"{_cut(path)} is code outside {', '.join(PACKAGES)}; if you trust it, allow its module by "
-        f"allow_imports=[{module!r}] or --allow-imports={module}"
-    )
+    if not _may_be_imported(module, allow):
+        raise ImportRefused(
+            f"{_cut(path)} is code outside {', '.join(PACKAGES)}; if you trust it, allow its module by "
+            f"allow_imports=[{module!r}] or --allow-imports={module}"
+        )
+
+
+def _may_be_imported(module: str, allow: Allow) -> bool:
+    return allow is True or _within(module, PACKAGES) or (not isinstance(allow, bool) and _within(module, allow))
 
 
 def _require_defined_in(found: Any, allow: Allow, path: str) -> None:
@@ -118,7 +120,7 @@ def _require_defined_in(found: Any, allow: Allow, path: str) -> None:
     home = getattr(found, "__module__", None)
     if isinstance(found, ModuleType) or not isinstance(home, str):
         raise ImportRefused(f"{_cut(path)} is neither a class nor a function")
-    if not (allow is True or _within(home, PACKAGES) or (allow and _within(home, allow))):
+    if not _may_be_imported(home, allow):
         raise ImportRefused(f"{_cut(path)} is defined in the module {home!r}, which is not allowed")
 
 
@@ -127,9 +129,8 @@ def _attribute(owner: Any, name: str, path: str) -> Any:
         return getattr(owner, name)
     except AttributeError as error:
         where = getattr(owner, "__name__", "it")
-        near = get_close_matches(name, dir(owner), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ImportRefused(f"There is no {_cut(path)}: {where!r} has no {name!r}{hint}") from error
+        hint = f"{where!r} has no {name!r}; {suggestion(name, dir(owner))}".removesuffix("; ")
+        raise ImportRefused(f"There is no {_cut(path)}: {hint}") from error
 
 
 def _import(module: str, path: str, folder: Path | None) -> ModuleType:

@@ -1,24 +1,27 @@
 """Public names of a package, fetched from their modules at first use: importing one module does not import its neighbors."""
 
-from collections.abc import Callable, Mapping, Sequence
+import ast
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
-def hand_out(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` of a package (PEP 562).
+def hand_out(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Return ``__getattr__``, ``__dir__`` (PEP 562) and ``__all__`` of a package.
+
+    Its public names are those that its ``__init__`` imports ``if TYPE_CHECKING``, where type checkers see them too.
 
     :param package: its name
-    :param homes: name of a module of the package -> the names that the package hands out of it
+    :param file: its ``__init__``
     """
-    home = {name: module for module, names in homes.items() for name in names}
+    blocks = [node for node in ast.parse(Path(file).read_text(encoding="utf-8")).body if isinstance(node, ast.If)]
+    imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
+    home = {alias.name: node.module for node in imports for alias in node.names}
 
     def get(name: str) -> Any:
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{home[name]}"), name)
+        return getattr(import_module(str(home[name])), name)
 
-    def names() -> list[str]:
-        return sorted(home)
-
-    return get, names
+    return get, lambda: names, (names := sorted(home))

@@ -10,10 +10,12 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from dis import opmap
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from importlib.util import find_spec
+from types import CodeType, ModuleType
 
 _moved: dict[str, str] = {}
 
@@ -46,33 +48,51 @@ class _OldPaths(MetaPathFinder, Loader):
             return None
         return ModuleSpec(fullname, self)
 
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return the module of today: threads that wait for the old name find it whole."""
+        module = import_module(_moved[spec.name])
+        spec.loader_state = module.__spec__  # which the import system replaces
+        return module
+
     def exec_module(self, module: ModuleType) -> None:
-        old = module.__name__
-        # Frames of the import system do not count: the warning is about whoever imports, and pickle ignores it.
-        warnings.warn(f"{old} is now {_moved[old]}", DeprecationWarning, stacklevel=2)
-        sys.modules[old] = import_module(_moved[old])
+        """Tell whoever wrote an import statement; pickles and other names in files are no mistake of their reader."""
+        old = module.__spec__
+        assert old is not None
+        module.__spec__ = old.loader_state
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+            frame = frame.f_back
+        if frame.f_code.co_code[frame.f_lasti] == opmap["IMPORT_NAME"]:
+            # Frames of the import system do not count for stacklevel
+            warnings.warn(f"{old.name} is now {_moved[old.name]}", DeprecationWarning, stacklevel=2)
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """Return the code of today's module, for ``python -m``."""
+        spec = find_spec(_moved[fullname])
+        return spec.loader.get_code(spec.name) if spec is not None else None  # type: ignore[union-attr]
 
 
 sys.meta_path.insert(0, _OldPaths())
 
+_NAME_KEPT = {
+    "bellman": "kernels",
+    "envs": "cache many_worlds random_env sub_env toytext",
+    "grid.map": "generator",
+    "model": "exports fingerprint growing state_index",
+    "planning": "stationary sweep",
+    "solution": "convergence frames solution storage storage_checks",
+    "util": "arguments compile_cache files imports memory recent threads wording yaml_files",
+    "worlds": "chain checks goals world",
+}
+"""Folder of today within ``empo_gym`` -> modules that moved into it under their old names."""
+
 EMPO_GYM = {
+    **{name: f"{folder}.{name}" for folder, names in _NAME_KEPT.items() for name in names.split()},
     "archive": "solution.npz",
-    "arguments": "util.arguments",
     "attaining": "worlds.attainment",
     "behaviour": "envs.human_policies",
-    "cache": "envs.cache",
-    "chain": "worlds.chain",
-    "checks": "worlds.checks",
-    "compile_cache": "util.compile_cache",
-    "convergence": "solution.convergence",
     "env": "envs.robot_env",
     "expectations": "bellman.beliefs",
-    "exports": "model.exports",
-    "files": "util.files",
-    "fingerprint": "model.fingerprint",
-    "frames": "solution.frames",
-    "generator": "grid.map.generator",
-    "goals": "worlds.goals",
     "grid.alone": "grid.paths.single_agent",
     "grid.art": "grid.rendering.tiles",
     "grid.art_agents": "grid.rendering.agents",
@@ -103,13 +123,8 @@ EMPO_GYM = {
     "grid.tiles": "grid.map.tiles",
     "grid.undescribe": "grid.state.parse_description",
     "grid.walking": "grid.paths.walking",
-    "growing": "model.growing",
     "heuristic": "envs.shortest_path_humans",
-    "imports": "util.imports",
-    "kernels": "bellman.kernels",
-    "many_worlds": "envs.many_worlds",
     "masks": "envs.action_masks",
-    "memory": "util.memory",
     "model": "model.tabular",
     "parallel": "envs.parallel_env",
     "phases": "bellman.backups",
@@ -118,26 +133,12 @@ EMPO_GYM = {
     "plots_planner": "plots.planner",
     "policy": "solution.planner_policy",
     "priors": "solution.given_policies",
-    "random_env": "envs.random_env",
-    "recent": "util.recent",
     "recomputed": "bellman.lazy_policies",
     "search": "planning.fixed_point",
-    "solution": "solution.solution",
     "stage": "envs.simulator",
     "stages": "envs.vector_simulator",
-    "state_index": "model.state_index",
-    "stationary": "planning.stationary",
-    "storage": "solution.storage",
-    "storage_checks": "solution.storage_checks",
-    "sub_env": "envs.sub_env",
-    "sweep": "planning.sweep",
-    "threads": "util.threads",
-    "toytext": "envs.toytext",
     "vector": "envs.vector_env",
     "views": "envs.observations",
-    "wording": "util.wording",
-    "world": "worlds.world",
-    "yaml_files": "util.yaml_files",
 }
 """Old path -> path of today, within ``empo_gym``."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,3 +30,13 @@ def shown(value: object) -> str:
     except Exception:  # a number of more digits than Python writes, or somebody's own repr
         text = f"<{type(value).__name__}>"
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+def suggestion(word: object, known: Iterable[str], otherwise: str = "", cutoff: float = 0.6) -> str:
+    """Return the question whether the nearest of some names was meant.
+
+    :param otherwise: what to say where none is near
+    :param cutoff: how near it must be, from 0 (anything) to 1
+    """
+    near = get_close_matches(str(word)[:100], list(known), n=1, cutoff=cutoff)
+    return f"did you mean {near[0]!r}?" if near else otherwise

@@ -5,40 +5,15 @@ from typing import TYPE_CHECKING
 from empo_gym.util.lazy import hand_out
 
 if TYPE_CHECKING:
-    from empo_gym.worlds.chain import ChainWorld
-    from empo_gym.worlds.checks import check_world
-    from empo_gym.worlds.goals import Goal, GoalSet, ReachCell, ReachRect
-    from empo_gym.worlds.world import Agent, Successors, World, WorldModel
+    from empo_gym.worlds.chain import ChainWorld as ChainWorld
+    from empo_gym.worlds.checks import check_world as check_world
+    from empo_gym.worlds.goals import Goal as Goal
+    from empo_gym.worlds.goals import GoalSet as GoalSet
+    from empo_gym.worlds.goals import ReachCell as ReachCell
+    from empo_gym.worlds.goals import ReachRect as ReachRect
+    from empo_gym.worlds.world import Agent as Agent
+    from empo_gym.worlds.world import Successors as Successors
+    from empo_gym.worlds.world import World as World
+    from empo_gym.worlds.world import WorldModel as WorldModel
 
-__all__ = [
-    "Agent",
-    "ChainWorld",
-    "Goal",
-    "GoalSet",
-    "ReachCell",
-    "ReachRect",
-    "Successors",
-    "World",
-    "WorldModel",
-    "check_world",
-]
-
-__getattr__, __dir__ = hand_out(
-    __name__,
-    {
-        "chain": ("ChainWorld",),
-        "checks": ("check_world",),
-        "goals": (
-            "Goal",
-            "GoalSet",
-            "ReachCell",
-            "ReachRect",
-        ),
-        "world": (
-            "Agent",
-            "Successors",
-            "World",
-            "WorldModel",
-        ),
-    },
-)
+__getattr__, __dir__, __all__ = hand_out(__name__, __file__)

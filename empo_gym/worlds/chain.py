@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.util.arguments import integer
 from empo_gym.util.wording import shown
 from empo_gym.worlds.goals import GoalSet, ReachCell
 from empo_gym.worlds.world import STILL, Agent, World
@@ -53,8 +54,7 @@ class ChainWorld(World):
         slip: float = 0.0,
         goal_sets: Sequence[GoalSet] | None = None,
     ) -> None:
-        if not isinstance(length, int | np.integer) or not 1 <= length <= LONGEST:
-            raise ValueError(f"length must be an integer from 1 to {LONGEST:,}, not {shown(length)}.")
+        length = integer("length", length, 1, LONGEST)
         if not isinstance(gates_open, bool | np.bool_):
             raise ValueError(f"gates_open must be true or false, not {shown(gates_open)}.")
         for what, cells in (("start", starts), ("gate", gates)):

@@ -15,12 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.util.arguments import is_integer, is_number
 from empo_gym.util.wording import shown
 from empo_gym.worlds.rows import first_bad_row
 from empo_gym.worlds.world import Successors, WorldModel, action_shape, is_batched
@@ -92,7 +92,7 @@ def check_world(
     :raises WorldCheckError: with one sentence, at the first violation
     """
     _check_declarations(world)
-    if not isinstance(seconds, Real) or isinstance(seconds, bool) or not 0.0 <= seconds <= threading.TIMEOUT_MAX:
+    if not is_number(seconds) or not 0.0 <= seconds <= threading.TIMEOUT_MAX:
         raise ValueError(f"seconds must be a number >= 0, not {shown(seconds)}.")
     sample = _explore(world, max_states, np.random.default_rng(seed), float(seconds), progress)
     passed = ["declarations", "outcomes"]
@@ -110,8 +110,8 @@ def _demand(holds: bool, sentence: str) -> None:
 
 def _check_declarations(world: Any) -> None:
     horizon = getattr(world, "horizon", None)
-    steps = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool) and bool(horizon >= 0)
-    _demand(horizon is None or steps, f"The horizon must be a number of steps or None, not {shown(horizon)}.")
+    steps = horizon is None or (is_integer(horizon) and horizon >= 0)
+    _demand(steps, f"The horizon must be a number of steps or None, not {shown(horizon)}.")
     missing = [name for name in ("agents", "horizon", "goal_sets") if not hasattr(world, name)]
     missing += [name for name in _verbs() if not callable(getattr(world, name, None))]
     _demand(not missing, f"The world lacks {', '.join(missing)}.")

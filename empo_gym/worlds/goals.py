@@ -1,6 +1,6 @@
 """What a human may want: a goal is a set of states, a goal set is a human's possible goals with their weights.
 
-The weights ``w_g`` say how much each goal counts in a human's power (7); normalised to sum to one they are also the
+The weights ``w_g`` say how much each goal counts in a human's power (7); normalized to sum to one they are also the
 probability with which others expect the human to have that goal, hence of the human's marginal policy ``pibar`` in (4), (6).
 """
 

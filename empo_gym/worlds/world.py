@@ -7,6 +7,7 @@ planning, learning, drawing) is written against these verbs, so any Python objec
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 from collections.abc import Hashable, Sequence
@@ -123,8 +124,8 @@ def action_shape(agents: Sequence[Agent]) -> tuple[int, ...]:
     return tuple(agent.n_actions for agent in agents)
 
 
-class World:
-    """Conveniences that follow from ``agents`` alone; a world may inherit them but need not."""
+class ActingTogether:
+    """Numbers that follow from ``agents`` alone."""
 
     agents: tuple[Agent, ...]
 
@@ -141,7 +142,12 @@ class World:
     @property
     def action_shape(self) -> tuple[int, ...]:
         """Number of actions of each agent, robots first."""
-        return action_shape(self.agents)
+        return tuple(agent.n_actions for agent in self.agents)
+
+    @property
+    def human_action_shape(self) -> tuple[int, ...]:
+        """Number of actions of each human."""
+        return self.action_shape[self.n_robots :]
 
     @property
     def n_joint(self) -> int:
@@ -152,6 +158,16 @@ class World:
     def n_robot_joint(self) -> int:
         """Number of joint actions of the robots."""
         return math.prod(self.action_shape[: self.n_robots])
+
+    @property
+    def robot_action_names(self) -> list[str]:
+        """Names of the robots' joint actions, in C order: ``"still"``, or ``"still+east"`` for two robots; ``""`` for none."""
+        robots = self.agents[: self.n_robots]
+        return ["+".join(names) for names in itertools.product(*(robot.actions for robot in robots))]
+
+
+class World(ActingTogether):
+    """Conveniences that a world may inherit but need not."""
 
     def joint_index(self, actions: Sequence[int]) -> int:
         """Return the C-order number of a joint action.

@@ -1,35 +1,12 @@
-"""Keywords of callbacks as configuration files give them: numbers that YAML reads as text, and names that nobody knows."""
+"""Keywords of callbacks as configuration files give them, among them names that nobody knows."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from empo_sb3.common.ranges import NUMBER, POSITIVE, Kind, check, optional
-
-
-def check_numbers(owner: str, kind: Kind = NUMBER, /, **given: Any) -> None:
-    """
-    Refuse what is no number of a kind.
-
-    :param owner: whom the error names
-    :param given: by name
-    :raises ValueError: for the first that is none
-    """
-    check(owner, given, dict.fromkeys(given, kind))
-
-
-def check_total(owner: str, total: float | None) -> None:
-    """
-    Refuse a length of a run that is none.
-
-    :param owner: whom the error names
-    :param total: environment steps, or None where they are not given
-    :raises ValueError: unless positive and finite
-    """
-    check_numbers(owner, optional(POSITIVE), total=total)
+from empo_gym.util.wording import suggestion
 
 
 def check_keywords(owner: str, called: Callable, given: Mapping[str, Any]) -> None:
@@ -45,8 +22,7 @@ def check_keywords(owner: str, called: Callable, given: Mapping[str, Any]) -> No
     known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     unknown = [name for name in given if name not in known]
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+        hint = suggestion(unknown[0], known, f"it takes {', '.join(known)}")
         raise ValueError(f"{owner} has no {unknown[0]!r}; {hint}")
     missing = [p.name for p in parameters if p.name in known and p.default is p.empty and p.name not in given]
     if missing:

@@ -1,4 +1,4 @@
-"""Optimizers and networks by import path. A path that a user writes in Python may lead anywhere, one in a zoo file may not."""
+"""Classes of users by import path. A path written in Python may lead anywhere, one in a zoo file may not."""
 
 from __future__ import annotations
 

@@ -50,12 +50,21 @@ class Kind:
 
 
 def _remedy(value: Any) -> str:
-    """How to write the number that a text shows, since YAML 1.1 reads 5e-2 as text."""
+    """How to write the number that a text shows."""
+    number = yaml_number(value)
+    return "" if number is None else f" (YAML reads this as text; write {number})"
+
+
+def yaml_number(value: Any) -> str | None:
+    """The number that a text shows as YAML 1.1 writes it, which reads ``5e-2`` as text; None if it shows none."""
     try:
         number = float(value) if isinstance(value, str) else math.nan
     except ValueError:
-        return ""
-    return "" if math.isnan(number) else f" (YAML reads this as text; write {number!r})"
+        return None
+    if not math.isfinite(number):
+        return None
+    mantissa, e, exponent = repr(int(number) if number.is_integer() and abs(number) < 1e15 else number).partition("e")
+    return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else mantissa + e + exponent
 
 
 def as_float(value: Any) -> float:
@@ -116,6 +125,12 @@ def each(kind: Kind, words: str) -> Kind:
     return Kind(words, lambda value: isinstance(value, listed) and np.ndim(value) == 1 and all(map(kind.holds, value)))
 
 
+def _is_class_path(value: Any) -> bool:
+    return (
+        isinstance(value, str) and all(part.isidentifier() for part in value.replace(":", ".", 1).split(".")) and ":" in value
+    )
+
+
 def _is_device(value: Any) -> bool:
     try:
         return value == "auto" or isinstance(th.device(value), th.device)
@@ -123,6 +138,7 @@ def _is_device(value: Any) -> bool:
         return False
 
 
+ANYTHING = Kind("anything", lambda value: True)
 FLAG = instance("True or False", bool)
 NUMBER = Kind("a number", lambda value: not math.isnan(as_float(value)))
 POSITIVE = real("(0, inf)")
@@ -135,12 +151,15 @@ COUNT = integer(1)
 REPEATS = integer(1, 10**12)
 """Of what is done at once, so that a slip of the pen does not run for ever."""
 STEPS = integer(0)
+TOTAL = optional(POSITIVE)
+"""Steps of a whole run where they are known."""
 SEED = integer(0, LARGEST_SEED)
 FUNCTION = Kind("a function", callable)
 RATE = either(NOT_NEGATIVE, Kind("a schedule of the share of the run that remains", callable))
 """A learning rate of Stable-Baselines3, or what else changes as such."""
 MAPPING = instance("a mapping", Mapping)
 CLASS = instance("a class", type)
+CLASS_PATH = Kind("the path of a class such as 'package.module:Class'", _is_class_path)
 DEVICE = Kind("a device of torch such as 'cpu' or 'cuda', or 'auto'", _is_device)
 
 

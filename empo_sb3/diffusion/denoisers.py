@@ -6,14 +6,13 @@ hundred thousand parameters, a millisecond on a CPU.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 
 import torch as th
 from torch import nn
 
-from empo_gym.util.wording import shown
+from empo_gym.util.wording import shown, suggestion
 from empo_sb3.common.named import find_class
 
 WAVES = 16
@@ -139,6 +138,5 @@ def find_denoiser(denoiser: str | Maker) -> Maker:
         return DENOISERS[denoiser]
     if isinstance(denoiser, str) and ":" in denoiser:
         return find_class(denoiser, nn.Module, "a torch module")
-    near = difflib.get_close_matches(str(denoiser), DENOISERS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(DENOISERS)} and 'package.module:Name'"
+    hint = suggestion(denoiser, DENOISERS, f"known are {', '.join(DENOISERS)} and 'package.module:Name'")
     raise ValueError(f"there is no denoiser {shown(denoiser)}; {hint}")

@@ -74,7 +74,7 @@ class ExactGap(BaseCallback):
     def _on_training_start(self) -> None:
         if not isinstance(self.model, EMPO):
             raise ValueError(f"ExactGap watches EMPO, not {type(self.model).__name__}: others learn no solution")
-        if self.exact is None and self.model.grown is not None:
+        if self.exact is None and self.model.on_demand_model is not None:
             raise ValueError("ExactGap cannot solve a world that is not packed; give it the solution as exact=")
         if self.exact is None:
             targets = self.model.targets

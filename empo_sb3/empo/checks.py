@@ -4,6 +4,8 @@ Networks are trained on what the world itself shows, in one world and for one th
 else, or environments that differ, would be learned in all the same, and only the result would be wrong.
 """
 
+import inspect
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -14,7 +16,10 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from empo_gym.theory import Theory
+from empo_sb3.common.ranges import NOT_NEGATIVE
 from empo_sb3.empo.networks.base_policy import EmpoPolicy
+
+SMALL_FACTOR = 0.05
 
 
 class Learner(Protocol):
@@ -81,7 +86,7 @@ def require_own_view(name: str, shown: Any, world_shows: Any) -> None:
         )
 
 
-def require_kin(learner: Learner) -> None:
+def check_policy_class(learner: Learner) -> None:
     """
     Require a policy and a configuration of the learner's own kind, which a file of another algorithm has not.
 
@@ -105,7 +110,7 @@ def number_names(config_class: type) -> set[str]:
     return {f.name for f in fields(Theory)} | {f.name for f in fields(config_class)}
 
 
-def require_kept(learner: Learner, asked: Mapping[str, Any]) -> None:
+def check_saved_hyperparameters(learner: Learner, asked: Mapping[str, Any]) -> None:
     """
     Require that a saved model is not asked for other numbers than its own.
 
@@ -123,7 +128,7 @@ def require_kept(learner: Learner, asked: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def of_the_same_world(name: str) -> Iterator[None]:
+def space_mismatch_errors(name: str) -> Iterator[None]:
     """
     Say what it means that an environment's spaces are not a model's.
 
@@ -157,3 +162,26 @@ def observation_kind(world: Any, space: spaces.Space) -> Any:
             ' make it with observation="features" or "planes", without observe_goals and without wrappers of observations'
         )
     return kind
+
+
+def arguments_of(kind: type) -> list[str]:
+    """The named arguments of a class."""
+    return [n for n, p in inspect.signature(kind).parameters.items() if p.kind != p.VAR_KEYWORD and not n.startswith("_")]
+
+
+def warn_of_small_factor(learning_rate: Any) -> None:
+    """
+    Warn of a ``learning_rate`` that looks like a rate: the learners of this package multiply their own rates by it.
+
+    :param learning_rate: a number, or a schedule of the share of the run that remains
+    :raises ValueError: if it is or becomes negative or infinite or no number
+    """
+    values = [learning_rate(k / 10) for k in range(11)] if callable(learning_rate) else [learning_rate]
+    for value in values:
+        NOT_NEGATIVE.check("learning_rate", value)
+    if 0.0 < max(values) < SMALL_FACTOR:
+        warnings.warn(
+            f"learning_rate is a factor on the rates lr_..., so {max(values):g} all but stops learning; leave it at 1 and give"
+            " rates by their names, as in lr_q_r=1e-3",
+            stacklevel=3,
+        )

@@ -4,13 +4,13 @@ The numbers that define the answer live in :class:`empo_gym.theory.Theory`. Both
 :func:`split_keywords` sorts them. All steps are training steps (gradient updates).
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Annotated, Any
 
 from empo_gym.theory import Theory
+from empo_gym.util.wording import suggestion
 from empo_sb3.common import ranges
 from empo_sb3.common.ranges import Count, Flag, Kind, NotNegative, Positive, Share, Steps
 from empo_sb3.empo.quantities import QUANTITIES
@@ -99,7 +99,7 @@ class TrainingConfig(WorldTraining):
     :param exploration_bonus: how much log-probability the robot action gains whose successors are the least visited; None for
         0, or for 3 with ``use_rnd``. Humans who explore (``epsilon_h_start``) prefer such actions by as much
     :param use_rnd: whether the error of random network distillation says how little known they are, instead of the visits
-    :param training_steps_per_env_step: training steps for each environment step (a whole number, or one over one); sets SB3's
+    :param training_steps_per_env_step: training steps for each environment step (an integer, or one over one); sets SB3's
         ``train_freq`` and ``gradient_steps``, which hold where it is None
     :param update_frequencies: by quantity, how often it is updated in relation to the others (1 where not named): the one with
         the highest number trains in every step. ``{"v_h_e": 5, "x_h": 5}`` makes five updates of them for one of Q_r
@@ -172,7 +172,7 @@ class TrainingConfig(WorldTraining):
     lookup_use_adaptive_lr: Flag = False
     lookup_adaptive_lr_min: Share = 1e-6
     use_uncertainty_weighted_lr: Flag = False
-    uncertainty_source: Annotated[str, ranges.one_of(*SOURCES)] = "rnd"
+    uncertainty_source: Annotated[str, ranges.either(ranges.one_of(*SOURCES), ranges.CLASS_PATH)] = "rnd"
     uncertainty_lr_scale_min: Positive = 0.1
     uncertainty_lr_scale_max: Positive = 2.0
     ensemble_size: Annotated[int, ranges.integer(2)] = 5
@@ -324,14 +324,14 @@ class TrainingConfig(WorldTraining):
         SB3's ``train_freq`` and ``gradient_steps`` that ``training_steps_per_env_step`` stands for.
 
         :param n_envs: environments that step together
-        :raises ValueError: if it is neither a whole number nor one over a whole number
+        :raises ValueError: if it is neither an integer nor one over an integer
         """
         pace = self.training_steps_per_env_step
         if pace is None:
             return {}
         rare = 1 if pace >= 1 else round(1 / pace)
         if abs(pace * rare - round(pace * rare)) > 1e-9:
-            raise ValueError(f"training_steps_per_env_step must be a whole number or one over one, not {pace}")
+            raise ValueError(f"training_steps_per_env_step must be an integer or one over one, not {pace}")
         return {"train_freq": rare, "gradient_steps": round(pace * rare) * n_envs}
 
     def get_effective_beta_r(self, step: int) -> float:
@@ -383,8 +383,7 @@ TRAINING_NAMES = tuple(f.name for f in fields(TrainingConfig))
 
 def unknown_keyword(owner: str, name: str, known: Iterable[str]) -> ValueError:
     """The error for a keyword that nobody knows, with the nearest known one."""
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"help({owner}) has the names"
+    hint = suggestion(name, sorted(known), f"help({owner}) has the names", cutoff=0.5)
     return ValueError(f"{owner} does not know the keyword {name!r}; {hint}")
 
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from empo_sb3.empo.targets.growing import MetPairs
-from empo_sb3.empo.targets.tabular import ModelTargets
+from empo_sb3.empo.targets.pairs import PairTargets
 from empo_sb3.uncertainty import RND
 
 
@@ -42,17 +41,21 @@ class Curiosity:
         if self.rnd is not None:
             self.rnd.memory = memory["rnd"]
 
-    def refresh(self, targets: Any, visits: Any, seen: Any) -> None:
+    def refresh(self, judge: Callable[[np.ndarray], np.ndarray], pairs: np.ndarray | None = None, n_pairs: int = 0) -> None:
         """
-        Judge all pairs anew.
+        Judge pairs anew.
 
-        :param targets: of a packed world
-        :param visits: counts of pairs
-        :param seen: (n_live, n) what is seen of the live pairs
+        :param judge: from pair numbers (n,) to their novelty (n,)
+        :param pairs: those judged now, until the next call; None to judge each when it is asked for
+        :param n_pairs: pairs are numbered below it, where some are judged now
         """
-        model = targets.model
-        self.novelty = np.zeros(((model.horizon or 0) + 1) * model.n_states)
-        self.novelty[targets.live] = visits(targets.live) if self.rnd is None else self.rnd(seen)
+        self._judge = judge
+        if pairs is not None:
+            self.novelty = np.zeros(n_pairs)
+            self.novelty[pairs] = judge(pairs)
+
+    def _novel(self, pairs: np.ndarray) -> np.ndarray:
+        return self.novelty[pairs] if len(self.novelty) else self._judge(pairs)
 
     def learn(self, seen: np.ndarray) -> None:
         """
@@ -63,7 +66,7 @@ class Curiosity:
         if self.rnd is not None:
             self.rnd.update(seen)
 
-    def tilt(self, pi_r: np.ndarray, targets: ModelTargets, pairs: np.ndarray) -> np.ndarray:
+    def reweight(self, pi_r: np.ndarray, targets: PairTargets, pairs: np.ndarray) -> np.ndarray:
         """
         The robots' policy, tilted towards the unknown.
 
@@ -71,9 +74,9 @@ class Curiosity:
         :param pairs: (n,) where the robots are
         :return: (n, n_a_r) probabilities
         """
-        return self._tilted(pi_r, targets.robot_outlook(pairs, self.novelty))
+        return self._reweighted(pi_r, targets.robot_outlook(pairs, self._novel))
 
-    def human_actions(self, pi_r: np.ndarray, targets: ModelTargets, pairs: np.ndarray) -> list[np.ndarray]:
+    def human_actions(self, pi_r: np.ndarray, targets: PairTargets, pairs: np.ndarray) -> list[np.ndarray]:
         """
         How humans act who explore: at random, tilted towards the unknown.
 
@@ -81,36 +84,12 @@ class Curiosity:
         :param pairs: (n,) where everybody is
         :return: per human (n, n_a_h) probabilities
         """
-        return [self._tilted(1.0, novelty) for novelty in targets.human_outlook(pairs, self.novelty, pi_r)]
+        return [self._reweighted(1.0, novelty) for novelty in targets.human_outlook(pairs, self._novel, pi_r)]
 
-    def _tilted(self, policy: np.ndarray | float, novelty: np.ndarray) -> np.ndarray:
+    def _reweighted(self, policy: np.ndarray | float, novelty: np.ndarray) -> np.ndarray:
         tilted = policy * np.exp(self.bonus * novelty / np.maximum(novelty.max(axis=1, keepdims=True), 1e-300))
         return tilted / tilted.sum(axis=1, keepdims=True)
 
 
-class GrowingCuriosity(Curiosity):
-    """The same in a world that is not packed: novelty is asked of successors when it is needed."""
-
-    def refresh(self, targets: Any, visits: MetPairs, seen: Callable[[np.ndarray], np.ndarray]) -> None:
-        """
-        Know whom to ask from now on.
-
-        :param visits: of pairs
-        :param seen: from pair numbers (n,) to what is seen of them (n, n)
-        """
-        self._visits, self._seen = visits, seen
-
-    def tilt(self, pi_r: np.ndarray, targets: Any, pairs: np.ndarray) -> np.ndarray:
-        """As the base class."""
-        return self._tilted(pi_r, targets.robot_outlook(pairs, self._novel))
-
-    def human_actions(self, pi_r: np.ndarray, targets: Any, pairs: np.ndarray) -> list[np.ndarray]:
-        """As the base class."""
-        return [self._tilted(1.0, novelty) for novelty in targets.human_outlook(pairs, self._novel, pi_r)]
-
-    def _novel(self, pairs: np.ndarray) -> np.ndarray:
-        return self._visits(pairs) if self.rnd is None else self.rnd(self._seen(pairs))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without whom to ask, which :meth:`refresh` says again."""
-        return {name: value for name, value in vars(self).items() if name not in ("_visits", "_seen")}
+GrowingCuriosity = Curiosity
+"""The name in checkpoints of version 0.1 of worlds that are not packed."""

@@ -25,19 +25,17 @@ from empo_gym.solution.solution import EmpoSolution
 from empo_gym.theory import Theory
 from empo_sb3.common.ranges import check
 from empo_sb3.common.sb3_arguments import OFF_POLICY_KINDS
-from empo_sb3.empo.arguments import arguments_of, warn_of_small_factor
 from empo_sb3.empo.buffers import PairReplayBuffer
-from empo_sb3.empo.checks import require_kin
+from empo_sb3.empo.checks import arguments_of, check_policy_class, warn_of_small_factor
 from empo_sb3.empo.config import TrainingConfig, split_keywords
-from empo_sb3.empo.curiosity import Curiosity, GrowingCuriosity
+from empo_sb3.empo.curiosity import Curiosity
 from empo_sb3.empo.human_prior import acting_theory, differing, expected_humans, learned_humans
 from empo_sb3.empo.networks.base_policy import EmpoPolicy
 from empo_sb3.empo.networks.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
 from empo_sb3.empo.networks.quantity_network import WorldSizes
-from empo_sb3.empo.prioritization import POOL, Emphasis, make_emphasis
-from empo_sb3.empo.progress import StageProgressBar
-from empo_sb3.empo.report import report_stage, report_training
-from empo_sb3.empo.targets.growing import GrowingTargets, MetPairs
+from empo_sb3.empo.prioritization import POOL, SamplePriorities, make_priorities
+from empo_sb3.empo.report import StageProgressBar, report_stage, report_training
+from empo_sb3.empo.targets.growing import GrowingTargets, VisitCounter
 from empo_sb3.empo.targets.sampled import SampledTargets, draw
 from empo_sb3.empo.targets.sampled_growing import SampledGrowingTargets, is_sampled
 from empo_sb3.empo.targets.tabular import ModelTargets, TargetCache, Values
@@ -57,7 +55,7 @@ POLICY_NUMBERS = ("dropout", "max_grad_norm", "weight_decay", "lookup_use_adapti
 
 class EMPO(WorldLearner):
     """
-    Learn the robot policy that softly maximises the humans' long-term power.
+    Learn the robot policy that softly maximizes the humans' long-term power.
 
     :param policy: ``"TablePolicy"``, ``"MlpPolicy"``, ``"CnnPolicy"``, ``"MultiInputPolicy"`` or a subclass of ``EmpoPolicy``
     :param env: an ``EMPO-*`` environment (or its id), or a ``VecEnv`` of copies of one
@@ -98,7 +96,7 @@ class EMPO(WorldLearner):
         "outlook",
         "cache",
         "curiosity",
-        "emphasis",
+        "priorities",
         "_seen",
     )
     policy: EmpoPolicy
@@ -109,7 +107,7 @@ class EMPO(WorldLearner):
     config: TrainingConfig
     """The numbers that define the training: the policy class's defaults, as the keywords leave them."""
     sizes: WorldSizes
-    emphasis: Emphasis | None
+    priorities: SamplePriorities | None
     """What makes little known pairs count for more, if anything."""
     curiosity: Curiosity | None
     """What tilts the robots towards the unknown, if anything."""
@@ -173,7 +171,7 @@ class EMPO(WorldLearner):
     # ---------------------------------------------------------------- setting up
 
     def _setup_model(self) -> None:
-        require_kin(self)
+        check_policy_class(self)
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         if self.env is not None:
@@ -212,7 +210,7 @@ class EMPO(WorldLearner):
         model, env_theory = self._take_model(env)
         if self.theory is None:
             self.theory = replace(env_theory, **self.theory_overrides)
-        if self.grown is not None:
+        if self.on_demand_model is not None:
             self._adopt_growing(env, model)
             return
         self._configure()
@@ -248,12 +246,11 @@ class EMPO(WorldLearner):
         self.curiosity = None
         if self.config.curiosity_bonus:
             rnd = RND(lr=1e-3, seed=self.seed or 0) if self.config.use_rnd else None
-            kind = Curiosity if self.grown is None else GrowingCuriosity
-            self.curiosity = kind(self.config.curiosity_bonus, rnd)
-            self._seen: Any = self._look_at if seen is None else as_tensor(seen).flatten(1).numpy()
-            self.curiosity.refresh(self.targets, self.visits, self._seen)
-        visits = VisitCounts(self.sizes.n_pairs) if self.grown is None else MetPairs()
-        self.emphasis = make_emphasis(self.config, self.policy, visits, self.seed or 0)
+            self.curiosity = Curiosity(self.config.curiosity_bonus, rnd)
+            self._seen = None if seen is None else as_tensor(seen).flatten(1).numpy()
+            self._judge_novelty()
+        visits = VisitCounts(self.sizes.n_pairs) if self.on_demand_model is None else VisitCounter()
+        self.priorities = make_priorities(self.config, self.policy, visits, self.seed or 0)
         self._refresh_targets(self.config.networks)
 
     # ---------------------------------------------------------------- collecting
@@ -270,7 +267,7 @@ class EMPO(WorldLearner):
         self._mid_step = True
         epsilon = 1.0 if self.num_timesteps < learning_starts else self.config.epsilon_r_schedule(self._n_updates)
         pi_r = self._pi_r_of(self._pairs)
-        joint = draw(pi_r if self.curiosity is None else self.curiosity.tilt(pi_r, self.targets, self._pairs))
+        joint = draw(pi_r if self.curiosity is None else self.curiosity.reweight(pi_r, self.targets, self._pairs))
         epsilon_h = self.config.epsilon_h_schedule(self._n_updates)
         if epsilon_h > 0.0:
             self._explore_humans(epsilon_h, self._human_exploration(pi_r))
@@ -287,7 +284,7 @@ class EMPO(WorldLearner):
 
     def _pi_r_of(self, pairs: np.ndarray) -> np.ndarray:
         """What the robots do while pairs are collected, (n, n_a_r): as of the last refresh, where that is known."""
-        if self.grown is None:
+        if self.on_demand_model is None:
             return self.values["pi_r"][pairs]
         with th.no_grad():
             return self.policy.robot_policy(self.policy.inputs_of(pairs)).cpu().numpy()
@@ -347,30 +344,41 @@ class EMPO(WorldLearner):
 
     def _weigh(self, pairs: np.ndarray) -> np.ndarray | None:
         """What the pairs of a batch count, if not all the same; the source of the uncertainty learns the batch."""
-        if self.emphasis is None:
+        if self.priorities is None:
             return None
-        weights = self.emphasis.weights(pairs)
+        weights = self.priorities.weights(pairs)
         return weights if self.config.weighs_losses else None
 
     def _draw_pairs(self, batch_size: int) -> np.ndarray:
         """A batch, of little known pairs rather than of well known ones if that is wanted."""
-        if self.emphasis is None or not self.config.prioritized:
+        if self.priorities is None or not self.config.prioritized:
             return super()._draw_pairs(batch_size)
-        return self.emphasis.choose(super()._draw_pairs(POOL * batch_size), batch_size)
+        return self.priorities.choose(super()._draw_pairs(POOL * batch_size), batch_size)
 
     def _look_around(self) -> None:
         """See anew which pairs are little known."""
         self._move_starts()
         if self.curiosity is not None:
             drawn = self.replay_buffer.sample_pairs(CURIOUS_BATCH)
-            self.curiosity.learn(
-                self._look_at(drawn) if self.grown is not None else self._seen[np.searchsorted(self.live, drawn)]
-            )
-            self.curiosity.refresh(self.targets, self.visits, self._seen)
+            self.curiosity.learn(self._look_at(drawn))
+            self._judge_novelty()
 
     def _look_at(self, pairs: np.ndarray) -> np.ndarray:
         """What is seen of pairs, (n, n_numbers)."""
+        if self._seen is not None:
+            return self._seen[np.searchsorted(self.live, pairs)]
         return self.policy.inputs_of(pairs).flatten(1).cpu().numpy()
+
+    def _judge_novelty(self) -> None:
+        """Judge all pairs of a packed world now, those of a larger one when they are asked for."""
+        if self.curiosity is None:
+            return
+        rnd = self.curiosity.rnd
+        judge = self.visits if rnd is None else lambda pairs: rnd(self._look_at(pairs))
+        if self.on_demand_model is None:
+            self.curiosity.refresh(judge, self.live, self.sizes.n_pairs + self.sizes.n_states)
+        else:
+            self.curiosity.refresh(judge)
 
     def _watch(self, pairs: np.ndarray, targets: Values) -> None:
         """Log what the last update saw, and how much of its losses no network could avoid."""
@@ -380,7 +388,7 @@ class EMPO(WorldLearner):
         for q in targets:
             noise = self.policy.coordinates(q, targets[q]) - self.policy.coordinates(q, compared[q])
             self.logger.record(f"train/{q}_irreducible_variance", share * float(np.mean(noise**2)))
-        visited = np.unique(self.visits.pairs % self.sizes.n_states)
+        visited = np.unique(self.sizes.pair_index.split(self.visits.pairs)[1])
         self.logger.record("train/visited_states", len(visited))
 
     def _enter_stage(self) -> Stage:
@@ -436,7 +444,7 @@ class EMPO(WorldLearner):
         if self.env is None:
             raise ValueError("the solution lives on the world's states; load the model with env=env")
         targets, pairs = self.targets, self.targets.live
-        if self.grown is not None:
+        if self.on_demand_model is not None:
             if not self.env.get_attr("is_packed")[0]:
                 raise ValueError("this world has too many states for a solution in all of them; ask predict where you are")
             model, learned = self.env.get_attr("model")[0], learned_humans(self.env)
@@ -458,20 +466,19 @@ class EMPO(WorldLearner):
     @property
     def emphasis_memory(self) -> Any:
         """What the source of the uncertainty has learned; None without one."""
-        return None if self.emphasis is None else self.emphasis.memory
+        return None if self.priorities is None else self.priorities.memory
 
     @emphasis_memory.setter
     def emphasis_memory(self, memory: Any) -> None:
-        if self.emphasis is not None:
-            self.emphasis.memory = memory
+        if self.priorities is not None:
+            self.priorities.memory = memory
 
     def restore_run(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`run_state` gave."""
         super().restore_run(state)
-        if self.grown is None:
+        if self.on_demand_model is None:
             self.outlook = self.targets.outlook(self.values)
             self._forget_targets()
             return
         self.targets.read(self.values, self.policy)
-        if self.curiosity is not None:
-            self.curiosity.refresh(self.targets, self.visits, self._seen)
+        self._judge_novelty()

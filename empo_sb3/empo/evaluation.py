@@ -79,7 +79,8 @@ class EmpoEvalCallback(BaseCallback):
             self._evaluate()
 
     def _evaluate(self) -> None:
-        known = getattr(self.model, "grown", None) is None  # in a world that is not packed nobody knows U_r everywhere
+        # In a world that is not packed nobody knows U_r everywhere
+        known = getattr(self.model, "on_demand_model", None) is None
         learned = getattr(self.model, "solution", None) if known else None
         solution = self.solution or (learned() if learned is not None else None)
         attainment, power = play(self.model, self.eval_env, self.n_episodes, solution, self.deterministic)

@@ -3,7 +3,7 @@
 One network gives Q_h^m of (1) for every human, goal and own action in a (t, state) pair. Its targets come from the model, with
 the robots' worst case as the theory has it, so what is learned is what the planner solves, and the distance from it is the
 measure of success. As every pair teaches all goals of all humans at once, by full expectations over successors, hindsight
-relabelling (which gives a sampled transition a goal that it reached) has nothing to add.
+relabeling (which gives a sampled transition a goal that it reached) has nothing to add.
 """
 
 from collections.abc import Mapping
@@ -22,9 +22,8 @@ from empo_gym.theory import Theory
 from empo_gym.worlds.world import belief_of
 from empo_sb3.common.ranges import Count, NotNegative, check
 from empo_sb3.common.sb3_arguments import OFF_POLICY_KINDS
-from empo_sb3.empo.arguments import arguments_of, warn_of_small_factor
 from empo_sb3.empo.buffers import PairReplayBuffer
-from empo_sb3.empo.checks import require_kin
+from empo_sb3.empo.checks import arguments_of, check_policy_class, warn_of_small_factor
 from empo_sb3.empo.config import COOLED, WorldTraining, unknown_keyword
 from empo_sb3.empo.networks.base_policy import EmpoPolicy
 from empo_sb3.empo.networks.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TablePolicy
@@ -145,7 +144,7 @@ class HumanDQN(WorldLearner):
             self._setup_model()
 
     def _setup_model(self) -> None:
-        require_kin(self)
+        check_policy_class(self)
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         if self.env is not None:
@@ -173,7 +172,7 @@ class HumanDQN(WorldLearner):
 
     def _make_targets(self, env: VecEnv, model: Any, belief: str) -> HumanTargets | GrowingHumanTargets:
         n_samples = self.config.target_samples
-        if self.grown is None:
+        if self.on_demand_model is None:
             if n_samples is not None:
                 raise ValueError(
                     "target_samples is for worlds that are not packed; leave it out, or give world_model='growing' as well"
@@ -251,7 +250,7 @@ class HumanDQN(WorldLearner):
         if self.env is None:
             raise ValueError("the prior lives on the world's states; load the model with env=env")
         if isinstance(self.targets, GrowingHumanTargets):
-            return LearnedHumans(self.policy, self.grown, self.theory, self._observation_kind)
+            return LearnedHumans(self.policy, self.on_demand_model, self.theory, self._observation_kind)
         return self.targets.as_prior(self.policy.evaluate(Q, self.live))
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:

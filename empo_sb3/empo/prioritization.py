@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from empo_sb3.common.named import find_class
 from empo_sb3.empo.networks.base_policy import EmpoPolicy
 from empo_sb3.uncertainty import RND, Ensemble, MCDropout, Source, Weighing
 from empo_sb3.uncertainty.lr_rules import Rule, sample_weight
@@ -23,7 +24,7 @@ DROPOUT_EVERY = 8
 
 def make_source(name: str, policy: EmpoPolicy, visits: Source, ensemble_size: int, seed: int) -> Source:
     """
-    A source by the name that ``uncertainty_source`` gives it.
+    A source by the name that ``uncertainty_source`` gives it, or by the path of its class, which is called with ``seed=``.
 
     :param policy: whose dropout is looked at by ``"dropout"``
     :param visits: what ``"visits"`` means
@@ -42,10 +43,10 @@ def make_source(name: str, policy: EmpoPolicy, visits: Source, ensemble_size: in
         "ensemble": lambda: Ensemble(ensemble_size, seed=seed),
         "dropout": lambda: MCDropout(policy.nets, policy.all_coordinates, every=DROPOUT_EVERY, seed=seed),
     }
-    return makers[name]()
+    return makers[name]() if name in makers else find_class(name, object, "a class")(seed=seed)
 
 
-class Emphasis:
+class SamplePriorities:
     """
     Weights and priorities of pairs.
 
@@ -91,7 +92,7 @@ class Emphasis:
         self.weighing.typical = memory["typical"]
 
 
-def make_emphasis(config: Any, policy: EmpoPolicy, visits: Source, seed: int) -> Emphasis | None:
+def make_priorities(config: Any, policy: EmpoPolicy, visits: Source, seed: int) -> SamplePriorities | None:
     """
     What a training configuration asks for, None for nothing.
 
@@ -110,4 +111,8 @@ def make_emphasis(config: Any, policy: EmpoPolicy, visits: Source, seed: int) ->
             "since their entries learn apart from each other"
         )
     source = make_source(config.emphasis_source, policy, visits, config.ensemble_size, seed)
-    return Emphasis(source, rule, (lambda pairs: pairs) if source is visits else policy.inputs_of)
+    return SamplePriorities(source, rule, (lambda pairs: pairs) if source is visits else policy.inputs_of)
+
+
+Emphasis = SamplePriorities
+"""The name in checkpoints of version 0.1."""

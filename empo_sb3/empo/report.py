@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from stable_baselines3.common.callbacks import ProgressBarCallback
+
 from empo_sb3.empo.timeline import FULL_STAGE, RAMP_STAGE, Stage, networks_mask
 
 
@@ -52,3 +54,13 @@ def report_training(algorithm: Any, losses: dict[str, float], factor: float) -> 
     logger.record("Warmup/effective_beta_r", config.get_effective_beta_r(step))
     logger.record("Warmup/is_warmup", float(stage.number < RAMP_STAGE))
     logger.record("Warmup/active_networks_mask", networks_mask(stage.networks))
+
+
+class StageProgressBar(ProgressBarCallback):
+    """SB3's progress bar, beginning with the name of EMPO's present stage; ``EMPO.learn(progress_bar=True)`` shows it."""
+
+    def _on_step(self) -> bool:
+        name = self.model.config.get_warmup_stage_name(self.model._n_updates)  # type: ignore[attr-defined]
+        if self.pbar.desc != f"{name}: ":
+            self.pbar.set_description(name, refresh=False)
+        return super()._on_step()

@@ -9,7 +9,7 @@ stays in the table, so that a stage's number always means the same, but no step 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from empo_sb3.empo.quantities import QUANTITIES, SYMBOLS
+from empo_sb3.empo.quantities import QUANTITIES, TABLE
 
 RAMP_STAGE, FULL_STAGE = 5, 6
 
@@ -42,7 +42,7 @@ def make_timeline(warmup_steps: Mapping[str, int], rampup_steps: int, networks: 
     # beta_r = 0: (5) is uniform, so (6) depends on nothing else; (7) follows from (6), (8) from (7), (4) and (9) from (8)
     for number, q in enumerate(QUANTITIES):
         active = tuple(n for n in QUANTITIES[: number + 1] if n in networks)
-        name = " + ".join(SYMBOLS[n] for n in active) + (" only" if len(active) == 1 else "")
+        name = " + ".join(TABLE[n].symbol for n in active) + (" only" if len(active) == 1 else "")
         stages.append(Stage(number, name, start, start + warmup_steps[q], active))
         start += warmup_steps[q]
     # beta_r rises and (5) sharpens, slowly enough for all targets to follow

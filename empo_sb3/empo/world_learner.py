@@ -35,17 +35,17 @@ from empo_sb3.empo.checkpoint import (
     write_checkpoint,
 )
 from empo_sb3.empo.checks import (
+    check_saved_hyperparameters,
     number_names,
     observation_kind,
-    of_the_same_world,
-    require_kept,
     require_one_world,
     require_own_view,
     require_places,
+    space_mismatch_errors,
 )
 from empo_sb3.empo.networks.base_policy import EmpoPolicy
 from empo_sb3.empo.networks.quantity_network import WorldSizes
-from empo_sb3.empo.targets.growing import CAPACITY, MetPairs, Seen
+from empo_sb3.empo.targets.growing import ObservationLookup, VisitCounter
 from empo_sb3.empo.targets.sampled import draw
 from empo_sb3.uncertainty import VisitCounts
 
@@ -74,7 +74,7 @@ class WorldLearner(OffPolicyAlgorithm):
     sizes: WorldSizes
     world_fingerprint: str | None
     """Of the model's content; None for older files, which may be given any world of the same sizes."""
-    visits: VisitCounts | MetPairs
+    visits: VisitCounts | VisitCounter
     theory: Theory
     config: Any
     training_overrides: dict[str, Any]
@@ -91,7 +91,7 @@ class WorldLearner(OffPolicyAlgorithm):
     not_saved: ClassVar[tuple[str, ...]] = (
         "live",
         "visits",
-        "grown",
+        "on_demand_model",
         "_pairs",
         "_start_pairs",
         "_start_weights",
@@ -102,7 +102,7 @@ class WorldLearner(OffPolicyAlgorithm):
 
     def _begin(self) -> None:
         self.world_fingerprint: str | None = None
-        self.grown: GrowingModel | None = None
+        self.on_demand_model: GrowingModel | None = None
         self._start_pairs = np.zeros(0, dtype=np.int64)
         self._start_weights: np.ndarray | None = None
         self._mid_step = False
@@ -131,8 +131,6 @@ class WorldLearner(OffPolicyAlgorithm):
         except AttributeError as e:
             raise ValueError(f"{name} needs an environment over a world model (EMPO-Grid-v0 or another RobotEnv)") from e
         sizes = WorldSizes.of(model)
-        if self.grown is not None:
-            sizes = replace(sizes, n_states=CAPACITY)
         if self.sizes is not None and sizes != self.sizes:
             raise ValueError(
                 f"this {name} was made for a world with {self.sizes}; the environment's has {sizes};"
@@ -159,37 +157,38 @@ class WorldLearner(OffPolicyAlgorithm):
                 f"{self.policy_class.__name__} needs all states of the world; where they are too many, take MlpPolicy"
             )
         world = env.get_attr("world")[0]
-        if self.grown is None or self.grown.world != world:
-            self.grown = GrowingModel(world)
-        return self.grown
+        if self.on_demand_model is None or self.on_demand_model.world != world:
+            self.on_demand_model = GrowingModel(world)
+        return self.on_demand_model
 
     @property
     def met_states(self) -> Any:
         """The states of a growing world met so far, in the order of their numbers; None where the world is packed."""
-        return None if self.grown is None else self.grown.states
+        return None if self.on_demand_model is None else self.on_demand_model.states
 
     @met_states.setter
     def met_states(self, states: Any) -> None:
-        if self.grown is not None:
-            self.grown.add(states)
+        if self.on_demand_model is not None:
+            self.on_demand_model.add(states)
 
     @property
     def target_state(self) -> Any:
         """What targets of a growing world are like until the next refresh; None where the world is packed."""
-        return None if self.grown is None else (self.targets.kept, self.targets.beta_r)
+        return None if self.on_demand_model is None else (self.targets.kept, self.targets.beta_r)
 
     @target_state.setter
     def target_state(self, state: Any) -> None:
-        if self.grown is not None:
+        if self.on_demand_model is not None:
             self.targets.kept.memory, self.targets.beta_r = state
 
     def _show_world(self, model: Any) -> Any:
         """Show the policy all live pairs, none of them visited yet; returns what is seen of them."""
-        kinds = self._observation_kind
-        if self.grown is not None:
-            several = {key: Seen(self.grown, kind) for key, kind in kinds.items()} if isinstance(kinds, dict) else None
-            self.policy.attach_source(several or Seen(self.grown, kinds))
-            self.visits = MetPairs()
+        kinds, known = self._observation_kind, self.on_demand_model
+        if known is not None:
+            several = isinstance(kinds, dict)
+            lookups: Any = {key: ObservationLookup(known, kind) for key, kind in kinds.items()} if several else None
+            self.policy.attach_source(lookups or ObservationLookup(known, kinds))
+            self.visits = VisitCounter()
             return None
         seen = self._world_shows(model, self.live)
         self.policy.attach(seen, self.live)
@@ -198,7 +197,7 @@ class WorldLearner(OffPolicyAlgorithm):
 
     def _world_shows(self, model: Any, pairs: np.ndarray) -> Any:
         """What the world itself shows of pairs, (n, ...), as the environments should; of several kinds, by key."""
-        t, s = np.divmod(pairs, self.sizes.n_states)
+        t, s = model.pair_index.split(pairs)
         states, kinds = model.states_of(s), self._observation_kind
         if isinstance(kinds, dict):
             return {key: model.world.observe(states, t=t, kind=kind) for key, kind in kinds.items()}
@@ -209,7 +208,7 @@ class WorldLearner(OffPolicyAlgorithm):
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """Give another environment of the same world, as in SB3."""
-        with of_the_same_world(type(self).__name__):
+        with space_mismatch_errors(type(self).__name__):
             super().set_env(env, force_reset)
         self._adopt_world(self._envs)
         self._attach_world()
@@ -238,7 +237,7 @@ class WorldLearner(OffPolicyAlgorithm):
             # the same call of learn that was interrupted, so its steps are counted from where it began
             total_timesteps, reset_num_timesteps = max(total_timesteps - self.num_timesteps, 0), False
         if reset_num_timesteps or self._start_weights is None:
-            self._prefer_rare_starts()
+            self._reweight_initial_states()
         self._set_starts(self.config.exploring_starts)
         self._set_humans()
         begins = reset_num_timesteps or self._last_obs is None
@@ -246,7 +245,7 @@ class WorldLearner(OffPolicyAlgorithm):
         given = self.training_overrides.get("total_steps") or 0
         self.config = replace(self.config, total_steps=max(given, self._n_updates + self._coming_updates()))
         self._pairs = self._present_pairs()
-        if begins and self.grown is None:
+        if begins and self.on_demand_model is None:
             require_places(type(self).__name__, self._envs.unwrapped.reset_infos)
         if begins:
             require_own_view(type(self).__name__, self._last_obs, self._world_shows(self.targets.model, self._pairs))
@@ -267,35 +266,35 @@ class WorldLearner(OffPolicyAlgorithm):
     def _episode_length(self) -> float:
         """How long episodes are on average, some of which start late."""
         horizon, share = self.sizes.horizon, self.config.exploring_starts
-        late = np.average(self._start_pairs // self.sizes.n_states, weights=self._start_weights)
+        late = np.average(self.sizes.pair_index.split(self._start_pairs)[0], weights=self._start_weights)
         return horizon - share * float(late)
 
     def _pair_numbers(self, times: Iterable[int], states: Iterable[int]) -> np.ndarray:
-        return np.array([t * self.sizes.n_states + s for t, s in zip(times, states, strict=True)], dtype=np.int64)
+        return self.sizes.pair_index.number(np.fromiter(times, np.int64), np.fromiter(states, np.int64))
 
     def _present_pairs(self) -> np.ndarray:
         """Where the environments are."""
-        envs, grown = self._envs, self.grown
-        numbers = envs.get_attr("state_id") if grown is None else grown.add(envs.get_attr("state"))
+        envs, on_demand_model = self._envs, self.on_demand_model
+        numbers = envs.get_attr("state_id") if on_demand_model is None else on_demand_model.add(envs.get_attr("state"))
         return self._pair_numbers(envs.get_attr("t"), numbers)
 
-    def _prefer_rare_starts(self) -> None:
+    def _reweight_initial_states(self) -> None:
         """Let exploring starts be more probable in pairs with fewer visits."""
-        if isinstance(self.visits, MetPairs) and len(self.visits.pairs):
+        if isinstance(self.visits, VisitCounter) and len(self.visits.pairs):
             self.live = np.union1d(self.targets.live, self.visits.pairs)
         weights = self.visits(self.live) ** STARTS_POWER
         self._start_pairs, self._start_weights = self.live, weights
-        if self.grown is not None:
+        if self.on_demand_model is not None:
             chosen = np.random.choice(len(self.live), size=min(N_STARTS, len(self.live)), p=weights / weights.sum())
             # Every other start lies one step beside what was visited, where nobody may have been yet; and who begins earlier
             # than anybody came there gets further, to where else only skill leads
             starts, self._start_weights = self.live[chosen], np.ones(len(chosen))
-            starts[::2] = self.targets.beyond(starts[::2])
-            self._start_pairs = self.targets.earlier(starts)
+            starts[::2] = self.targets.sample_successors(starts[::2])
+            self._start_pairs = self.targets.resample_times(starts)
 
     def _draw_pairs(self, batch_size: int) -> np.ndarray:
         """A batch from replay, and for a share of it from everywhere."""
-        if self.grown is not None and len(self.targets.kept.pairs) >= batch_size:
+        if self.on_demand_model is not None and len(self.targets.kept.pairs) >= batch_size:
             # A target costs as much as many updates, so most are used several times before the next refresh
             known = self.targets.kept.pairs
             again = known[np.random.randint(len(known), size=round(KEPT_SHARE * batch_size))]
@@ -305,10 +304,10 @@ class WorldLearner(OffPolicyAlgorithm):
     def _draw_new(self, batch_size: int) -> np.ndarray:
         n_anywhere = round(self.config.exploring_pairs * batch_size)
         anywhere = self.live[np.random.randint(len(self.live), size=n_anywhere)]
-        if self.grown is not None:
+        if self.on_demand_model is not None:
             # Known pairs are those visited; what is one step beside them must be known as well
             beside = n_anywhere // 2
-            anywhere[:beside] = self.targets.beyond(anywhere[:beside])
+            anywhere[:beside] = self.targets.sample_successors(anywhere[:beside])
         return np.concatenate([self.replay_buffer.sample_pairs(batch_size - n_anywhere), anywhere])
 
     def _set_humans(self) -> None:
@@ -330,13 +329,13 @@ class WorldLearner(OffPolicyAlgorithm):
 
     def _set_starts(self, share: float) -> None:
         """Let a share of the episodes begin in any reachable pair."""
-        t, s = np.divmod(self._start_pairs, self.sizes.n_states)
-        states = s if self.grown is None else self.grown.states_of(s)
+        t, s = self.sizes.pair_index.split(self._start_pairs)
+        states = s if self.on_demand_model is None else self.on_demand_model.states_of(s)
         self._envs.env_method("set_starts", states, t, share, self._start_weights)
 
     def _move_starts(self) -> None:
         """Look again where visits are rare."""
-        self._prefer_rare_starts()
+        self._reweight_initial_states()
         self._set_starts(self.config.exploring_starts)
 
     def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
@@ -357,7 +356,7 @@ class WorldLearner(OffPolicyAlgorithm):
         replay_buffer.add_pairs(self._pairs)
         self.visits.update(self._pairs)
         self._last_obs = self._last_original_obs = new_obs
-        if self.grown is not None:
+        if self.on_demand_model is not None:
             self._pairs = self._present_pairs()
             return
         begun = self._envs.unwrapped.reset_infos
@@ -428,10 +427,10 @@ class WorldLearner(OffPolicyAlgorithm):
             number of the theory or the training than the saved one
         """
         asked = {name: kwargs.pop(name) for name in number_names(cls.config_class) & kwargs.keys()}
-        with reading(getattr(path, "name", path), f"{cls.__name__} model"), of_the_same_world(cls.__name__):
+        with reading(getattr(path, "name", path), f"{cls.__name__} model"), space_mismatch_errors(cls.__name__):
             require_complete(path, MODEL_MEMBERS)
             model = super().load(path, env, *args, **kwargs)
-        require_kept(model, asked)
+        check_saved_hyperparameters(model, asked)
         model._refresh_after_load()
         return model
 

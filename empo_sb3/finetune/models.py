@@ -16,8 +16,8 @@ from torch import nn
 
 from empo_sb3.common.saved_models import MODEL_MEMBERS, reading, require_complete
 from empo_sb3.diffusion import DPPO
-from empo_sb3.finetune.eyes import KeypointExtractor
-from empo_sb3.finetune.optimizers import learning_rate, policy_options, split
+from empo_sb3.finetune.keypoint_extractor import KeypointExtractor
+from empo_sb3.finetune.optimizers import policy_options, schedule, split
 from empo_sb3.finetune.pretrain import plain_env, wrapped
 from empo_sb3.finetune.settings import Settings
 
@@ -34,6 +34,7 @@ def build(settings: Settings, env: DummyVecEnv) -> BaseAlgorithm:
     """A fresh model for the environment of :func:`training_env`."""
     model = ALGORITHMS[settings.policy](_policy(settings), env, **_options(settings), **_collecting(settings))
     split(settings, model)
+    schedule(settings, model, total_steps(settings), iteration_steps(settings))
     return model
 
 
@@ -45,7 +46,9 @@ def load(settings: Settings, path: Path, env: DummyVecEnv) -> BaseAlgorithm:
     """
     with reading(path, "saved model"):
         require_complete(path, MODEL_MEMBERS)
-        return ALGORITHMS[settings.policy].load(path, env=env, device="cpu" if settings.size != "gpu" else "auto")
+        model = ALGORITHMS[settings.policy].load(path, env=env, device="cpu" if settings.size != "gpu" else "auto")
+    schedule(settings, model, total_steps(settings), iteration_steps(settings))
+    return model
 
 
 def _policy(settings: Settings) -> str:
@@ -69,8 +72,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         chosen |= {"share_features_extractor": False, "log_std_init": LOG_STD, **HEADS}
     else:
         chosen |= {"horizons": settings.horizons, "denoiser": settings.denoiser}
-    rate = learning_rate(settings, total_steps(settings), iteration_steps(settings))
-    return {"learning_rate": rate, "n_epochs": 5, "policy_kwargs": chosen}
+    return {"learning_rate": settings.learning_rate, "n_epochs": 5, "policy_kwargs": chosen}
 
 
 def training_env(settings: Settings) -> DummyVecEnv:

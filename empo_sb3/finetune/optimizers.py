@@ -24,16 +24,16 @@ def policy_options(settings: Settings) -> dict[str, Any]:
     return {"optimizer_class": SCALED[settings.optimizer], "optimizer_kwargs": {"base": "adam", "base_kwargs": dict(SB3_ADAM)}}
 
 
-def learning_rate(settings: Settings, total: int, each: int) -> float | LearningRate:
+def schedule(settings: Settings, model: BaseAlgorithm, total: int, each: int) -> None:
     """
-    What the model is built with.
+    Let the learning rate of a new or loaded model fall over the run, where that was asked for.
 
     :param total: steps of the run, as the model counts
     :param each: steps between two updates; a rate that falls would be zero only one update after the last
     """
-    if settings.rate_schedule == "constant":
-        return settings.learning_rate
-    return Linear(settings.learning_rate, 0.0, transition_steps=1.0).as_learning_rate(total + each)
+    if settings.rate_schedule != "constant":
+        rate = Linear(settings.learning_rate, 0.0, transition_steps=1.0).as_learning_rate(total + each)
+        model.lr_schedule = rate.bind(model)  # type: ignore[attr-defined]
 
 
 def split(settings: Settings, model: BaseAlgorithm) -> None:
@@ -54,7 +54,7 @@ def rates(model: BaseAlgorithm) -> dict[str, float]:
     if isinstance(optimizer, ScaledOptimizer):
         found = optimizer.effective_lr
         return {f"lr_{part}": found.get(part, found.get("all", 0.0)) for part in PARTS}
-    if isinstance(model.learning_rate, LearningRate):
+    if isinstance(model.lr_schedule, LearningRate):
         rate = optimizer.param_groups[0]["lr"]
     else:  # between two rounds of learning KLAdaptiveLR keeps its rate in the schedule alone
         rate = model.lr_schedule(model._current_progress_remaining)  # type: ignore[attr-defined]

@@ -44,7 +44,7 @@ def imported(path: str) -> tuple[ModuleType, Any]:
     try:
         module = importlib.import_module(name)
         return module, getattr(module, function)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"the expert {path!r} cannot be imported as 'package.module:function': {error}") from error
 
 
@@ -69,7 +69,7 @@ def code_of(*modules: ModuleType) -> str:
     digest = hashlib.sha256()
     for module in modules:
         file = getattr(module, "__file__", None)
-        if file is None:
+        if file is None or Path(file).suffix != ".py":  # compiled: known by the versions of the packages
             digest.update(module.__name__.encode())
             continue
         for source in sorted(_sources(Path(file).resolve(), module.__name__)):
@@ -85,20 +85,26 @@ def _sources(file: Path, name: str) -> set[Path]:
     pending, found = [file], set[Path]()
     while pending:
         file = pending.pop()
+        if file in found:
+            continue
         found.add(file)
         if package is not None:
-            found |= {path for path in file.parent.iterdir() if path.suffix in SOURCES}
-        for imported_name in _imports(file, folder):
+            pending += [path for path in file.parent.iterdir() if path.suffix in SOURCES]
+        for imported_name in _imports(file, folder) if file.suffix == ".py" else ():
             if package is None or imported_name.partition(".")[0] == package:
                 place = folder.joinpath(*imported_name.split("."))
-                pending += [p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file() and p not in found]
+                pending += [path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()]
     return found
 
 
 def _imports(file: Path, folder: Path) -> set[str]:
     """Dotted names that a source imports, with those that may be modules of a package."""
     parents, names = file.relative_to(folder).parts[:-1], set[str]()
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):  # a neighbor that nobody imports
+        return names
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -51,7 +51,7 @@ def draw_curve(progress: Progress, title: str, path: Path) -> None:
     figure, (above, below) = plt.subplots(2, 1, figsize=(7, 6), sharex=True, height_ratios=(2, 1), layout="constrained")
     above.fill_between(steps, *bounds.T, alpha=0.2, lw=0, label="95 % interval")
     above.plot(steps, [row["success"] for row in rows], "o-", label="evaluation")
-    above.axhline(rows[0]["success"], color="grey", ls="--", lw=1, label="pre-trained")
+    above.axhline(rows[0]["success"], color="gray", ls="--", lw=1, label="pre-trained")
     bad = [row for row in rows if row["restored"]]
     if bad:
         above.plot([r["steps"] for r in bad], [r["success"] for r in bad], "x", color="C3", ms=11, mew=2, label="restored")

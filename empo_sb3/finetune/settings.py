@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -10,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any
 
+from empo_gym.util.wording import suggestion
 from empo_sb3.common.ranges import COUNT, POSITIVE, check_fields, instance, integer, optional, real
 from empo_sb3.diffusion.horizons import Horizons
 
@@ -190,8 +190,8 @@ class Settings:
 def one_of(field: str, value: str, known: Iterable[str]) -> None:
     """:raises ValueError: with the nearest known name."""
     if value not in known:
-        near = difflib.get_close_matches(value, list(known), n=1)
-        raise ValueError(f"{field} must be one of {', '.join(known)}, not {value!r}" + (f"; {near[0]!r}?" if near else ""))
+        near = suggestion(value, known)
+        raise ValueError(f"{field} must be one of {', '.join(known)}, not {value!r}" + (near and f"; {near}"))
 
 
 def file_name(words: str) -> str:

@@ -1,4 +1,4 @@
-"""Learning from demonstrations: record them, clone the behaviour, fit a critic to the clone, take over its features."""
+"""Learning from demonstrations: record them, clone the behavior, fit a critic to the clone, take over its features."""
 
 from empo_sb3.imitation.cloning import Fit, Recipe, clone, prefit_critic
 from empo_sb3.imitation.dataset import Demonstrations, Steps

@@ -1,4 +1,4 @@
-"""Behaviour cloning of any policy of Stable-Baselines3, and a critic that knows what the clone is worth.
+"""Behavior cloning of any policy of Stable-Baselines3, and a critic that knows what the clone is worth.
 
 What trains is what the loss reaches: the actor with its features for :func:`clone`, and for :func:`prefit_critic` what only
 the critic uses, so that the actor stays bit for bit what it was. A share of the episodes is held back; the parameters that
@@ -94,7 +94,7 @@ def clone(learner: Any, demonstrations: Steps, *, loss: Kind = "nll", **recipe: 
 
     :param learner: a model of Stable-Baselines3, or its policy
     :param demonstrations: as :func:`~empo_sb3.imitation.record` makes them
-    :param loss: ``"nll"``, or ``"mse"`` of the likeliest action
+    :param loss: ``"nll"``, or ``"mse"`` of the most likely action
     :param recipe: fields of :class:`Recipe`
     :raises ValueError: for a policy that cannot be cloned, or demonstrations that do not fit it
     """

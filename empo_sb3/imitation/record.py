@@ -48,10 +48,10 @@ def record(
     Let somebody act, and keep what it saw and wanted. Ctrl-C ends the recording and keeps the episodes that are complete.
 
     :param policy: a model with ``predict``, such as ``PlannerPolicy(solution, env)``, or a function from observation to action
-    :param env: one environment, as ``gym.make`` gives it; for a model with ``VecNormalize`` observations are normalised for it
+    :param env: one environment, as ``gym.make`` gives it; for a model with ``VecNormalize`` observations are normalized for it
     :param n_episodes: how many to keep; they are those of the seeds ``seed``, ``seed + 1``, ...
     :param seed: None for episodes that differ from call to call
-    :param deterministic: whether models take their likeliest action
+    :param deterministic: whether models take their most likely action
     :param disturb: from the wanted action to the executed one. Recorded is the wanted one, so a clone learns to come back
         from where disturbances lead
     :param min_return: episodes that bring less are played but not kept

@@ -1,4 +1,4 @@
-"""Bounding the KL divergence of a policy's updates by the scale of a parameter-free optimiser, not by stopping early.
+"""Bounding the KL divergence of a policy's updates by the scale of a parameter-free optimizer, not by stopping early.
 
 Ending the epochs of an update, as SB3's ``target_kl`` does, takes from the tuner the very steps in which it would learn
 that its scale is too large. Here the steps are taken, only shorter: a KL divergence grows with the square of the way, so a
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from empo_sb3.common.keywords import check_numbers
+from empo_sb3.common.ranges import BOUND
 from empo_sb3.learning_rates.divergence import frozen, kl_now, require_rollouts
 from empo_sb3.learning_rates.rate_callback import RateCallback
 from empo_sb3.optim import ScaledOptimizer
@@ -33,9 +33,7 @@ class KLBoundedScale(RateCallback):
 
     def __init__(self, bound: float = 0.05, slot: str | None = None, verbose: int = 0) -> None:
         super().__init__(slot, verbose)
-        check_numbers(self.name, bound=bound)
-        if not bound > 0.0:
-            raise ValueError(f"KLBoundedScale: bound must be positive, not {bound}")
+        BOUND.check(f"{self.name}: bound", bound)
         self.bound = bound
 
     @property

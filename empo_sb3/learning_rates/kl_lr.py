@@ -13,8 +13,7 @@ from typing import Any, ClassVar
 
 from stable_baselines3 import A2C
 
-from empo_sb3.common.keywords import check_numbers
-from empo_sb3.common.ranges import NUMBER
+from empo_sb3.common.ranges import NUMBER, check
 from empo_sb3.learning_rates.divergence import frozen, kl_now, require_rollouts
 from empo_sb3.learning_rates.rate_callback import RateCallback
 from empo_sb3.schedules import LearningRate
@@ -59,7 +58,8 @@ class KLAdaptiveLR(RateCallback):
             if relative is None
             else {"relative[0]": relative[0], "relative[1]": relative[1]}
         )
-        check_numbers(self.name, NUMBER, target=target, factor=factor, **bounds)
+        numbers = {"target": target, "factor": factor, **bounds}
+        check(self.name, numbers, dict.fromkeys(numbers, NUMBER))
         self.rule = KLRule(target, factor, *(relative or (min_lr, max_lr)))
         self.relative = relative is not None
         self.history: list[tuple[float, float]] = []

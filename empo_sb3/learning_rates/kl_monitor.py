@@ -27,8 +27,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import safe_mean
 
-from empo_sb3.common.keywords import check_numbers
-from empo_sb3.common.ranges import COUNT
+from empo_sb3.common.ranges import COUNT, NOT_NEGATIVE, POSITIVE, check, real
 from empo_sb3.learning_rates.slots import scale_slot
 from empo_sb3.recurrent.buffers import SequenceSamples
 
@@ -69,6 +68,9 @@ def collapse(updates: Sequence[Update], threshold: float, patience: int, return_
     return ""
 
 
+KINDS = {"threshold": POSITIVE, "patience": COUNT, "return_drop": NOT_NEGATIVE, "shrink_factor": real("(0, 1)")}
+
+
 class KLMonitor(BaseCallback):
     """
     Measure the KL divergence of every update, warn of large ones, and act on a collapse.
@@ -101,10 +103,7 @@ class KLMonitor(BaseCallback):
             raise ValueError(
                 f"KLMonitor: on_collapse must be of {', '.join(REMEDIES)}, not {unknown[0] if unknown else 'empty'!r}"
             )
-        check_numbers("KLMonitor", threshold=threshold, return_drop=return_drop, shrink_factor=shrink_factor)
-        check_numbers("KLMonitor", COUNT, patience=patience)
-        if threshold <= 0 or patience < 1 or return_drop < 0 or not 0 < shrink_factor < 1:
-            raise ValueError("KLMonitor: need threshold > 0, patience >= 1, return_drop >= 0 and 0 < shrink_factor < 1")
+        check("KLMonitor", locals(), KINDS)
         self.threshold, self.patience, self.return_drop = threshold, patience, return_drop
         self.shrink_factor = shrink_factor
         self.history: list[Update] = []

@@ -95,6 +95,7 @@ def shape_of(schedule: FloatSchedule) -> str | None:
     rate = schedule.value_schedule
     at = rate.at if isinstance(rate, LearningRate) else lambda share: schedule(1.0 - share)
     values = [at(i / 200) for i in range(201)]
-    if max(values) == min(values):
+    most, slack = max(values), 1e-9 * abs(values[0])  # rounding is no change
+    if most - min(values) <= slack:
         return None
-    return "rising schedule" if max(values) > values[0] else "schedule"
+    return "rising schedule" if most > values[0] + slack else "schedule"

@@ -1,7 +1,7 @@
 """Rates by parameter: for actor and critic, or for any layers. SB3 has one rate for all that an optimizer holds.
 
 Two coupled learners converge where the one that judges is fast and the one that acts is slow, so that at any moment the
-judgement is about the present behaviour (Borkar 2008). Parameter groups are split only while an optimizer steps.
+judgment is about the present behavior (Borkar 2008). Parameter groups are split only while an optimizer steps.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
-from empo_sb3.common.keywords import check_numbers, check_total
-from empo_sb3.common.ranges import NUMBER
+from empo_sb3.common.ranges import NOT_NEGATIVE, TOTAL
 from empo_sb3.learning_rates.rate_callback import RateCallback
 from empo_sb3.learning_rates.step_hooks import Multiplier
 from empo_sb3.optim.parts import actor_critic
@@ -45,12 +44,9 @@ class PerLayerLR(RateCallback):
         if not factors:
             raise ValueError(f"{self.name}: a mapping without factors names no parameters; leave the callback out")
         for label, factor in factors.items():
-            if isinstance(factor, Schedule):
-                continue
-            check_numbers(self.name, NUMBER, **{f"the factor of {label!r}, unless a schedule,": factor})
-            if not factor >= 0.0:
-                raise ValueError(f"{self.name}: the factor of {label!r} is {factor}; it must not be negative")
-        check_total(self.name, total)
+            if not isinstance(factor, Schedule):
+                NOT_NEGATIVE.check(f"{self.name}: the factor of {label!r}, unless a schedule,", factor)
+        TOTAL.check(f"{self.name}: total", total)
         self.factors, self.total = dict(factors), total
 
     def label(self, name: str) -> str | None:

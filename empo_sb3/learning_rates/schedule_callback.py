@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Literal
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import FloatSchedule
 
-from empo_sb3.common.keywords import check_keywords, check_total
+from empo_sb3.common.keywords import check_keywords
+from empo_sb3.common.named import find_class
+from empo_sb3.common.ranges import TOTAL
 from empo_sb3.learning_rates.rate_callback import RateCallback
 from empo_sb3.learning_rates.slots import ScaledSchedule
 from empo_sb3.schedules import Constant, InverseDecay, LearningRate, Linear, Piecewise, Schedule, SigmoidRamp, WarmupRampDecay
@@ -31,7 +33,7 @@ class LearningRateSchedule(RateCallback):
     EMPO, whose ``learning_rate`` is a factor on the rates of its networks, it is a factor in either mode.
 
     :param schedule: a schedule, or the name of one: ``constant``, ``linear``, ``piecewise``, ``inverse_decay``,
-        ``sigmoid_ramp``, ``warmup_ramp_decay``
+        ``sigmoid_ramp``, ``warmup_ramp_decay``, or the path of its class, ``package.module:Class``
     :param total: environment steps of the whole run where it is more than one ``learn()``
     :param mode: ``"rate"`` puts the schedule in the place of the model's ``learning_rate``, ``"factor"`` multiplies it
     :param slot: name of the factor
@@ -54,7 +56,7 @@ class LearningRateSchedule(RateCallback):
         if mode not in ("rate", "factor"):
             raise ValueError(f"LearningRateSchedule: mode must be 'rate' or 'factor', not {mode!r}")
         super().__init__(slot or ("base" if mode == "rate" else self.default_slot), verbose)
-        check_total(self.name, total)
+        TOTAL.check(f"{self.name}: total", total)
         self.schedule, self.total, self.mode = named(schedule, keywords), total, mode
 
     @property
@@ -92,8 +94,9 @@ def named(schedule: Schedule | str, keywords: dict[str, Any]) -> Schedule:
         if keywords:
             raise ValueError(f"LearningRateSchedule: {', '.join(keywords)} would go to a named schedule, not to {schedule}")
         return schedule
-    if schedule not in SCHEDULES:
-        raise ValueError(f"LearningRateSchedule: there is no schedule {schedule!r}; there are {', '.join(SCHEDULES)}")
-    kind = SCHEDULES[schedule]
+    if schedule not in SCHEDULES and ":" not in str(schedule):
+        known = f"{', '.join(SCHEDULES)} and 'package.module:Class'"
+        raise ValueError(f"LearningRateSchedule: there is no schedule {schedule!r}; there are {known}")
+    kind = SCHEDULES.get(schedule) or find_class(schedule, Schedule, "a schedule")
     check_keywords(f"LearningRateSchedule: {schedule}", kind, keywords)
     return kind(**keywords)

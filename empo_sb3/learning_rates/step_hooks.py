@@ -11,16 +11,17 @@ the first such step ends the run's factors.
 from __future__ import annotations
 
 import math
+import sys
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr
 
-from empo_sb3.common.clock import frame_of_run, is_caller
 from empo_sb3.learning_rates.batch_tap import Tap
 from empo_sb3.learning_rates.pairs import Owner, check_pair
 from empo_sb3.learning_rates.slots import ScaledSchedule, slots_of
@@ -41,6 +42,22 @@ def optimizers_of(model: BaseAlgorithm) -> dict[str, th.optim.Optimizer]:
     """All optimizers that the algorithm saves, by name."""
     found = {name: recursive_getattr(model, name) for name in model._get_torch_save_params()[0]}
     return {name: found[name] for name in found if isinstance(found[name], th.optim.Optimizer)}
+
+
+def frame_of_run(model: BaseAlgorithm) -> FrameType | None:
+    """The nearest call of a method of this algorithm that is not yet done, such as ``learn()``."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not (frame.f_code.co_varnames[:1] == ("self",) and frame.f_locals.get("self") is model):
+        frame = frame.f_back
+    return frame
+
+
+def is_caller(wanted: FrameType) -> bool:
+    """Whether this call is among the callers; if not, it is over."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame is not wanted:
+        frame = frame.f_back
+    return frame is wanted
 
 
 class StepHooks:

@@ -14,14 +14,15 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import nn
 
-from empo_sb3.common.keywords import check_numbers
-from empo_sb3.common.ranges import COUNT
+from empo_sb3.common.ranges import COUNT, NUMBER, check
 from empo_sb3.empo.networks.base_policy import EmpoPolicy
 from empo_sb3.learning_rates.batch_tap import states_of
 from empo_sb3.learning_rates.rate_callback import RateCallback
 from empo_sb3.uncertainty import RND, Ensemble, MCDropout, Source, Weighing
 from empo_sb3.uncertainty.lr_rules import lr, proportional
 from empo_sb3.uncertainty.weighing import DECAY
+
+KINDS = {"scale": NUMBER, "min": NUMBER, "max": NUMBER, "decay": DECAY, "every": COUNT}
 
 
 class SourceAdaptiveLR(RateCallback):
@@ -52,9 +53,7 @@ class SourceAdaptiveLR(RateCallback):
         verbose: int = 0,
     ) -> None:
         super().__init__(slot, verbose)
-        check_numbers(self.name, scale=scale, min=min, max=max)
-        check_numbers(self.name, DECAY, decay=decay)
-        check_numbers(self.name, COUNT, every=every)
+        check(self.name, locals(), KINDS)
         self.rule, self.every, self.decay, self.source = proportional(scale, min, max), every, decay, source
 
     @property
@@ -119,7 +118,7 @@ class EnsembleAdaptiveLR(SourceAdaptiveLR):
 
     def __init__(self, ensemble_size: int = 5, **keywords: Any) -> None:
         super().__init__(**keywords)
-        check_numbers(self.name, COUNT, ensemble_size=ensemble_size)
+        COUNT.check(f"{self.name}: ensemble_size", ensemble_size)
         self.ensemble_size = ensemble_size
         Ensemble(ensemble_size)  # refuses a size out of range
 
@@ -141,7 +140,7 @@ class MCDropoutAdaptiveLR(SourceAdaptiveLR):
 
     def __init__(self, n_samples: int = 10, max_states: int = 64, every: int = 8, **keywords: Any) -> None:
         super().__init__(every=every, **keywords)
-        check_numbers(self.name, COUNT, n_samples=n_samples, max_states=max_states)
+        check(self.name, locals(), {"n_samples": COUNT, "max_states": COUNT})
         self.n_samples, self.max_states = n_samples, max_states
 
     def check(self) -> None:

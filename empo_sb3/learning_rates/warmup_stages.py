@@ -7,9 +7,8 @@ from typing import Any
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 
-from empo_sb3.common.clock import frame_of_run, is_caller
 from empo_sb3.common.ranges import COUNT, Kind, each, instance
-from empo_sb3.learning_rates.step_hooks import optimizers_of
+from empo_sb3.learning_rates.step_hooks import frame_of_run, is_caller, optimizers_of
 
 
 def _are_stages(stages: Any) -> bool:

@@ -1,11 +1,10 @@
-"""Base optimisers by name: whatever proposes the moves that a tuner scales."""
+"""Base optimizers by name: whatever proposes the moves that a tuner scales."""
 
-import difflib
 from collections.abc import Callable, Mapping
 
 import torch
 
-from empo_gym.util.wording import shown
+from empo_gym.util.wording import shown, suggestion
 from empo_sb3.common.named import find_class
 
 BASES: Mapping[str, type[torch.optim.Optimizer]] = {
@@ -26,10 +25,10 @@ Base = str | Callable[..., torch.optim.Optimizer]
 
 def find_base(base: Base) -> Callable[..., torch.optim.Optimizer]:
     """
-    The base optimiser that is meant.
+    The base optimizer that is meant.
 
     :param base: a name of ``BASES``, the import path of a class ``"package.module:Name"``, or anything that maps
-        ``(params, lr=..., **options)`` to a torch optimiser
+        ``(params, lr=..., **options)`` to a torch optimizer
     :raises ValueError: if there is none
     """
     found = base if callable(base) else BASES[base] if isinstance(base, str) and base in BASES else _imported(base)
@@ -40,7 +39,6 @@ def find_base(base: Base) -> Callable[..., torch.optim.Optimizer]:
 
 def _imported(path: str) -> Callable[..., torch.optim.Optimizer]:
     if not isinstance(path, str) or ":" not in path:
-        near = difflib.get_close_matches(str(path), BASES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(BASES)} and 'package.module:Name'."
-        raise ValueError(f"There is no base optimiser {shown(path)}; {hint}")
+        hint = suggestion(path, BASES, f"known are {', '.join(BASES)} and 'package.module:Name'.")
+        raise ValueError(f"There is no base optimizer {shown(path)}; {hint}")
     return find_class(str(path), torch.optim.Optimizer, "a torch optimizer")

@@ -7,7 +7,7 @@ a fixed point u is ``sum_t l_t(x_t) - l_t(u)``; the best u is known only afterwa
 learner                         plays                                          regret
 ==============================  =============================================  ===========================================
 follow the leader               argmin of the losses so far                    O(log T) if they are curved, else up to T
-follow the regularised leader   argmin of ``eta <sum z, x> + R(x)``            (R(u) - R(x_1)) / eta + eta / 2 sum |z|^2
+follow the regularized leader   argmin of ``eta <sum z, x> + R(x)``            (R(u) - R(x_1)) / eta + eta / 2 sum |z|^2
 online subgradient descent      ``project(x - eta z)``                         |u - x_1|^2 / (2 eta) + eta / 2 sum |z|^2
 online mirror descent           the same in the dual: ``grad R(x) - eta z``    B_R(u, x_1) / eta + eta / 2 sum |z|^2
 Mechanic                        ``x_1 + S Delta``, S from one-dimensional      that of the best ``eta``, up to logarithms
@@ -18,6 +18,7 @@ Mechanic                        ``x_1 + S Delta``, S from one-dimensional      t
 beforehand: the gap that parameter-free learning closes. Reference: Orabona, *A Modern Introduction to Online Learning*.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -148,7 +149,7 @@ class Entropy:
 
 
 # A 1-strongly convex R on a domain is the pair of maps to its dual space (the gradient) and back (argmin R(x) - <theta, x>).
-Regulariser = Euclidean | Entropy
+Regularizer = Euclidean | Entropy
 
 
 def _play(losses: Losses, start: np.ndarray, answer: Callable[[int, np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
@@ -169,16 +170,16 @@ def follow_the_leader(losses: Losses, domain: Domain) -> np.ndarray:
     return np.stack([losses.leader(t, domain) for t in range(len(losses.rows))])
 
 
-def follow_the_regularised_leader(losses: Losses, regulariser: Regulariser, eta: Rate) -> np.ndarray:
+def follow_the_regularized_leader(losses: Losses, regularizer: Regularizer, eta: Rate) -> np.ndarray:
     """Play what would have been best so far against ``<z_i, x>``, the tangents of the losses, plus ``R(x) / eta``."""
     theta = np.zeros(losses.rows.shape[1])
 
     def answer(t: int, x: np.ndarray, z: np.ndarray) -> np.ndarray:
         nonlocal theta
         theta = theta - z
-        return regulariser.from_dual(_at(eta, t) * theta)
+        return regularizer.from_dual(_at(eta, t) * theta)
 
-    return _play(losses, regulariser.from_dual(theta), answer)
+    return _play(losses, regularizer.from_dual(theta), answer)
 
 
 def online_subgradient_descent(losses: Losses, domain: Domain, eta: Rate) -> np.ndarray:
@@ -187,10 +188,10 @@ def online_subgradient_descent(losses: Losses, domain: Domain, eta: Rate) -> np.
     return _play(losses, start, lambda t, x, z: domain.project(x - _at(eta, t) * z))
 
 
-def online_mirror_descent(losses: Losses, regulariser: Regulariser, eta: Rate) -> np.ndarray:
-    """Step against the subgradient in the dual space of a regulariser, from the point where that is least."""
-    start = regulariser.from_dual(np.zeros(losses.rows.shape[1]))
-    return _play(losses, start, lambda t, x, z: regulariser.from_dual(regulariser.to_dual(x) - _at(eta, t) * z))
+def online_mirror_descent(losses: Losses, regularizer: Regularizer, eta: Rate) -> np.ndarray:
+    """Step against the subgradient in the dual space of a regularizer, from the point where that is least."""
+    start = regularizer.from_dual(np.zeros(losses.rows.shape[1]))
+    return _play(losses, start, lambda t, x, z: regularizer.from_dual(regularizer.to_dual(x) - _at(eta, t) * z))
 
 
 def mechanic(losses: Losses, eta: float, tuner: Tuner | None = None) -> np.ndarray:
@@ -247,3 +248,12 @@ def plot_regret(regrets: Mapping[str, np.ndarray], axes: Any = None) -> Any:
     axes.set(xlabel="round", ylabel="regret against the best fixed point")
     axes.legend()
     return axes
+
+
+def __getattr__(name: str) -> Any:
+    """The British names of before, for one release."""
+    names = {"follow_the_regularised_leader": "follow_the_regularized_leader", "Regulariser": "Regularizer"}
+    if name not in names:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{name} is called {names[name]} now", DeprecationWarning, stacklevel=2)
+    return globals()[names[name]]

@@ -1,4 +1,4 @@
-"""Other people's rate-free optimisers that did well here, as SB3's ``optimizer_class``; their packages are extras.
+"""Other people's rate-free optimizers that did well here, as SB3's ``optimizer_class``; their packages are extras.
 
 Not here: Prodigy and D-Adaptation, whose rates only ever grow; both diverged under PPO.
 """

@@ -8,7 +8,7 @@ from empo_sb3.optim.parts import actor_critic
 from empo_sb3.optim.wrapper import Mechanic
 from empo_sb3.schedules import Linear
 
-# SB3 gives Adam this epsilon by itself, but only where the optimiser's class is Adam.
+# SB3 gives Adam this epsilon by itself, but only where the optimizer's class is Adam.
 SB3_ADAM = {"eps": 1e-5}
 
 
@@ -34,7 +34,7 @@ def from_scratch(
     :param init_value: base rate at the start
     :param first_rate: rate times ``s_init``. What is played in the end, rate times scale, falls to about a third of this where
         nothing is to be won, and rises to any size where something is
-    :param base: base optimiser
+    :param base: base optimizer
     :param policy_kwargs: more of SB3's ``policy_kwargs``, such as ``net_arch``
     """
     for name, value in (("init_value", init_value), ("first_rate", first_rate)):
@@ -49,7 +49,7 @@ def fine_tune(base: Base = "adam", **policy_kwargs: Any) -> dict[str, Any]:
     """
     Keywords for some hundred updates of a trained policy: a constant base rate of 1, since decay would cost motion.
 
-    :param base: base optimiser
+    :param base: base optimizer
     :param policy_kwargs: more of SB3's ``policy_kwargs``
     """
     return _keywords(1.0, policy_kwargs, base=base)
@@ -60,7 +60,7 @@ def beside_entropy(entropy_lr: float = 3e-4, base: Base = "adam", **policy_kwarg
     Keywords for SAC: its entropy coefficient's plain Adam gets the rate that SB3 writes, the networks a base rate of 1.
 
     :param entropy_lr: rate of the entropy coefficient
-    :param base: base optimiser
+    :param base: base optimizer
     :param policy_kwargs: more of SB3's ``policy_kwargs``
     """
     return _keywords(entropy_lr, policy_kwargs, base=base, lr_unit=entropy_lr)
@@ -70,8 +70,8 @@ class TunerPerNetwork:
     """
     Mix into an actor-critic policy to give actor and critic a tuner each.
 
-    SB3 hands one optimiser the nameless parameters of both; ``class MyPolicy(TunerPerNetwork, ActorCriticPolicy)`` names them.
-    DQN, SAC and TD3 have an optimiser per network and need nothing.
+    SB3 hands one optimizer the nameless parameters of both; ``class MyPolicy(TunerPerNetwork, ActorCriticPolicy)`` names them.
+    DQN, SAC and TD3 have an optimizer per network and need nothing.
     """
 
     optimizer: Any

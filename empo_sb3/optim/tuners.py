@@ -1,6 +1,6 @@
 """One-dimensional learners that choose how far to go along a direction.
 
-A base optimiser proposes moves; their sum is Delta. Playing ``x_t = x_ref + S_t Delta_t`` splits the regret in two: that of
+A base optimizer proposes moves; their sum is Delta. Playing ``x_t = x_ref + S_t Delta_t`` splits the regret in two: that of
 the base learner for the direction, and that of a learner of the one number S against the linear losses ``S h_t`` with
 ``h_t = <g_t, Delta_t>``. Delta points downhill, so moves that help have ``h_t < 0``. A tuner is such a learner. It runs one
 bettor per discount ``beta_i`` (the memories of 10, 100, ... rounds) and plays the sum of their bets s_i, which costs next to

@@ -1,6 +1,6 @@
-"""One wrapper that lets a tuner scale the moves of any torch optimiser: ``x = x_ref + S Delta``.
+"""One wrapper that lets a tuner scale the moves of any torch optimizer: ``x = x_ref + S Delta``.
 
-At each step, with the gradient g at x_t and the base optimiser's move u::
+At each step, with the gradient g at x_t and the base optimizer's move u::
 
     h = <Delta, g + lambda S |g| x / |x|>     Delta += u     S = the tuner's answer to h     x = x_ref + S Delta
 
@@ -10,7 +10,7 @@ where x in h is taken after the base step, as in the authors' torch package. Eve
 What holds for a parameter, whatever happens to it between two steps:
 
 - Without a gradient, or with a rate of zero (or below: SB3's progress overshoots its end), it is frozen: neither it nor its
-  base optimiser's memory changes, and it takes no part in h. Its tuner may move on meanwhile; when it returns, x_ref is
+  base optimizer's memory changes, and it takes no part in h. Its tuner may move on meanwhile; when it returns, x_ref is
   shifted so that it goes on from where it is.
 - A step with a gradient or a move that is not finite changes no weight and no tuner; ``n_skipped`` counts it.
 - A write from outside between two steps (``load_state_dict``, ``clamp_``, an assignment to ``.data``, another optimizer) is
@@ -20,7 +20,6 @@ What holds for a parameter, whatever happens to it between two steps:
 """
 
 import copy
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
@@ -29,7 +28,7 @@ from typing import Any
 
 import torch
 
-from empo_gym.util.wording import shown
+from empo_gym.util.wording import shown, suggestion
 from empo_sb3.common.keywords import check_keywords
 from empo_sb3.common.ranges import real
 from empo_sb3.optim.bases import Base, find_base
@@ -41,16 +40,16 @@ OURS = ("labels", "tuners", "base", "n_skipped")
 
 class ScaledOptimizer(torch.optim.Optimizer):
     """
-    A base optimiser whose moves are scaled by one tuner for all parameters, or by one per part of them.
+    A base optimizer whose moves are scaled by one tuner for all parameters, or by one per part of them.
 
-    :param params: parameters, named parameters or groups, as for any torch optimiser
-    :param lr: rate of the base optimiser, in units of ``lr_unit``; any order of magnitude will do
+    :param params: parameters, named parameters or groups, as for any torch optimizer
+    :param lr: rate of the base optimizer, in units of ``lr_unit``; any order of magnitude will do
     :param tuner: the one-dimensional learner, see :mod:`empo_sb3.optim.tuners`
-    :param base: name, import path or class of the base optimiser
+    :param base: name, import path or class of the base optimizer
     :param base_kwargs: its options, without the rate
     :param tuner_of: ``"all"`` for one tuner, ``"group"`` for one per parameter group, or a function from a parameter's name
         to the label of its tuner (needs named parameters; :meth:`split` does the same later)
-    :param lr_unit: the rate that counts as a base rate of 1. SAC writes one rate into the networks' optimisers and into the
+    :param lr_unit: the rate that counts as a base rate of 1. SAC writes one rate into the networks' optimizers and into the
         plain Adam of its entropy coefficient: ``learning_rate=3e-4`` with ``lr_unit=3e-4`` is right for both
     """
 
@@ -89,7 +88,7 @@ class ScaledOptimizer(torch.optim.Optimizer):
             self.base = make(self.param_groups, lr=lr, **(base_kwargs or {}))
         except TypeError as error:
             raise ValueError(f"{misfit} {error}") from error
-        # One list of groups for both: what SB3, a scheduler or a callback writes, the base optimiser sees.
+        # One list of groups for both: what SB3, a scheduler or a callback writes, the base optimizer sees.
         self.param_groups = self.base.param_groups
         for number in range(len(self.param_groups)):
             self._assign(number)
@@ -143,7 +142,7 @@ class ScaledOptimizer(torch.optim.Optimizer):
 
     @property
     def effective_lr(self) -> dict[str, float]:
-        """What the base optimiser's moves are multiplied with in all, rate times scale, by label; the largest over groups."""
+        """What the base optimizer's moves are multiplied with in all, rate times scale, by label; the largest over groups."""
         rates = dict.fromkeys(self.labels, 0.0)
         for group in self.param_groups:
             for index in {self.state[parameter]["tuner"] for parameter in group["params"]}:
@@ -267,7 +266,7 @@ class ScaledOptimizer(torch.optim.Optimizer):
         return inner + weight * along / (math.sqrt(square) + 1e-8)
 
     def _base_step(self) -> None:
-        """Let the base optimiser move the groups that are not frozen, at their rates in our unit."""
+        """Let the base optimizer move the groups that are not frozen, at their rates in our unit."""
         assert self.base is not None
         groups = [group for group in self.param_groups if group["lr"] > 0.0]
         rates = [group["lr"] for group in groups]
@@ -358,7 +357,7 @@ def _write(params: Tensors, part: Part, s: float) -> None:
 
 class Mechanic(ScaledOptimizer):
     """
-    Mechanic (Cutkosky, Defazio, Mehta 2023) around any torch optimiser.
+    Mechanic (Cutkosky, Defazio, Mehta 2023) around any torch optimizer.
 
     :param options: ``tuner_of``, ``lr_unit`` of :class:`ScaledOptimizer` and the fields of
         :class:`~empo_sb3.optim.tuners.MechanicTuner`
@@ -370,7 +369,7 @@ class Mechanic(ScaledOptimizer):
 
 class TRAC(ScaledOptimizer):
     """
-    TRAC (Muppidi, Zhang, Yang 2024) around any torch optimiser.
+    TRAC (Muppidi, Zhang, Yang 2024) around any torch optimizer.
 
     :param options: ``tuner_of``, ``lr_unit`` of :class:`ScaledOptimizer` and the fields of
         :class:`~empo_sb3.optim.tuners.TRACTuner`
@@ -386,8 +385,8 @@ def _options_for(tuner: type, options: dict[str, Any]) -> dict[str, Any]:
     wrappers = ("tuner_of", "lr_unit")
     for name in options:
         if name not in (*own, *wrappers):
-            near = difflib.get_close_matches(name, [*own, *wrappers], n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"There is no option {name!r}{hint}; those of the base optimiser go into base_kwargs.")
+            near = suggestion(name, [*own, *wrappers])
+            hint = near and f" ({near})"
+            raise ValueError(f"There is no option {name!r}{hint}; those of the base optimizer go into base_kwargs.")
     chosen = {name: options[name] for name in options if name in own}
     return {**{name: options[name] for name in options if name in wrappers}, "tuner": tuner(**chosen)}

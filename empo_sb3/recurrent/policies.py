@@ -7,7 +7,6 @@ sb3-contrib, built in the same order from the same random numbers, and its names
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -28,6 +27,7 @@ from stable_baselines3.common.torch_layers import (
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
+from empo_gym.util.wording import suggestion
 from empo_sb3.common.ranges import MAPPING, check, integer, one_of, optional
 from empo_sb3.recurrent.attention import Attention
 from empo_sb3.recurrent.buffers import StateShapes
@@ -316,8 +316,8 @@ def split_keywords(name: str, keywords: Mapping[str, Any]) -> tuple[dict[str, An
             given[ours] = given.pop(contrib)
     for keyword in given:
         if keyword not in OWN_KEYWORDS + SB3_KEYWORDS:
-            near = difflib.get_close_matches(keyword, OWN_KEYWORDS + SB3_KEYWORDS, n=1)
-            raise ValueError(f"{name}: unknown keyword {keyword!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            near = suggestion(keyword, OWN_KEYWORDS + SB3_KEYWORDS, f"take of {', '.join(OWN_KEYWORDS + SB3_KEYWORDS)}")
+            raise ValueError(f"{name}: unknown keyword {keyword!r}; {near}")
     own = {keyword: given.pop(keyword) for keyword in OWN_KEYWORDS if keyword in given}
     return own, given
 

@@ -7,7 +7,6 @@ outside the cell; only the states that the cell has are stored.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -24,6 +23,7 @@ from stable_baselines3.common.utils import FloatSchedule, explained_variance, ob
 from stable_baselines3.common.vec_env import VecEnv
 from torch.nn import functional as F
 
+from empo_gym.util.wording import suggestion
 from empo_sb3.common.ranges import check, optional
 from empo_sb3.common.saved_models import CheckedLoad
 from empo_sb3.common.sb3_arguments import ON_POLICY_KINDS, check_timesteps, require_actions_from_zero
@@ -108,8 +108,7 @@ class RecurrentPPO(CheckedLoad, sb3_contrib.RecurrentPPO):
 
     def _get_policy_from_name(self, policy_name: str) -> type[BasePolicy]:
         if policy_name not in self.policy_aliases:
-            near = difflib.get_close_matches(policy_name, self.policy_aliases, n=1)
-            mend = f"did you mean {near[0]!r}?" if near else f"take one of {', '.join(self.policy_aliases)}"
+            mend = suggestion(policy_name, self.policy_aliases, f"take one of {', '.join(self.policy_aliases)}")
             raise ValueError(f"RecurrentPPO: unknown policy {policy_name!r}; {mend}")
         return self.policy_aliases[policy_name]
 

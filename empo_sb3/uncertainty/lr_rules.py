@@ -10,12 +10,13 @@ gradients and would undo it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Protocol
 
 import numpy as np
+
+from empo_sb3.common.ranges import Share, check_fields
 
 
 class Rule(Protocol):
@@ -33,9 +34,17 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class OneOverN:
-    """``max(min_lr, uncertainty)``: with visit counts the rate is 1/n, and an estimate the mean of its targets."""
+    """
+    ``max(min_lr, uncertainty)``: with visit counts the rate is 1/n, and an estimate the mean of its targets. The rule of the
+    tables; it meets the Robbins-Monro conditions until n reaches ``1 / min_lr``, where the mean becomes a moving one.
 
-    min_lr: float = 1e-6
+    :param min_lr: the smallest rate
+    """
+
+    min_lr: Share = 1e-6
+
+    def __post_init__(self) -> None:
+        check_fields(self, "one_over_n")
 
     def __call__(self, uncertainty: np.ndarray, typical: float = 1.0) -> np.ndarray:
         return np.maximum(uncertainty, self.min_lr)
@@ -43,7 +52,15 @@ class OneOverN:
 
 @dataclass(frozen=True)
 class Proportional:
-    """``clip(scale * uncertainty / typical, min, max)``; where nothing is uncertain, the factor is ``scale``, clipped."""
+    """
+    ``clip(scale * uncertainty / typical, min, max)``; where nothing is uncertain, the factor is ``scale``, clipped. The rule
+    of the networks.
+
+    :param scale: factor of a sample whose uncertainty is the typical one
+    :param min: smallest factor
+    :param max: largest factor
+    :raises ValueError: unless scale > 0 and 0 < min <= max
+    """
 
     scale: float = 1.0
     min: float = 0.1
@@ -61,28 +78,7 @@ class Proportional:
         return np.clip(self.scale * relative, self.min, self.max)
 
 
-def one_over_n(min_lr: float = 1e-6) -> Rule:
-    """
-    The rule of the tables. It meets the Robbins-Monro conditions until n reaches ``1 / min_lr``, where the mean becomes a
-    moving one.
-
-    :param min_lr: the smallest rate
-    """
-    if not 0.0 <= min_lr <= 1.0:
-        raise ValueError(f"one_over_n: min_lr must be in [0, 1], not {min_lr}")
-    return OneOverN(min_lr)
-
-
-def proportional(scale: float = 1.0, min: float = 0.1, max: float = 10.0) -> Rule:
-    """
-    The rule of the networks.
-
-    :param scale: factor of a sample whose uncertainty is the typical one
-    :param min: smallest factor
-    :param max: largest factor
-    :raises ValueError: unless scale > 0 and 0 < min <= max
-    """
-    return Proportional(scale, min, max)
+one_over_n, proportional = OneOverN, Proportional
 
 
 def sample_weight(factors: np.ndarray) -> np.ndarray:
@@ -93,9 +89,6 @@ def sample_weight(factors: np.ndarray) -> np.ndarray:
 def lr(factors: np.ndarray) -> float:
     """One factor on the rate of a group, the batch's mean."""
     return float(factors.mean())
-
-
-MODES: Mapping[str, Callable] = {"sample_weight": sample_weight, "lr": lr}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
+from stable_baselines3.common.running_mean_std import RunningMeanStd
 
 
 def as_tensor(states: Any) -> th.Tensor:
@@ -39,29 +40,20 @@ def private_stream(seed: int, devices: Sequence[th.device] = ()) -> Iterator[Non
         yield
 
 
-class RunningMoments:
+class RunningMoments(RunningMeanStd):
     """Mean and variance of every column over all rows seen."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.mean = self.var = np.zeros(0)
+        super().__init__(epsilon=0.0)
 
-    def update(self, rows: np.ndarray) -> None:
+    def update(self, arr: np.ndarray) -> None:
         """
         See more rows.
 
-        :param rows: (n, d)
+        :param arr: (n, d)
         """
-        if not len(rows):
-            return
-        n, mean, var = len(rows), rows.mean(axis=0, dtype=np.float64), rows.var(axis=0, dtype=np.float64)
-        if not self.count:
-            self.count, self.mean, self.var = n, mean, var
-            return
-        total, delta = self.count + n, mean - self.mean
-        self.var = (self.count * self.var + n * var + delta**2 * self.count * n / total) / total
-        self.mean = self.mean + delta * n / total
-        self.count = total
+        if len(arr):
+            super().update(arr.astype(np.float64))
 
     def whiten(self, rows: th.Tensor, clip: float = 5.0) -> th.Tensor:
         """

@@ -93,7 +93,7 @@ def require_plain_sgd(optimizer: th.optim.Optimizer) -> None:
     """
     Refuse an optimizer that does not take steps of exactly the negative gradient.
 
-    :raises ValueError: unless it is SGD with rate 1, and without momentum, weight decay or maximisation
+    :raises ValueError: unless it is SGD with rate 1, and without momentum, weight decay or maximization
     """
     if type(optimizer) is not th.optim.SGD:
         raise ValueError(f"the 1/n rule for tables needs plain SGD with rate 1, not {type(optimizer).__name__}: {WHY}")

@@ -40,4 +40,4 @@ class MultiView(gym.Wrapper):
 
     def _seen(self) -> dict[str, np.ndarray]:
         state, t = self.env.get_wrapper_attr("state"), self.env.get_wrapper_attr("t")
-        return {kind: OBSERVATIONS[kind].look(self._world, [state], t)[0] for kind in self.kinds}
+        return {kind: OBSERVATIONS[kind].observe(self._world, [state], t)[0] for kind in self.kinds}

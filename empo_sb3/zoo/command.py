@@ -98,7 +98,7 @@ def check(arguments: Sequence[str], allow: Collection[str] = ()) -> None:
 
     name, path = _value(arguments, "--algo"), _value(arguments, "--conf-file", "-conf")
     if name == "human_dqn" and _given(arguments, "-optimize", "--optimize-hyperparameters"):
-        raise ValueError("human_dqn learns what humans do, for which no environment pays: there is no return to optimise")
+        raise ValueError("human_dqn learns what humans do, for which no environment pays: there is no return to optimize")
     if name in rl_zoo3.ALGOS and path is not None and path.endswith((".yml", ".yaml")):
         check_file(path, rl_zoo3.ALGOS[name], environments(), allow)
 

@@ -30,7 +30,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnvWrapper
 
-from empo_gym.util.imports import ImportRefused, Kind, import_name
+from empo_gym.util.imports import Allow, ImportRefused, Kind, as_allow, import_name
 from empo_gym.util.yaml_files import _Loader as PlainLoader
 from empo_sb3.common import named
 
@@ -65,7 +65,12 @@ class ZooRefused(ValueError):
     """Something that a zoo file, a run folder or the command line must not ask for; one sentence."""
 
 
-def read_value(text: str, place: str, allow: Collection[str] = ()) -> Any:
+def _allowed(allow: Allow) -> Allow:
+    """What is allowed beside rl-zoo3's own files."""
+    return True if allow is True else (*OWN, *as_allow(allow or ()))  # type: ignore[misc]
+
+
+def read_value(text: str, place: str, allow: Allow = ()) -> Any:
     """
     The value of an expression that rl-zoo3 would evaluate.
 
@@ -77,7 +82,7 @@ def read_value(text: str, place: str, allow: Collection[str] = ()) -> Any:
     try:
         if len(text) > LONGEST:
             raise ValueError(f"longer than {LONGEST:,} characters")
-        return _value(ast.parse(text.strip(), mode="eval").body, (*OWN, *allow))
+        return _value(ast.parse(text.strip(), mode="eval").body, _allowed(allow))
     except ImportRefused as error:
         raise ZooRefused(f"{place}: {error}") from error
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
@@ -88,7 +93,7 @@ def read_value(text: str, place: str, allow: Collection[str] = ()) -> Any:
         ) from error
 
 
-def _value(node: ast.expr, allow: Collection[str]) -> Any:
+def _value(node: ast.expr, allow: Allow) -> Any:
     if isinstance(node, ast.Call):
         if not (isinstance(node.func, ast.Name) and node.func.id == "dict") or node.args:
             raise ValueError("a call")
@@ -107,7 +112,7 @@ def _value(node: ast.expr, allow: Collection[str]) -> Any:
     return ast.literal_eval(node)
 
 
-def _class(name: str, allow: Collection[str]) -> type:
+def _class(name: str, allow: Allow) -> type:
     """A class by its name, in full or as rl-zoo3's own files write it."""
     first, dot, rest = name.partition(".")
     if not dot:
@@ -118,7 +123,7 @@ def _class(name: str, allow: Collection[str]) -> type:
     return import_name(f"{SHORT.get(first, first)}.{rest}" if dot else name, allow, PART)
 
 
-def named_class(path: str, key: str, allow: Collection[str] = ()) -> type:
+def named_class(path: str, key: str, allow: Allow = ()) -> type:
     """
     The class that an entry of a zoo file names.
 
@@ -127,7 +132,7 @@ def named_class(path: str, key: str, allow: Collection[str] = ()) -> type:
     :param allow: as for :func:`read_value`
     :raises ImportRefused: if it is not allowed, missing or of another kind
     """
-    return import_name(path, (*OWN, *allow), KINDS[key])
+    return import_name(path, _allowed(allow), KINDS[key])
 
 
 class RunLoader(PlainLoader):

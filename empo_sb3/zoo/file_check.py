@@ -6,8 +6,8 @@ that is not a callback of Stable-Baselines3 from an allowed package (:mod:`empo_
 
 from __future__ import annotations
 
-import difflib
 import inspect
+import math
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -25,8 +25,22 @@ from empo_gym.envs.observations import OBSERVATIONS
 from empo_gym.theory import Theory
 from empo_gym.util.arguments import check_choice
 from empo_gym.util.imports import ImportRefused
+from empo_gym.util.wording import shown, suggestion
 from empo_gym.util.yaml_files import read_yaml
-from empo_sb3.common.ranges import COUNT, NOT_NEGATIVE, Kind, real
+from empo_sb3.common.ranges import (
+    ANYTHING,
+    COUNT,
+    LARGEST,
+    MAPPING,
+    NOT_NEGATIVE,
+    NUMBER,
+    Kind,
+    either,
+    instance,
+    integer,
+    real,
+    yaml_number,
+)
 from empo_sb3.common.sb3_arguments import OFF_POLICY_KINDS, ON_POLICY_KINDS
 from empo_sb3.zoo.door import named_class, read_value
 
@@ -54,7 +68,6 @@ ZOO_TYPES: dict[str, Any] = {
 }
 """What rl-zoo3 itself reads, or changes before the algorithm sees it."""
 ZOO_RANGES = {"n_timesteps": real("[1, inf)"), "n_envs": COUNT, "frame_stack": COUNT, "noise_std": NOT_NEGATIVE}
-ANYTHING = Kind("anything", lambda value: True)
 NOT_FOR_FILES = ("self", "env", "_init_setup_model", "keywords", "args", "kwargs")
 BUILT_IN = ("observation_space", "action_space", "lr_schedule", "sizes", "networks", "self", "args", "kwargs")
 """Arguments of policies that the algorithm gives."""
@@ -115,7 +128,7 @@ def check_file(path: str | Path, algorithm: type, environments: Collection[str],
     known = hyperparameters_of(algorithm)
     for name, entry in entries.items():
         if name not in ENTRIES and name not in environments:
-            raise ValueError(f"{path}: there is no environment {_cut(name)}{_nearest(name, environments)}")
+            raise ValueError(f"{path}: there is no environment {shown(name)}{_nearest(name, environments)}")
         place = f"{path}, {name}"
         check_entry(place, entry, algorithm, known, allow)
         if isinstance(entry.get("env_kwargs"), Mapping) and name in gymnasium.registry:
@@ -133,7 +146,7 @@ def check_entry(
     :raises ValueError: naming the key
     """
     if not isinstance(entry, Mapping):
-        raise ValueError(f"{place}: an entry maps names to values, not {_cut(entry)}")
+        raise ValueError(f"{place}: an entry maps names to values, not {shown(entry)}")
     known = hyperparameters_of(algorithm) if known is None else known
     for key, value in entry.items():
         _check_value(place, key, value, known, allow)
@@ -144,7 +157,7 @@ def check_entry(
 
 def _check_value(place: str, key: Any, value: Any, known: Mapping[str, Any], allow: Collection[str]) -> None:
     if key not in known and key not in ZOO_TYPES:
-        raise ValueError(f"{place}: unknown key {_cut(key)}{_nearest(key, {*known, *ZOO_TYPES})}")
+        raise ValueError(f"{place}: unknown key {shown(key)}{_nearest(key, {*known, *ZOO_TYPES})}")
     if key in EVALUATED and isinstance(value, str):
         value = read_value(value, f"{place}: {key}", allow)
     _check_numbers(place, key, value)
@@ -154,9 +167,7 @@ def _check_value(place: str, key: Any, value: Any, known: Mapping[str, Any], all
     elif key in SCHEDULES and isinstance(value, str):
         _check_schedule(place, key, value)
     else:
-        kind = ZOO_TYPES.get(key, known.get(key, Any))
-        if not fits(value, kind):
-            raise ValueError(f"{place}: {key} must be {_said(kind)}, not {_cut(value)}")
+        kind_of(ZOO_TYPES.get(key, known.get(key, Any))).check(f"{place}: {key}", value)
 
 
 def _range_of(key: str, value: Any, algorithm: type) -> Kind:
@@ -170,37 +181,33 @@ def _range_of(key: str, value: Any, algorithm: type) -> Kind:
 def _check_schedule(place: str, key: str, value: str) -> None:
     kind, _, start = value.partition("_")
     try:
-        float(start)
+        is_positive = 0.0 < float(start) < math.inf
     except ValueError:
-        kind = ""
-    if kind != "lin":
-        raise ValueError(f"{place}: {key} must be a number, or text such as lin_1.0e-3, not {_cut(value)}")
+        is_positive = False
+    if kind != "lin" or not is_positive:
+        raise ValueError(
+            f"{place}: {key} must be a number, or text such as lin_1.0e-3 with a positive one, not {shown(value)}"
+        )
 
 
-def fits(value: Any, kind: Any) -> bool:
-    """Whether a value of YAML can be meant for an annotated argument; True for annotations that say nothing about YAML."""
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return any(fits(value, one) for one in typing.get_args(kind))
-    kind = typing.get_origin(kind) or kind
-    if kind in (None, type(None)):
-        return value is None
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind is tuple:
-        return isinstance(value, list | tuple)
-    return not isinstance(kind, type) or kind not in (str, bool, dict, list) or isinstance(value, kind)
+OF_TYPES = {
+    float: NUMBER,
+    int: Kind("an integer", integer(-LARGEST).holds),
+    str: instance("text", str),
+    bool: instance("true or false", bool),
+    dict: MAPPING,
+    list: instance("a list", list),
+    tuple: instance("a list", list, tuple),
+    type(None): instance("null", type(None)),
+}
 
 
-def _said(kind: Any) -> str:
-    """A type in words."""
-    names = {float: "a number", int: "an integer", bool: "true or false", str: "text", dict: "a mapping", type(None): "null"}
-    parts = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
-    words = [
-        names.get(part) or ("a list" if part in (list, tuple) else str(getattr(part, "__name__", part))) for part in parts
-    ]
-    return " or ".join(dict.fromkeys(words))
+def kind_of(hint: Any) -> Kind:
+    """What a value of YAML may be for an annotated argument; anything for annotations that say nothing about YAML."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        kinds = [kind_of(part) for part in typing.get_args(hint)]
+        return Kind(" or ".join(dict.fromkeys(kind.words for kind in kinds)), either(*kinds).holds)
+    return OF_TYPES.get(typing.get_origin(hint) or hint, ANYTHING)
 
 
 def _check_ranges(place: str, algorithm: Any, entry: Mapping[str, Any]) -> None:
@@ -223,7 +230,7 @@ def _check_policy(place: str, algorithm: Any, entry: Mapping[str, Any], allow: C
     if name is None:
         return
     if "." not in name and name not in aliases:
-        raise ValueError(f"{place}: there is no policy {_cut(name)} of {algorithm.__name__}{_nearest(name, aliases)}")
+        raise ValueError(f"{place}: there is no policy {shown(name)} of {algorithm.__name__}{_nearest(name, aliases)}")
     try:
         policy = aliases[name] if name in aliases else named_class(name, "policy", allow)
     except ImportRefused as error:
@@ -233,9 +240,8 @@ def _check_policy(place: str, algorithm: Any, entry: Mapping[str, Any], allow: C
     takes = {word: kind for word, kind in (_types_of(policy) | _policy_keywords(policy)).items() if word not in BUILT_IN}
     for word, value in given.items():
         if word not in takes:
-            raise ValueError(f"{place}: policy_kwargs: {name} has no {_cut(word)}{_nearest(word, takes)}")
-        if not fits(value, takes[word]):
-            raise ValueError(f"{place}: policy_kwargs: {word} must be {_said(takes[word])}, not {_cut(value)}")
+            raise ValueError(f"{place}: policy_kwargs: {name} has no {shown(word)}{_nearest(word, takes)}")
+        kind_of(takes[word]).check(f"{place}: policy_kwargs: {word}", value)
 
 
 def _policy_keywords(policy: type) -> dict[str, Any]:
@@ -256,7 +262,7 @@ def _check_env_keywords(place: str, name: str, given: Mapping[Any, Any]) -> None
         return
     for word in given:
         if word not in {*takes, "render_mode", "max_episode_steps"}:
-            raise ValueError(f"{place}: env_kwargs: {name} has no keyword {_cut(word)}{_nearest(word, takes)}")
+            raise ValueError(f"{place}: env_kwargs: {name} has no keyword {shown(word)}{_nearest(word, takes)}")
     if maker is RobotEnv:
         _check_world(f"{place}: env_kwargs", given)
 
@@ -264,7 +270,7 @@ def _check_env_keywords(place: str, name: str, given: Mapping[Any, Any]) -> None
 def _check_world(place: str, given: Mapping[Any, Any]) -> None:
     """Is there such a world, and such an observation?"""
     try:
-        if isinstance(given.get("world"), str):
+        if "world" in given:
             load_world(given["world"])
         check_choice("observation", given.get("observation", "features"), OBSERVATIONS)
     except ValueError as error:
@@ -275,15 +281,15 @@ def _check_object(place: str, key: str, item: Any, allow: Collection[str]) -> No
     """A class that rl-zoo3 will import and call: is it of the right kind, and does it take these keywords?"""
     if isinstance(item, Mapping) and len(item) != 1:
         raise ValueError(
-            f"{place}: a class and its keywords are one key and its mapping, not {_cut(dict(item))}; look at the indents"
+            f"{place}: a class and its keywords are one key and its mapping, not {shown(dict(item))}; look at the indents"
         )
     path, keywords = next(iter(item.items())) if isinstance(item, Mapping) else (item, {})
     if not isinstance(keywords, Mapping | None) or not all(isinstance(word, str) for word in keywords or {}):
         raise ValueError(
-            f"{place}: {_cut(path)} takes keywords by name, such as {{{path}: {{name: 1}}}}, not {_cut(keywords)}"
+            f"{place}: {shown(path)} takes keywords by name, such as {{{path}: {{name: 1}}}}, not {shown(keywords)}"
         )
     if not isinstance(path, str):
-        raise ValueError(f"{place}: a class is named by its path, such as package.module.Class, not by {_cut(path)}")
+        raise ValueError(f"{place}: a class is named by its path, such as package.module.Class, not by {shown(path)}")
     try:
         maker = named_class(path, key, allow)
     except ImportRefused as error:
@@ -295,7 +301,7 @@ def _check_object(place: str, key: str, item: Any, allow: Collection[str]) -> No
     for word in keywords or {}:
         near = _nearest(word, free)
         if word not in takes and (near or not is_open):
-            raise ValueError(f"{place}: {path} has no keyword {_cut(word)}{near}")
+            raise ValueError(f"{place}: {path} has no keyword {shown(word)}{near}")
     if key == "callback":  # wrappers need an environment
         try:
             maker(**(keywords or {}))
@@ -311,31 +317,10 @@ def _check_numbers(place: str, name: Any, value: Any) -> None:
     elif isinstance(value, list):
         for inner in value:
             _check_numbers(place, name, inner)
-    elif isinstance(value, str) and _is_number(value):
-        raise ValueError(f"{place}: YAML reads {name}: {_cut(value, quoted=False)} as text; write {_as_yaml(value)}")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return any(character.isdigit() for character in text)
-
-
-def _as_yaml(text: str) -> str:
-    """A number as YAML reads it: with a dot and the sign of the exponent, if there is one."""
-    mantissa, e, exponent = text.strip().lower().partition("e")
-    if not e:
-        return f"{mantissa} without quotes"
-    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent if exponent[0] in '+-' else '+' + exponent}"
+    elif (number := yaml_number(value)) is not None:
+        raise ValueError(f"{place}: YAML reads {name}: {value} as text; write {number}")
 
 
 def _nearest(word: Any, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(str(word)[:100], sorted(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _cut(value: Any, quoted: bool = True) -> str:
-    text = repr(value) if quoted else str(value)
-    return text if len(text) <= 100 else text[:100] + "..."
+    near = suggestion(word, sorted(known), cutoff=0.5)
+    return near and f"; {near}"

@@ -5,13 +5,6 @@ from typing import TYPE_CHECKING
 from empo_gym.util.lazy import hand_out
 
 if TYPE_CHECKING:
-    from empo_gym.grid.dynamics.dynamics import Dynamics
+    from empo_gym.grid.dynamics.dynamics import Dynamics as Dynamics
 
-__all__ = ["Dynamics"]
-
-__getattr__, __dir__ = hand_out(
-    __name__,
-    {
-        "dynamics": ("Dynamics",),
-    },
-)
+__getattr__, __dir__, __all__ = hand_out(__name__, __file__)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.grid.dynamics import layout as L
+from empo_gym.grid.dynamics import workspace as W
 from empo_gym.grid.dynamics.joint_outcomes import begin, choose, last_choice, occupy, try_all
 from empo_gym.grid.dynamics.kernel import ZERO, inlined, kernel
-from empo_gym.grid.dynamics.layout import N_ACTIONS, N_AGENTS, Layout
-from empo_gym.grid.dynamics.workspace import ACTION, OUT_OF_POOL, SHORTAGE, new_work
+from empo_gym.grid.dynamics.layout import Layout
+from empo_gym.grid.dynamics.workspace import new_work
 from empo_gym.util.threads import Spares
 from empo_gym.worlds.world import Successors
 
@@ -19,51 +21,51 @@ MAX_OUTCOMES = 1 << 22
 
 
 @kernel
-def expand(t, codec, w, x, states, actions, last, first, indptr, rows, probs):
+def expand(tables, codec, workspace, scratch, states, actions, last, first, indptr, rows, probs):
     """Write the rows of the joint actions from ``actions`` to ``last`` of states from number ``first`` on.
 
     ``actions`` and ``last`` have one row for all states, or one for each. Returns the number of the first state that did not
     fit. One kernel serves one joint action and all of them, since it is compiled once for both.
     """
-    n = t.dims[N_AGENTS]
+    n = tables.dims[L.N_AGENTS]
     n_joint = 1
     for i in range(n):
         n_joint *= last[0, i] - actions[0, i] + 1
     k = first * n_joint
     for s in range(first, states.shape[0]):
         own = s if actions.shape[0] > 1 else 0
-        begin(t, codec, w, x, states[s])
-        try_all(t, codec, w, x, actions[own], last[own])
+        begin(tables, codec, workspace, scratch, states[s])
+        try_all(tables, codec, workspace, scratch, actions[own], last[own])
         for i in range(n):
-            x.seat[i, ACTION] = actions[own, i]
+            scratch.agent_row[i, W.ACTION] = actions[own, i]
         changed = ZERO
         while changed >= 0:
             for i in range(changed, n - 1):
-                choose(t, codec, w, x, i, x.seat[i, ACTION])
+                choose(tables, codec, workspace, scratch, i, scratch.agent_row[i, W.ACTION])
             for action in range(actions[own, n - 1], last[own, n - 1] + 1):
-                indptr[k + 1] = last_choice(t, codec, w, x, np.int64(action), rows, probs, indptr[k])
+                indptr[k + 1] = last_choice(tables, codec, workspace, scratch, np.int64(action), rows, probs, indptr[k])
                 if indptr[k + 1] < 0:
-                    occupy(t, w, ZERO)
+                    occupy(tables, workspace, ZERO)
                     return s
                 k += 1
-            changed = next_joint_action(x.seat, actions[own], last[own])
-        occupy(t, w, ZERO)
+            changed = next_joint_action(scratch.agent_row, actions[own], last[own])
+        occupy(tables, workspace, ZERO)
     return states.shape[0]
 
 
 @inlined
-def next_joint_action(seat, first, last):
+def next_joint_action(agent_row, first, last):
     """Step to the next joint action in C order of all agents but the last; return the first that changes, -1 at the end."""
     i = first.size - 2
-    while i >= 0 and seat[i, ACTION] == last[i]:
-        seat[i, ACTION] = first[i]
+    while i >= 0 and agent_row[i, W.ACTION] == last[i]:
+        agent_row[i, W.ACTION] = first[i]
         i -= 1
     if i >= 0:
-        seat[i, ACTION] += 1
+        agent_row[i, W.ACTION] += 1
     return i
 
 
-class _Workspace:
+class _Buffers:
     """The arrays in which one call works, and those for the outcomes of a single joint action.
 
     :param layout: the world's tables
@@ -83,7 +85,7 @@ class _Workspace:
 
     def grow_pool(self) -> bool:
         """Make room for the outcomes of interacting agents if that is what was short."""
-        if self.scratch.counter[SHORTAGE] != OUT_OF_POOL:
+        if self.scratch.counter[W.SHORTAGE] != W.OUT_OF_POOL:
             return False
         size = len(self.scratch.pool_prob)
         if size >= MAX_OUTCOMES:
@@ -101,10 +103,10 @@ class Dynamics:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self._n_slots = len(layout.radices)
-        n_agents, n_actions = (int(layout.tables.dims[k]) for k in (N_AGENTS, N_ACTIONS))
+        n_agents, n_actions = (int(layout.tables.dims[k]) for k in (L.N_AGENTS, L.N_ACTIONS))
         self._first = np.zeros((1, n_agents), dtype=np.int32)
         self._last = np.full((1, n_agents), n_actions - 1, dtype=np.int32)
-        self._spaces = Spares(partial(_Workspace, layout))
+        self._spaces = Spares(partial(_Buffers, layout))
 
     def successors(self, states: NDArray[np.int32], n_joint: int) -> Successors:
         """Return the rows of all joint actions.

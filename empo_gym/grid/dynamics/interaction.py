@@ -1,220 +1,176 @@
-"""What hands do: pick up, drop, open, lock out, press, compiled."""
+"""Pickup, drop and toggle actions, locked doors and buttons, compiled."""
 
 from __future__ import annotations
 
-from empo_gym.grid.dynamics.kernel import kernel, mark, put
-from empo_gym.grid.dynamics.layout import (
-    AGENT,
-    BOX,
-    BUSH,
-    CLOSED,
-    COLOUR,
-    CONTENT,
-    CONTENTS,
-    CONTROL,
-    CONTROL_ENABLED,
-    CONTROL_FLAG,
-    DETAIL,
-    DISABLE,
-    DOOR,
-    DROP,
-    EMPTY,
-    FIRST_SWITCH,
-    FLAG,
-    FORCING,
-    GROUP,
-    IS_ROBOT,
-    KEY,
-    KILL,
-    KILL_ENABLED,
-    KILL_FLAG,
-    KIND,
-    LOC,
-    LOCKED,
-    N_ACTIONS,
-    N_AGENTS,
-    N_CELLS,
-    N_OBJECTS,
-    N_PLACES,
-    OBJECT,
-    OPEN,
-    PAUSE,
-    PAUSE_ENABLED,
-    PAUSE_FLAG,
-    PAUSED,
-    PICKUP,
-    ROBOTS,
-    STATE,
-    TERRAIN,
-    TOGGLE,
-    WAIT,
-)
+from empo_gym.grid.dynamics import layout as L
+from empo_gym.grid.dynamics.kernel import kernel, record_access, set_register
+from empo_gym.grid.map import tiles as T
 
 
 @kernel
-def handle(t, w, i, verb):
+def handle(tables, workspace, i, verb):
     """Pick up, drop or toggle what is in front of an agent."""
-    front = t.place[w.reg[i], w.reg[t.dims[N_AGENTS] + i]]
+    front = tables.place[workspace.reg[i], workspace.reg[tables.dims[L.N_AGENTS] + i]]
     if front < 0:
         return
-    if verb == PICKUP:
-        pick_up(t, w, i, front)
-    elif verb == DROP:
-        drop(t, w, i, front)
-    elif verb == TOGGLE:
-        toggle(t, w, i, front)
+    if verb == L.PICKUP:
+        pick_up(tables, workspace, i, front)
+    elif verb == L.DROP:
+        drop(tables, workspace, i, front)
+    elif verb == L.TOGGLE:
+        toggle(tables, workspace, i, front)
 
 
 @kernel
-def pick_up(t, w, i, front):
+def pick_up(tables, workspace, i, front):
     """Take a key, ball or box with empty hands."""
-    d = t.dims
-    hands = 3 * d[N_AGENTS] + i
-    mark(w, 0, front)
-    thing = w.reg[d[OBJECT] + front]
-    if thing == 0 or w.reg[hands] or t.table[d[N_AGENTS] + thing - 1, KIND] < KEY:
+    dims = tables.dims
+    hands = 3 * dims[L.N_AGENTS] + i
+    record_access(workspace, 0, front)
+    thing = workspace.reg[dims[L.OBJECT] + front]
+    if thing == 0 or workspace.reg[hands] or tables.table[dims[L.N_AGENTS] + thing - 1, L.KIND] < T.KEY:
         return
-    mark(w, 1, front)
-    put(w, d[OBJECT] + front, 0)
-    put(w, d[LOC] + thing - 1, d[N_CELLS] + i)
-    put(w, hands, thing)
+    record_access(workspace, 1, front)
+    set_register(workspace, dims[L.OBJECT] + front, 0)
+    set_register(workspace, dims[L.LOC] + thing - 1, dims[L.N_CELLS] + i)
+    set_register(workspace, hands, thing)
 
 
 @kernel
-def drop(t, w, i, front):
+def drop(tables, workspace, i, front):
     """Put what is in the hands onto a free empty cell."""
-    d = t.dims
-    hands = 3 * d[N_AGENTS] + i
-    thing = w.reg[hands]
+    dims = tables.dims
+    hands = 3 * dims[L.N_AGENTS] + i
+    thing = workspace.reg[hands]
     if thing == 0:
         return
-    mark(w, 0, front)
-    terrain = t.place[front, TERRAIN]
-    bare = terrain == EMPTY or (terrain == BUSH and w.reg[d[STATE] + front] == 0)
-    if not bare or w.reg[d[AGENT] + front] or w.reg[d[OBJECT] + front]:
+    record_access(workspace, 0, front)
+    terrain = tables.place[front, L.TERRAIN]
+    bare = terrain == T.EMPTY or (terrain == T.BUSH and workspace.reg[dims[L.STATE] + front] == 0)
+    if not bare or workspace.reg[dims[L.AGENT] + front] or workspace.reg[dims[L.OBJECT] + front]:
         return
-    mark(w, 1, front)
-    put(w, d[OBJECT] + front, thing)
-    put(w, d[LOC] + thing - 1, front)
-    put(w, hands, 0)
+    record_access(workspace, 1, front)
+    set_register(workspace, dims[L.OBJECT] + front, thing)
+    set_register(workspace, dims[L.LOC] + thing - 1, front)
+    set_register(workspace, hands, 0)
 
 
 @kernel
-def toggle(t, w, i, front):
+def toggle(tables, workspace, i, front):
     """Open or close a door, open a box, press a button."""
-    mark(w, 0, front)
-    thing = w.reg[t.dims[OBJECT] + front]
-    terrain = t.place[front, TERRAIN]
+    record_access(workspace, 0, front)
+    thing = workspace.reg[tables.dims[L.OBJECT] + front]
+    terrain = tables.place[front, L.TERRAIN]
     if thing:
-        if t.table[t.dims[N_AGENTS] + thing - 1, KIND] == BOX:
-            open_box(t, w, front, thing - 1)
-    elif terrain == DOOR:
-        toggle_door(t, w, i, front)
-    elif terrain == CONTROL:
-        toggle_control(t, w, i, front)
-    elif t.table[i, IS_ROBOT]:
-        if terrain == DISABLE:
-            toggle_enabled(t, w, t.place[front, DETAIL])
-    elif terrain == KILL:
-        kill_robots(t, w)
-    elif terrain == PAUSE:
-        mark(w, 0, t.dims[N_PLACES] + PAUSE_FLAG)
-        if w.reg[t.dims[FLAG] + PAUSE_ENABLED]:
-            set_pause(t, w, front, 1 - w.reg[t.dims[STATE] + front])
+        if tables.table[tables.dims[L.N_AGENTS] + thing - 1, L.KIND] == T.BOX:
+            open_box(tables, workspace, front, thing - 1)
+    elif terrain == T.DOOR:
+        toggle_door(tables, workspace, i, front)
+    elif terrain == T.CONTROL:
+        toggle_control(tables, workspace, i, front)
+    elif tables.table[i, L.IS_ROBOT]:
+        if terrain == T.DISABLE:
+            toggle_enabled(tables, workspace, tables.place[front, L.DETAIL])
+    elif terrain == T.KILL:
+        kill_robots(tables, workspace)
+    elif terrain == T.PAUSE:
+        record_access(workspace, 0, tables.dims[L.N_PLACES] + L.PAUSE_FLAG)
+        if workspace.reg[tables.dims[L.FLAG] + L.PAUSE_ENABLED]:
+            set_pause(tables, workspace, front, 1 - workspace.reg[tables.dims[L.STATE] + front])
 
 
 @kernel
-def open_box(t, w, front, box):
+def open_box(tables, workspace, front, box):
     """A box vanishes and leaves its content, if any."""
-    d = t.dims
-    mark(w, 1, front)
-    gone = d[N_CELLS] + d[N_AGENTS]
-    put(w, d[LOC] + box, gone)
-    put(w, d[OBJECT] + front, 0)
-    group = t.table[d[N_AGENTS] + box, CONTENT]
+    dims = tables.dims
+    record_access(workspace, 1, front)
+    gone = dims[L.N_CELLS] + dims[L.N_AGENTS]
+    set_register(workspace, dims[L.LOC] + box, gone)
+    set_register(workspace, dims[L.OBJECT] + front, 0)
+    group = tables.table[dims[L.N_AGENTS] + box, L.CONTENT]
     if group < 0:
         return
     # Equal contents are interchangeable, so two boxes opened at once would release the same one: they share a resource.
-    mark(w, 1, d[N_PLACES] + CONTENTS)
-    for k in range(d[N_OBJECTS]):
-        if t.table[d[N_AGENTS] + k, GROUP] == group and w.reg[d[LOC] + k] == gone + 1:
-            put(w, d[LOC] + k, front)
-            put(w, d[OBJECT] + front, k + 1)
+    record_access(workspace, 1, dims[L.N_PLACES] + L.CONTENTS)
+    for k in range(dims[L.N_OBJECTS]):
+        if tables.table[dims[L.N_AGENTS] + k, L.GROUP] == group and workspace.reg[dims[L.LOC] + k] == gone + 1:
+            set_register(workspace, dims[L.LOC] + k, front)
+            set_register(workspace, dims[L.OBJECT] + front, k + 1)
             return
 
 
 @kernel
-def toggle_door(t, w, i, front):
-    """An open door closes unless somebody stands in it; a locked one needs the key of its colour in hand."""
-    d = t.dims
-    state = w.reg[d[STATE] + front]
-    if state == OPEN:
-        if w.reg[d[AGENT] + front]:
+def toggle_door(tables, workspace, i, front):
+    """An open door closes unless somebody stands in it; a locked one needs the key of its color in hand."""
+    dims = tables.dims
+    state = workspace.reg[dims[L.STATE] + front]
+    if state == L.OPEN:
+        if workspace.reg[dims[L.AGENT] + front]:
             return
-    elif state == LOCKED:
-        thing = w.reg[3 * d[N_AGENTS] + i]
-        row = d[N_AGENTS] + thing - 1
-        if thing == 0 or t.table[row, KIND] != KEY or t.table[row, COLOUR] != t.place[front, DETAIL]:
+    elif state == L.LOCKED:
+        thing = workspace.reg[3 * dims[L.N_AGENTS] + i]
+        row = dims[L.N_AGENTS] + thing - 1
+        if thing == 0 or tables.table[row, L.KIND] != T.KEY or tables.table[row, L.COLOUR] != tables.place[front, L.DETAIL]:
             return
-    mark(w, 1, front)
-    put(w, d[STATE] + front, CLOSED if state == OPEN else OPEN)
+    record_access(workspace, 1, front)
+    set_register(workspace, dims[L.STATE] + front, L.CLOSED if state == L.OPEN else L.OPEN)
 
 
 @kernel
-def kill_robots(t, w):
+def kill_robots(tables, workspace):
     """A human pressed a kill button."""
-    d = t.dims
-    n = d[N_AGENTS]
-    mark(w, 0, d[N_PLACES] + KILL_FLAG)
-    if not w.reg[d[FLAG] + KILL_ENABLED]:
+    dims = tables.dims
+    n = dims[L.N_AGENTS]
+    record_access(workspace, 0, dims[L.N_PLACES] + L.KILL_FLAG)
+    if not workspace.reg[dims[L.FLAG] + L.KILL_ENABLED]:
         return
-    mark(w, 1, d[N_PLACES] + ROBOTS)
+    record_access(workspace, 1, dims[L.N_PLACES] + L.ROBOTS)
     for j in range(n):
-        if t.table[j, IS_ROBOT] and w.reg[2 * n + j]:
+        if tables.table[j, L.IS_ROBOT] and workspace.reg[2 * n + j]:
             # A robot's place stands for its life.
-            mark(w, 1, w.reg[j])
-            put(w, 2 * n + j, 0)
+            record_access(workspace, 1, workspace.reg[j])
+            set_register(workspace, 2 * n + j, 0)
 
 
 @kernel
-def set_pause(t, w, switch, on):
+def set_pause(tables, workspace, switch, on):
     """Set a pause switch, which pauses or unpauses all robots."""
-    d = t.dims
-    mark(w, 1, switch)
-    mark(w, 1, d[N_PLACES] + ROBOTS)
-    put(w, d[STATE] + switch, on)
-    put(w, d[FLAG] + PAUSED, on)
+    dims = tables.dims
+    record_access(workspace, 1, switch)
+    record_access(workspace, 1, dims[L.N_PLACES] + L.ROBOTS)
+    set_register(workspace, dims[L.STATE] + switch, on)
+    set_register(workspace, dims[L.FLAG] + L.PAUSED, on)
 
 
 @kernel
-def toggle_enabled(t, w, flag):
+def toggle_enabled(tables, workspace, flag):
     """A robot pressed a disabling switch: disable or enable all buttons of its type."""
-    d = t.dims
-    resource = KILL_FLAG if flag == KILL_ENABLED else PAUSE_FLAG if flag == PAUSE_ENABLED else CONTROL_FLAG
-    mark(w, 1, d[N_PLACES] + resource)
-    enabled = w.reg[d[FLAG] + flag]
-    put(w, d[FLAG] + flag, 1 - enabled)
-    if flag == PAUSE_ENABLED and enabled:
-        switch = d[FIRST_SWITCH]
+    dims = tables.dims
+    resource = L.KILL_FLAG if flag == L.KILL_ENABLED else L.PAUSE_FLAG if flag == L.PAUSE_ENABLED else L.CONTROL_FLAG
+    record_access(workspace, 1, dims[L.N_PLACES] + resource)
+    enabled = workspace.reg[dims[L.FLAG] + flag]
+    set_register(workspace, dims[L.FLAG] + flag, 1 - enabled)
+    if flag == L.PAUSE_ENABLED and enabled:
+        switch = dims[L.FIRST_SWITCH]
         while switch >= 0:
-            mark(w, 0, switch)
-            if w.reg[d[STATE] + switch]:
-                set_pause(t, w, switch, 0)
-            switch = t.place[switch, DETAIL]
+            record_access(workspace, 0, switch)
+            if workspace.reg[dims[L.STATE] + switch]:
+                set_pause(tables, workspace, switch, 0)
+            switch = tables.place[switch, L.DETAIL]
 
 
 @kernel
-def toggle_control(t, w, i, button):
+def toggle_control(tables, workspace, i, button):
     """A robot makes the button wait for its next action; a human forces the recorded action on its robot."""
-    d = t.dims
-    mark(w, 0, d[N_PLACES] + CONTROL_FLAG)
-    if not w.reg[d[FLAG] + CONTROL_ENABLED]:
+    dims = tables.dims
+    record_access(workspace, 0, dims[L.N_PLACES] + L.CONTROL_FLAG)
+    if not workspace.reg[dims[L.FLAG] + L.CONTROL_ENABLED]:
         return
-    if t.table[i, IS_ROBOT]:
-        mark(w, 1, button)
-        put(w, d[WAIT] + button, i + 1)
+    if tables.table[i, L.IS_ROBOT]:
+        record_access(workspace, 1, button)
+        set_register(workspace, dims[L.WAIT] + button, i + 1)
         return
-    recorded = w.reg[d[STATE] + button] - 1
+    recorded = workspace.reg[dims[L.STATE] + button] - 1
     if recorded >= 0:
-        mark(w, 1, d[N_PLACES] + FORCING)
-        put(w, 4 * d[N_AGENTS] + recorded // d[N_ACTIONS], 1 + recorded % d[N_ACTIONS])
+        record_access(workspace, 1, dims[L.N_PLACES] + L.FORCING)
+        set_register(workspace, 4 * dims[L.N_AGENTS] + recorded // dims[L.N_ACTIONS], 1 + recorded % dims[L.N_ACTIONS])

@@ -17,7 +17,7 @@ TOP = 0
 ZERO = np.int64(0)
 
 
-class Work(NamedTuple):
+class Workspace(NamedTuple):
     """The world during a step.
 
     :param reg: (n_registers,) int64, the registers
@@ -30,24 +30,21 @@ class Work(NamedTuple):
     mask: NDArray[np.uint64]
 
 
+# numba's private interfaces are used in this file only, and `setup.py` bounds the versions for which they are tested.
 # Kernels allocate nothing, and without counting references to arrays (_nrt) they run six times as fast.
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 
 
-_FOLDERS = ("dynamics", "observations", "paths")
-"""Folders of the package in which kernels are written."""
-
-
-def _stamp_of_sources() -> str:
-    """Return a text that changes with any source file of the kernels."""
+def stamp_of_sources(folder: Path) -> str:
+    """Return a text that changes with any Python file below a folder."""
     digest = hashlib.sha256()
-    for folder in _FOLDERS:
-        for path in sorted((Path(__file__).parent.parent / folder).glob("*.py")):
-            digest.update(path.read_bytes())
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-_STAMP = _stamp_of_sources()
+# Kernels and the constants that are compiled into them may lie anywhere in `grid/`: no list could leave a file out.
+_STAMP = stamp_of_sources(Path(__file__).parent.parent)
 
 
 def _compiled(function: Callable[..., Any], **more: Any) -> Any:
@@ -69,26 +66,26 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 
 @inlined
-def put(w, index, value):
+def set_register(workspace, index, value):
     """Set a register, remembering what it was."""
-    top = w.log[TOP, 0] + 1
-    w.log[top, 0] = index
-    w.log[top, 1] = w.reg[index]
-    w.log[TOP, 0] = top
-    w.reg[index] = value
+    top = workspace.log[TOP, 0] + 1
+    workspace.log[top, 0] = index
+    workspace.log[top, 1] = workspace.reg[index]
+    workspace.log[TOP, 0] = top
+    workspace.reg[index] = value
 
 
 @inlined
-def undo(w, top):
+def undo(workspace, top):
     """Take back all settings since the log had this length."""
-    k = w.log[TOP, 0]
+    k = workspace.log[TOP, 0]
     while k > top:
-        w.reg[w.log[k, 0]] = w.log[k, 1]
+        workspace.reg[workspace.log[k, 0]] = workspace.log[k, 1]
         k -= 1
-    w.log[TOP, 0] = top
+    workspace.log[TOP, 0] = top
 
 
 @inlined
-def mark(w, access, resource):
+def record_access(workspace, access, resource):
     """Note that a resource is read (access 0) or written (access 1)."""
-    w.mask[access, resource >> 6] |= np.uint64(1) << np.uint64(resource & 63)
+    workspace.mask[access, resource >> 6] |= np.uint64(1) << np.uint64(resource & 63)

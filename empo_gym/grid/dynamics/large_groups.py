@@ -6,128 +6,117 @@ For a group of n agents these are at most 2^n sets instead of n! orders.
 
 from __future__ import annotations
 
+from empo_gym.grid.dynamics import layout as L
+from empo_gym.grid.dynamics import workspace as W
 from empo_gym.grid.dynamics.distributions import merge_rows
-from empo_gym.grid.dynamics.kernel import TOP, ZERO, kernel, put, undo
-from empo_gym.grid.dynamics.layout import (
-    AGENT,
-    FLAG,
-    LOC,
-    N_ACTIONS,
-    N_AGENTS,
-    N_CELLS,
-    N_OBJECTS,
-    OBJECT,
-    ONLY_PAUSE,
-    PAUSED,
-    STATE,
-)
+from empo_gym.grid.dynamics.kernel import TOP, ZERO, kernel, set_register, undo
 from empo_gym.grid.dynamics.turn import N_BRANCHES, act, finish
-from empo_gym.grid.dynamics.workspace import CHOSEN, GROUP_OF, MEMBERS, changes, clear, copy_mask
+from empo_gym.grid.dynamics.workspace import changes, clear, copy_mask
 
 
 @kernel
-def walk_layers(t, codec, w, x, group, first):
+def walk_layers(tables, codec, workspace, scratch, group, first):
     """Collect a group's outcomes from row ``first`` of the pool on; return their end, -1 if they do not fit."""
-    members = x.seat[group, MEMBERS]
-    clear(w.mask)
-    if first == x.pool_prob.size:
+    members = scratch.agent_row[group, W.MEMBERS]
+    clear(workspace.mask)
+    if first == scratch.pool_prob.size:
         return -1
-    for s in range(x.pool.shape[1]):
-        x.pool[first, s] = 0
-    x.pool_prob[first] = 1.0
+    for s in range(scratch.pool.shape[1]):
+        scratch.pool[first, s] = 0
+    scratch.pool_prob[first] = 1.0
     high = first + 1
     for turn in range(members):
         end = high
         for node in range(first, high):
-            end = next_turns(t, codec, w, x, group, node, end, members - turn)
+            end = next_turns(tables, codec, workspace, scratch, group, node, end, members - turn)
             if end < 0:
                 return -1
-        high = move_down(x, first, high, merge_rows(x.pool, x.pool_prob, high, end))
+        high = move_down(scratch, first, high, merge_rows(scratch.pool, scratch.pool_prob, high, end))
     for node in range(first, high):
-        finish_node(t, codec, w, x, group, node)
-    copy_mask(w.mask, x.touched[group, t.dims[N_ACTIONS]])
-    return merge_rows(x.pool, x.pool_prob, first, high)
+        finish_node(tables, codec, workspace, scratch, group, node)
+    copy_mask(workspace.mask, scratch.touched[group, tables.dims[L.N_ACTIONS]])
+    return merge_rows(scratch.pool, scratch.pool_prob, first, high)
 
 
 @kernel
-def move_down(x, first, low, high):
+def move_down(scratch, first, low, high):
     """Move rows low to high of the pool to the row first; return their new end."""
     for row in range(low, high):
-        x.pool_prob[first + row - low] = x.pool_prob[row]
-        for s in range(x.pool.shape[1]):
-            x.pool[first + row - low, s] = x.pool[row, s]
+        scratch.pool_prob[first + row - low] = scratch.pool_prob[row]
+        for s in range(scratch.pool.shape[1]):
+            scratch.pool[first + row - low, s] = scratch.pool[row, s]
     return first + high - low
 
 
 @kernel
-def finish_node(t, codec, w, x, group, node):
+def finish_node(tables, codec, workspace, scratch, group, node):
     """Do at a node what is done at the end of the step; who had its turn no longer counts."""
-    restore(t, codec, w, x, node)
-    for i in range(t.dims[N_AGENTS]):
-        if x.seat[i, GROUP_OF] == group:
-            finish(t, w, i)
-    changes(codec, w, x, x.pool[node])
-    x.pool[node, codec.slot.size] = 0
-    x.pool[node, codec.slot.size + 1] = 0
-    undo(w, ZERO)
+    restore(tables, codec, workspace, scratch, node)
+    for i in range(tables.dims[L.N_AGENTS]):
+        if scratch.agent_row[i, W.GROUP_OF] == group:
+            finish(tables, workspace, i)
+    changes(codec, workspace, scratch, scratch.pool[node])
+    scratch.pool[node, codec.slot.size] = 0
+    scratch.pool[node, codec.slot.size + 1] = 0
+    undo(workspace, ZERO)
 
 
 @kernel
-def next_turns(t, codec, w, x, group, node, end, remaining):
+def next_turns(tables, codec, workspace, scratch, group, node, end, remaining):
     """Append what the turns of the remaining agents make of a node of the pool; return the end, -1 if it does not fit."""
-    n = t.dims[N_AGENTS]
+    n = tables.dims[L.N_AGENTS]
     slots = codec.slot.size
-    used, acted = x.pool[node, slots], x.pool[node, slots + 1]
-    restore(t, codec, w, x, node)
-    top = w.log[TOP, 0]
+    used, acted = scratch.pool[node, slots], scratch.pool[node, slots + 1]
+    restore(tables, codec, workspace, scratch, node)
+    top = workspace.log[TOP, 0]
     for i in range(n):
-        if x.seat[i, GROUP_OF] != group or (used >> i) & 1:
+        if scratch.agent_row[i, W.GROUP_OF] != group or (used >> i) & 1:
             continue
         rest = 1.0
         branch = ZERO
         while branch < N_BRANCHES and rest > 1e-14:
-            prob = act(t, w, i, x.seat[i, CHOSEN], branch)
+            prob = act(tables, workspace, i, scratch.agent_row[i, W.CHOSEN], branch)
             if prob > 0.0:
-                if end == x.pool_prob.size:
-                    undo(w, ZERO)
+                if end == scratch.pool_prob.size:
+                    undo(workspace, ZERO)
                     return -1
-                changes(codec, w, x, x.pool[end])
-                x.pool[end, slots] = used | (1 << i)
-                x.pool[end, slots + 1] = acted | (1 << i) if w.reg[5 * n + i] else acted
-                x.pool_prob[end] = x.pool_prob[node] * prob / remaining
+                changes(codec, workspace, scratch, scratch.pool[end])
+                scratch.pool[end, slots] = used | (1 << i)
+                scratch.pool[end, slots + 1] = acted | (1 << i) if workspace.reg[5 * n + i] else acted
+                scratch.pool_prob[end] = scratch.pool_prob[node] * prob / remaining
                 end += 1
                 rest -= prob
-            undo(w, top)
+            undo(workspace, top)
             branch += 1
-    undo(w, ZERO)
+    undo(workspace, ZERO)
     return end
 
 
 @kernel
-def restore(t, codec, w, x, node):
+def restore(tables, codec, workspace, scratch, node):
     """Set the registers to what they are at a node of the pool; the log takes it back."""
-    d = t.dims
-    settle(t, w, 0)
+    dims = tables.dims
+    settle(tables, workspace, 0)
     for s in range(codec.slot.size):
-        put(w, codec.slot[s], x.base[s] + x.pool[node, s])
-    if d[ONLY_PAUSE] >= 0:
-        put(w, d[FLAG] + PAUSED, w.reg[d[STATE] + d[ONLY_PAUSE]])
-    settle(t, w, 1)
-    for i in range(d[N_AGENTS]):
-        if (x.pool[node, codec.slot.size + 1] >> i) & 1:
-            put(w, 5 * d[N_AGENTS] + i, x.seat[i, CHOSEN] + 1)
+        set_register(workspace, codec.slot[s], scratch.base[s] + scratch.pool[node, s])
+    if dims[L.ONLY_PAUSE] >= 0:
+        set_register(workspace, dims[L.FLAG] + L.PAUSED, workspace.reg[dims[L.STATE] + dims[L.ONLY_PAUSE]])
+    settle(tables, workspace, 1)
+    for i in range(dims[L.N_AGENTS]):
+        if (scratch.pool[node, codec.slot.size + 1] >> i) & 1:
+            set_register(workspace, 5 * dims[L.N_AGENTS] + i, scratch.agent_row[i, W.CHOSEN] + 1)
 
 
 @kernel
-def settle(t, w, present):
+def settle(tables, workspace, present):
     """Put agents and objects onto their places and into hands (present 1), or take them away (present 0)."""
-    d = t.dims
-    n = d[N_AGENTS]
+    dims = tables.dims
+    n = dims[L.N_AGENTS]
     for i in range(n):
-        put(w, d[AGENT] + w.reg[i], (i + 1) * present)
-    for k in range(d[N_OBJECTS]):
-        where = w.reg[d[LOC] + k]
-        if where < d[N_CELLS]:
-            put(w, d[OBJECT] + where, (k + 1) * present)
-        elif where < d[N_CELLS] + n:
-            put(w, 3 * n + where - d[N_CELLS], (k + 1) * present)
+        set_register(workspace, dims[L.AGENT] + workspace.reg[i], (i + 1) * present)
+    for k in range(dims[L.N_OBJECTS]):
+        where = workspace.reg[dims[L.LOC] + k]
+        if where < dims[L.N_CELLS]:
+            set_register(workspace, dims[L.OBJECT] + where, (k + 1) * present)
+        elif where < dims[L.N_CELLS] + n:
+            set_register(workspace, 3 * n + where - dims[L.N_CELLS], (k + 1) * present)

@@ -4,7 +4,7 @@ While a step is computed, everything that may change lives in one vector of regi
 its place, direction, life, hands, forced action; per movable object its location; per place the state of what stands there and
 who and what is on it. A *place* is a cell that somebody could enter, or a button; walls are no places. A state holds only
 those registers that can vary in this world and do not follow from others: its *slots*, each with a radix. Equal movable
-objects occupy neighbouring slots, sorted, so that swapping two of them gives the same state.
+objects occupy neighboring slots, sorted, so that swapping two of them gives the same state.
 """
 
 from __future__ import annotations
@@ -16,13 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.grid.map import tiles as T
 from empo_gym.grid.map.parser import GridSpec
-from empo_gym.grid.map.tiles import COLOURS, MOVABLE, PORTABLE, Tile
+from empo_gym.grid.map.tiles import COLOURS, KINDS, MOVABLE, PORTABLE, Tile
 
-# Terrains; those up to LAVA can be entered and pushed onto, those from KILL on are solid.
-EMPTY, TILE, UNSTEADY, LAVA, DOOR, BUSH, MAGIC, KILL, PAUSE, DISABLE, CONTROL = range(11)
-# Kinds of movable objects.
-BLOCK, ROCK, KEY, BALL, BOX = range(5)
 # Verbs.
 STILL, LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE, MOVE = range(9)
 # Door states; a bush stands, a magic wall is active and a pause switch is on when its state is 1.
@@ -43,20 +40,6 @@ TERRAIN, DETAIL = 4, 5
 VERB, SIDE = range(2)
 STUMBLE, ENTER_MAGIC, SOLIDIFY, ENTER_BUSH = range(4)
 
-_TERRAINS = {
-    "empty": EMPTY,
-    "goal": TILE,
-    "floor_switch": TILE,
-    "unsteady_ground": UNSTEADY,
-    "lava": LAVA,
-    "door": DOOR,
-    "bush": BUSH,
-    "magic_wall": MAGIC,
-    "kill_button": KILL,
-    "pause_switch": PAUSE,
-    "disabling_switch": DISABLE,
-    "control_button": CONTROL,
-}
 _VERBS = {
     "still": STILL,
     "left": LEFT,
@@ -79,9 +62,9 @@ class Tables(NamedTuple):
     """What the rules read of a world.
 
     :param dims: int64, sizes, offsets of the registers' blocks and first entries of lists, see the names above
-    :param place: (n_places, 6) int64, the place on each side (-1 for a wall), the terrain and its detail: a door's colour, the
+    :param place: (n_places, 6) int64, the place on each side (-1 for a wall), the terrain and its detail: a door's color, the
         heading that a magic wall lets in, the flag of a disabling switch, the next control button or pause switch
-    :param table: (n, 4) int64, abilities of the agents (robots first), then kind, colour, group of equals and group of the
+    :param table: (n, 4) int64, abilities of the agents (robots first), then kind, color, group of equals and group of the
         content of the objects, then verb and compass side of the actions
     :param chance: (4,) float64, the probabilities
     """
@@ -134,9 +117,9 @@ class Layout:
     def component_of(self) -> dict[int, int]:
         """Component of a state that holds or implies a register, for those that can vary."""
         components = {register: component for component, register in enumerate(self.codec.slot.tolist())}
-        d = self.sizes
-        if d[ONLY_PAUSE] >= 0 and d[STATE] + d[ONLY_PAUSE] in components:
-            components[d[FLAG] + PAUSED] = components[d[STATE] + d[ONLY_PAUSE]]
+        dims = self.sizes
+        if dims[ONLY_PAUSE] >= 0 and dims[STATE] + dims[ONLY_PAUSE] in components:
+            components[dims[FLAG] + PAUSED] = components[dims[STATE] + dims[ONLY_PAUSE]]
         return components
 
     @cached_property
@@ -197,12 +180,12 @@ def _dims(spec: GridSpec, n_objects: int, place: NDArray[np.int64]) -> NDArray[n
     dims = np.zeros(20, dtype=np.int64)
     n_agents, n_places = len(spec.agents), len(place)
     dims[[N_AGENTS, N_OBJECTS, N_PLACES, N_ACTIONS]] = n_agents, n_objects, n_places, len(spec.actions)
-    dims[N_CELLS] = (place[:, TERRAIN] < KILL).sum()
+    dims[N_CELLS] = (place[:, TERRAIN] < T.KILL).sum()
     dims[N_WORDS] = (n_places + N_RESOURCES + 63) // 64
     dims[[LOC, STATE, WAIT, AGENT, OBJECT, START, FLAG, N_REGISTERS]] = register_blocks(n_agents, n_objects, n_places)
     dims[ACTIONS_AT] = n_agents + n_objects
     dims[ROCKS_KILL] = spec.rocks_can_kill
-    switches, buttons = (np.flatnonzero(place[:, TERRAIN] == terrain).tolist() for terrain in (PAUSE, CONTROL))
+    switches, buttons = (np.flatnonzero(place[:, TERRAIN] == terrain).tolist() for terrain in (T.PAUSE, T.CONTROL))
     dims[FIRST_BUTTON], dims[FIRST_SWITCH] = (buttons or [-1])[0], (switches or [-1])[0]
     dims[ONLY_PAUSE] = switches[0] if len(switches) == 1 else -1
     return dims
@@ -212,7 +195,7 @@ def _place_table(spec: GridSpec, cells: list[tuple[int, int]], place_of: dict[tu
     table = np.array([[place_of.get((x + dx, y + dy), -1) for dx, dy in STEPS] + [0, 0] for x, y in cells], dtype=np.int64)
     table[:, TERRAIN] = [_terrain(spec, cell) for cell in cells]
     table[:, DETAIL] = [_detail(spec.ground[y][x]) for x, y in cells]
-    for terrain in (PAUSE, CONTROL):
+    for terrain in (T.PAUSE, T.CONTROL):
         chain = np.flatnonzero(table[:, TERRAIN] == terrain)
         table[chain, DETAIL] = [*chain[1:], -1][: len(chain)]
     return table
@@ -221,7 +204,7 @@ def _place_table(spec: GridSpec, cells: list[tuple[int, int]], place_of: dict[tu
 def _table(spec: GridSpec, order: tuple[int, ...], tiles: list[Tile], kinds: list[Tile]) -> NDArray[np.int64]:
     agents = [(spec.agents[i].role == "robot", spec.pushers[i], spec.magicians[i], 0) for i in order]
     content = [kinds.index(tile.contains) if tile.contains else -1 for tile in tiles]
-    objects = [(MOVABLE.index(t.type), _colour(t), kinds.index(t), c) for t, c in zip(tiles, content, strict=True)]
+    objects = [(MOVABLE.index(t.type), _color(t), kinds.index(t), c) for t, c in zip(tiles, content, strict=True)]
     actions = [(_VERBS.get(a, MOVE), _COMPASS.index(a) if a in _COMPASS else 0, 0, 0) for a in spec.actions]
     return np.array([*agents, *objects, *actions], dtype=np.int64)
 
@@ -247,15 +230,15 @@ def _places(spec: GridSpec, blocked: set[tuple[int, int]]) -> list[tuple[int, in
     """Return the places in reading order, those that can be entered before the buttons."""
     cells = [(x, y) for y in range(spec.height) for x in range(spec.width)]
     cells = [cell for cell in cells if cell not in blocked and spec.ground[cell[1]][cell[0]].type != "wall"]
-    return sorted(cells, key=lambda cell: _terrain(spec, cell) >= KILL)
+    return sorted(cells, key=lambda cell: _terrain(spec, cell) >= T.KILL)
 
 
 def _terrain(spec: GridSpec, cell: tuple[int, int]) -> int:
-    return _TERRAINS[spec.ground[cell[1]][cell[0]].type]
+    return KINDS[spec.ground[cell[1]][cell[0]].type].terrain
 
 
-def _colour(tile: Tile) -> int:
-    return list(COLOURS.values()).index(tile.colour) if tile.colour else -1
+def _color(tile: Tile) -> int:
+    return list(COLOURS.values()).index(tile.color) if tile.color else -1
 
 
 def _detail(tile: Tile) -> int:
@@ -263,7 +246,7 @@ def _detail(tile: Tile) -> int:
         return _HEADINGS[str(tile.state)]
     if tile.type == "disabling_switch":
         return DISABLED_BY[str(tile.state)]
-    return _colour(tile)
+    return _color(tile)
 
 
 def _start(
@@ -283,7 +266,7 @@ def _start(
     registers[dims[LOC] : dims[STATE]] = [inside if cell is None else place_of[cell] for _, cell in things]
     for (x, y), p in place_of.items():
         terrain = place[p, TERRAIN]
-        state = DOOR_STATES[str(spec.ground[y][x].state)] if terrain == DOOR else int(terrain in (BUSH, MAGIC))
+        state = DOOR_STATES[str(spec.ground[y][x].state)] if terrain == T.DOOR else int(terrain in (T.BUSH, T.MAGIC))
         registers[dims[STATE] + p] = state
     registers[dims[FLAG] + KILL_ENABLED : dims[FLAG] + N_FLAGS] = 1
     return registers
@@ -303,7 +286,7 @@ def _agent_slots(
     n = len(order)
     present = set(places[:, TERRAIN].tolist())
     toggles = "toggle" in spec.actions
-    deadly = LAVA in present or (
+    deadly = T.LAVA in present or (
         spec.rocks_can_kill and any(spec.pushers) and any(t.type == "rock" for t, _, _ in spec.objects)
     )
     slots: list[tuple[int, int]] = []
@@ -312,9 +295,9 @@ def _agent_slots(
         slots.append((i, int(dims[N_CELLS])))
         if "left" in spec.actions:
             slots.append((n + i, 4))
-        if deadly or (robot and toggles and KILL in present):
+        if deadly or (robot and toggles and T.KILL in present):
             slots.append((2 * n + i, 2))
-        if robot and toggles and CONTROL in present:
+        if robot and toggles and T.CONTROL in present:
             slots.append((4 * n + i, len(spec.actions) + 1))
     return slots
 
@@ -336,19 +319,20 @@ def _place_slots(spec: GridSpec, dims: NDArray[np.int64], places: NDArray[np.int
     fading = any(spec.magicians) and chance["solidify_probability"] > 0 and chance["magic_entry_probability"] < 1
     n_robots = sum(agent.role == "robot" for agent in spec.agents)
     start = _door_states(spec)
-    radices = {BUSH: 2, MAGIC: 2 if fading else 1, PAUSE: 1 + toggles, CONTROL: 1 + toggles * n_robots * len(spec.actions)}
+    control = 1 + toggles * n_robots * len(spec.actions)
+    radices = {T.BUSH: 2, T.MAGIC: 2 if fading else 1, T.PAUSE: 1 + toggles, T.CONTROL: control}
     slots: list[tuple[int, int]] = []
     doors = iter(start)
     for p, terrain in enumerate(terrains):
-        radix = (2 + (next(doors) == "locked") if toggles else 1) if terrain == DOOR else radices.get(terrain, 1)
+        radix = (2 + (next(doors) == "locked") if toggles else 1) if terrain == T.DOOR else radices.get(terrain, 1)
         if radix > 1:
             slots.append((int(dims[STATE]) + p, radix))
-        if terrain == CONTROL and toggles:
+        if terrain == T.CONTROL and toggles:
             slots.append((int(dims[WAIT]) + p, 1 + n_robots))
     disabled = {tile.state for row in spec.ground for tile in row if tile.type == "disabling_switch"}
-    flags = [(DISABLED_BY[str(name)], _TERRAINS[str(name)]) for name in sorted(map(str, disabled))]
+    flags = [(DISABLED_BY[str(name)], KINDS[str(name)].terrain) for name in sorted(map(str, disabled))]
     slots += [(int(dims[FLAG]) + flag, 2) for flag, terrain in sorted(flags) if toggles and terrain in terrains]
-    if terrains.count(PAUSE) > 1 and toggles:
+    if terrains.count(T.PAUSE) > 1 and toggles:
         slots.append((int(dims[FLAG]) + PAUSED, 2))
     return slots
 

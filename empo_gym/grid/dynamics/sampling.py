@@ -14,12 +14,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.grid.dynamics import layout as L
+from empo_gym.grid.dynamics import workspace as W
 from empo_gym.grid.dynamics.distributions import sort_equals
 from empo_gym.grid.dynamics.joint_outcomes import occupy, open_step
 from empo_gym.grid.dynamics.kernel import TOP, ZERO, inlined, kernel, undo
-from empo_gym.grid.dynamics.layout import FIRST_BUTTON, N_ACTIONS, N_AGENTS, Layout
+from empo_gym.grid.dynamics.layout import Layout
 from empo_gym.grid.dynamics.turn import N_BRANCHES, finish, turn
-from empo_gym.grid.dynamics.workspace import ACTION, FORCED, new_work
+from empo_gym.grid.dynamics.workspace import new_work
 from empo_gym.util.threads import Spares
 
 # A share of u below this has too few digits left to be divided further.
@@ -38,61 +40,65 @@ def scrambled(seed, k):
 
 
 @kernel
-def take_turns(t, w, seat, actions, u):
+def take_turns(tables, workspace, agent_row, actions, u):
     """Let all agents act in an order and with chances that ``u`` decides; what they do stays in the registers and the log."""
-    n = t.dims[N_AGENTS]
+    n = tables.dims[L.N_AGENTS]
     seed, renewed, share = u * 2.0**53, 0, 1.0
     for i in range(n):
-        seat[i, ACTION] = i
+        agent_row[i, W.ACTION] = i
     for k in range(n):
         choices = n - k
         place = np.int64(u * choices)
         u = u * choices - place
         share /= choices
-        i = seat[k + place, ACTION]
-        seat[k + place, ACTION] = seat[k, ACTION]
-        action = seat[i, FORCED] if t.dims[FIRST_BUTTON] >= 0 and seat[i, FORCED] >= 0 else np.int64(actions[i])
-        top = w.log[TOP, 0]
+        i = agent_row[k + place, W.ACTION]
+        agent_row[k + place, W.ACTION] = agent_row[k, W.ACTION]
+        action = (
+            agent_row[i, W.FORCED]
+            if tables.dims[L.FIRST_BUTTON] >= 0 and agent_row[i, W.FORCED] >= 0
+            else np.int64(actions[i])
+        )
+        top = workspace.log[TOP, 0]
         rest = 1.0
         branch = ZERO
         while branch < N_BRANCHES:
-            prob = turn(t, w, i, action, branch)
+            prob = turn(tables, workspace, i, action, branch)
             # What rounding left over falls to the last branch that can happen.
             if prob > 0.0 and (u < prob or rest - prob <= 1e-14):
                 u = min(u / prob, BELOW_ONE)
                 share *= prob
                 break
-            undo(w, top)
+            undo(workspace, top)
             u -= prob
             rest -= prob
             branch += 1
         if share < SMALLEST_SHARE:
             renewed += 1
             u, share = scrambled(seed, renewed), 1.0
-    if t.dims[FIRST_BUTTON] >= 0:
+    if tables.dims[L.FIRST_BUTTON] >= 0:
         for i in range(n):
-            finish(t, w, i)
+            finish(tables, workspace, i)
 
 
 @kernel
-def sample(t, codec, w, seat, radices, states, actions, u, successors):
+def sample(tables, codec, workspace, agent_row, radices, states, actions, u, successors):
     """Draw the successors of states; return the number of the first with something out of range, else how many."""
     for s in range(states.shape[0]):
         for c in range(states.shape[1]):
             if states[s, c] < 0 or states[s, c] >= radices[c]:
                 return s
         for i in range(actions.shape[1]):
-            if actions[s, i] < 0 or actions[s, i] >= t.dims[N_ACTIONS]:
+            if actions[s, i] < 0 or actions[s, i] >= tables.dims[L.N_ACTIONS]:
                 return s
         if not (0.0 <= u[s] < 1.0):
             return s
-        open_step(t, codec, w, seat, states[s])
-        take_turns(t, w, seat, actions[s], u[s])
+        open_step(tables, codec, workspace, agent_row, states[s])
+        take_turns(tables, workspace, agent_row, actions[s], u[s])
         for c in range(states.shape[1]):
-            successors[s, c] = w.reg[codec.slot[c]]
+            successors[s, c] = workspace.reg[codec.slot[c]]
         sort_equals(codec.groups, successors[s])
-        undo(w, ZERO)
-        occupy(t, w, ZERO)
+        undo(workspace, ZERO)
+        occupy(tables, workspace, ZERO)
     return states.shape[0]
 
 
@@ -117,6 +123,6 @@ class Sampler:
         """
         layout, successors = self._layout, np.empty_like(states)
         work, scratch = space = self._spaces.take()
-        done = sample(layout.tables, layout.codec, work, scratch.seat, layout.radices, states, actions, u, successors)
+        done = sample(layout.tables, layout.codec, work, scratch.agent_row, layout.radices, states, actions, u, successors)
         self._spaces.give_back(space)
         return successors, int(done)

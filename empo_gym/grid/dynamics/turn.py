@@ -12,98 +12,78 @@ record. If another robot makes a waiting button wait for itself, the first one's
 
 from __future__ import annotations
 
+from empo_gym.grid.dynamics import layout as L
 from empo_gym.grid.dynamics.interaction import handle
-from empo_gym.grid.dynamics.kernel import inlined, kernel, mark, put
-from empo_gym.grid.dynamics.layout import (
-    ACTIONS_AT,
-    DETAIL,
-    FIRST_BUTTON,
-    FLAG,
-    FORWARD,
-    IS_ROBOT,
-    LEFT,
-    MOVE,
-    N_ACTIONS,
-    N_AGENTS,
-    N_PLACES,
-    PAUSED,
-    RIGHT,
-    ROBOTS,
-    START,
-    STATE,
-    STILL,
-    VERB,
-    WAIT,
-)
+from empo_gym.grid.dynamics.kernel import inlined, kernel, record_access, set_register
 from empo_gym.grid.dynamics.movement import go
 
 N_BRANCHES = 9
 
 
 @kernel
-def act(t, w, i, action, branch):
+def act(tables, workspace, i, action, branch):
     """Apply one branch of an agent's turn; return its probability, 0 if it cannot happen (the caller takes it back)."""
-    return turn(t, w, i, action, branch)
+    return turn(tables, workspace, i, action, branch)
 
 
 @inlined
-def turn(t, w, i, action, branch):
+def turn(tables, workspace, i, action, branch):
     """Do what :func:`act` does, compiled into its caller: the call would take longer than most turns."""
-    verb = t.table[t.dims[ACTIONS_AT] + action, VERB]
-    if verb == STILL or not can_act(t, w, i):
+    verb = tables.table[tables.dims[L.ACTIONS_AT] + action, L.VERB]
+    if verb == L.STILL or not can_act(tables, workspace, i):
         return 1.0 if branch == 0 else 0.0
-    if t.dims[FIRST_BUTTON] >= 0 and t.table[i, IS_ROBOT]:
-        note_acted(t, w, i, action)
-    if verb == FORWARD or verb == MOVE:
-        return go(t, w, i, action, branch)
+    if tables.dims[L.FIRST_BUTTON] >= 0 and tables.table[i, L.IS_ROBOT]:
+        note_acted(tables, workspace, i, action)
+    if verb == L.FORWARD or verb == L.MOVE:
+        return go(tables, workspace, i, action, branch)
     if branch:
         return 0.0
-    n = t.dims[N_AGENTS]
-    if verb == LEFT:
-        put(w, n + i, (w.reg[n + i] + 3) & 3)
-    elif verb == RIGHT:
-        put(w, n + i, (w.reg[n + i] + 1) & 3)
+    n = tables.dims[L.N_AGENTS]
+    if verb == L.LEFT:
+        set_register(workspace, n + i, (workspace.reg[n + i] + 3) & 3)
+    elif verb == L.RIGHT:
+        set_register(workspace, n + i, (workspace.reg[n + i] + 1) & 3)
     else:
-        handle(t, w, i, verb)
+        handle(tables, workspace, i, verb)
     return 1.0
 
 
 @inlined
-def can_act(t, w, i):
+def can_act(tables, workspace, i):
     """Whether an agent is alive and not paused."""
-    d = t.dims
+    dims = tables.dims
     # An agent's own place stands for its life: a rock that kills it is written there.
-    mark(w, 0, w.reg[i])
-    if w.reg[2 * d[N_AGENTS] + i] == 0:
+    record_access(workspace, 0, workspace.reg[i])
+    if workspace.reg[2 * dims[L.N_AGENTS] + i] == 0:
         return False
-    if not t.table[i, IS_ROBOT]:
+    if not tables.table[i, L.IS_ROBOT]:
         return True
-    mark(w, 0, d[N_PLACES] + ROBOTS)
-    return w.reg[d[FLAG] + PAUSED] == 0
+    record_access(workspace, 0, dims[L.N_PLACES] + L.ROBOTS)
+    return workspace.reg[dims[L.FLAG] + L.PAUSED] == 0
 
 
 @kernel
-def note_acted(t, w, i, action):
+def note_acted(tables, workspace, i, action):
     """Remember what a robot did that a control button waits for: the button is programmed at the end of the step."""
-    d = t.dims
-    button = d[FIRST_BUTTON]
+    dims = tables.dims
+    button = dims[L.FIRST_BUTTON]
     while button >= 0:
-        if w.reg[d[START] + button] == i + 1:
-            mark(w, 1, button)
-            put(w, 5 * d[N_AGENTS] + i, action + 1)
-        button = t.place[button, DETAIL]
+        if workspace.reg[dims[L.START] + button] == i + 1:
+            record_access(workspace, 1, button)
+            set_register(workspace, 5 * dims[L.N_AGENTS] + i, action + 1)
+        button = tables.place[button, L.DETAIL]
 
 
 @kernel
-def finish(t, w, i):
+def finish(tables, workspace, i):
     """At the end of the step, record the action of a robot in the control buttons that were and are waiting for it."""
-    d = t.dims
-    acted = w.reg[5 * d[N_AGENTS] + i]
+    dims = tables.dims
+    acted = workspace.reg[5 * dims[L.N_AGENTS] + i]
     if acted == 0:
         return
-    button = d[FIRST_BUTTON]
+    button = dims[L.FIRST_BUTTON]
     while button >= 0:
-        if w.reg[d[START] + button] == i + 1 and w.reg[d[WAIT] + button] == i + 1:
-            put(w, d[STATE] + button, i * d[N_ACTIONS] + acted)
-            put(w, d[WAIT] + button, 0)
-        button = t.place[button, DETAIL]
+        if workspace.reg[dims[L.START] + button] == i + 1 and workspace.reg[dims[L.WAIT] + button] == i + 1:
+            set_register(workspace, dims[L.STATE] + button, i * dims[L.N_ACTIONS] + acted)
+            set_register(workspace, dims[L.WAIT] + button, 0)
+        button = tables.place[button, L.DETAIL]

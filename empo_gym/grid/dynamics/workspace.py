@@ -7,76 +7,77 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.grid.dynamics.kernel import TOP, Work, inlined
-from empo_gym.grid.dynamics.layout import N_ACTIONS, N_AGENTS, N_CELLS, N_OBJECTS, N_PLACES, N_SLOTS, N_WORDS, Layout
+from empo_gym.grid.dynamics import layout as L
+from empo_gym.grid.dynamics.kernel import TOP, Workspace, inlined
+from empo_gym.grid.dynamics.layout import Layout
 from empo_gym.grid.dynamics.turn import N_BRANCHES
 
-# Columns of ``seat``: per agent; per group, which carries the number of its first agent; per depth of the walk.
+# Columns of ``agent_row``: per agent; per group, which carries the number of its first agent; per depth of the walk.
 CHOSEN, FORCED, GROUP_OF, MEMBERS, FIRST, OUTCOMES, AGENT_AT, BRANCH, LOGGED, USED, KIND_OF_STEP, ACTION = range(12)
 # Entries of ``counter``, and what may be short.
 STAMP, SHORTAGE = range(2)
 OUT_OF_ROWS, OUT_OF_POOL = 1, 2
 # Kinds of step: agents meet; they are independent but there is chance; there is a single outcome.
-MEETING, CHANCE, SURE = range(3)
+MEETING, CHANCE, DETERMINISTIC = range(3)
 
 
 class Scratch(NamedTuple):
     """Where outcomes are put together.
 
     :param counter: (2,) int64, number of the state, what was short
-    :param seat: (n_agents + 1, 12) int64, see the columns above
+    :param agent_row: (n_agents + 1, 12) int64, see the columns above
     :param weight: (n_agents + 1, 2) float64, probability at each depth and that of the branches not yet taken
     :param base: (n_slots,) int64, the state when the turns begin
-    :param sure: (n_agents + 1, n_slots) int64, the state after the sure turns of the first agents
+    :param deterministic: (n_agents + 1, n_slots) int64, the state after the turns of the first agents, if these are
     :param union: (n_agents + 1, 2, n_words) uint64, resources read and written by the first agents
     :param touched: (n_agents, n_actions + 1, 2, n_words) uint64, resources read and written alone; last, those of a group
-    :param solo: (n_agents, n_actions, branches, n_slots) int32, changes of the state when an agent acts alone
-    :param solo_prob: (n_agents, n_actions, branches) float64
-    :param solo_count: (n_agents, n_actions, 2) int64, number of outcomes, number of the state they belong to
+    :param individual: (n_agents, n_actions, branches, n_slots) int32, changes of the state when an agent acts alone
+    :param individual_prob: (n_agents, n_actions, branches) float64
+    :param individual_count: (n_agents, n_actions, 2) int64, number of outcomes, number of the state they belong to
     :param pool: (n, n_slots + 2) int32, changes of the state by groups; which agents have had their turn, and which of them
         did something that is to be recorded
     :param pool_prob: (n,) float64
     """
 
     counter: NDArray[np.int64]
-    seat: NDArray[np.int64]
+    agent_row: NDArray[np.int64]
     weight: NDArray[np.float64]
     base: NDArray[np.int64]
-    sure: NDArray[np.int64]
+    deterministic: NDArray[np.int64]
     union: NDArray[np.uint64]
     touched: NDArray[np.uint64]
-    solo: NDArray[np.int32]
-    solo_prob: NDArray[np.float64]
-    solo_count: NDArray[np.int64]
+    individual: NDArray[np.int32]
+    individual_prob: NDArray[np.float64]
+    individual_count: NDArray[np.int64]
     pool: NDArray[np.int32]
     pool_prob: NDArray[np.float64]
 
 
-def new_work(layout: Layout, pool: int = 256) -> tuple[Work, Scratch]:
+def new_work(layout: Layout, pool: int = 256) -> tuple[Workspace, Scratch]:
     """Return the space in which a world's steps are computed.
 
     :param pool: number of outcomes of interacting groups that fit in
     """
-    d = layout.tables.dims
-    n, actions, slots, words = int(d[N_AGENTS]), int(d[N_ACTIONS]), int(d[N_SLOTS]), int(d[N_WORDS])
-    turns = n * (16 + n + 4 * int(d[N_OBJECTS]) + 4 * int(d[N_PLACES] - d[N_CELLS]))
-    log = 1 + turns + slots + 3 * n + 2 * int(d[N_OBJECTS]) + 1
-    work = Work(
+    dims = layout.tables.dims
+    n, actions, slots, words = int(dims[L.N_AGENTS]), int(dims[L.N_ACTIONS]), int(dims[L.N_SLOTS]), int(dims[L.N_WORDS])
+    turns = n * (16 + n + 4 * int(dims[L.N_OBJECTS]) + 4 * int(dims[L.N_PLACES] - dims[L.N_CELLS]))
+    log = 1 + turns + slots + 3 * n + 2 * int(dims[L.N_OBJECTS]) + 1
+    work = Workspace(
         reg=layout.codec.start.copy(),
         log=np.zeros((log, 2), dtype=np.int64),
         mask=np.zeros((2, words), dtype=np.uint64),
     )
     scratch = Scratch(
         counter=np.zeros(2, dtype=np.int64),
-        seat=np.full((n + 1, 12), -1, dtype=np.int64),
+        agent_row=np.full((n + 1, 12), -1, dtype=np.int64),
         weight=np.zeros((n + 1, 2)),
         base=np.zeros(slots, dtype=np.int64),
-        sure=np.zeros((n + 1, slots), dtype=np.int64),
+        deterministic=np.zeros((n + 1, slots), dtype=np.int64),
         union=np.zeros((n + 1, 2, words), dtype=np.uint64),
         touched=np.zeros((n, actions + 1, 2, words), dtype=np.uint64),
-        solo=np.zeros((n, actions, N_BRANCHES, slots), dtype=np.int32),
-        solo_prob=np.zeros((n, actions, N_BRANCHES)),
-        solo_count=np.zeros((n, actions, 2), dtype=np.int64),
+        individual=np.zeros((n, actions, N_BRANCHES, slots), dtype=np.int32),
+        individual_prob=np.zeros((n, actions, N_BRANCHES)),
+        individual_count=np.zeros((n, actions, 2), dtype=np.int64),
         pool=np.zeros((pool, slots + 2), dtype=np.int32),
         pool_prob=np.zeros(pool),
     )
@@ -84,14 +85,14 @@ def new_work(layout: Layout, pool: int = 256) -> tuple[Work, Scratch]:
 
 
 @inlined
-def changes(codec, w, x, row):
+def changes(codec, workspace, scratch, row):
     """Write the difference that the turns so far make to each component of the state; the log knows which have changed."""
     for s in range(codec.slot.size):
         row[s] = 0
-    for k in range(1, w.log[TOP, 0] + 1):
-        s = codec.component[w.log[k, 0]]
+    for k in range(1, workspace.log[TOP, 0] + 1):
+        s = codec.component[workspace.log[k, 0]]
         if s >= 0:
-            row[s] = w.reg[codec.slot[s]] - x.base[s]
+            row[s] = workspace.reg[codec.slot[s]] - scratch.base[s]
 
 
 @inlined

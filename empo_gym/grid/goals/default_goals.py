@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from empo_gym.grid.dynamics.layout import CAN_ENTER, LAVA, MAGIC, N_CELLS, TERRAIN, Layout
+from empo_gym.grid.dynamics import layout as L
+from empo_gym.grid.dynamics.layout import Layout
+from empo_gym.grid.map import tiles as T
 from empo_gym.grid.statics import Grid
 from empo_gym.model.state_index import VectorIndex
 
@@ -57,9 +59,9 @@ def _walkable(layout: Layout, agent: int, horizon: int | None) -> set[int]:
     reached = {int(layout.codec.start[agent])}
     edge, steps = set(reached), 0
     while edge and (horizon is None or steps < horizon):
-        alive = [p for p in edge if t.place[p, TERRAIN] != LAVA]
-        edge = {int(q) for p in alive for q in t.place[p, :4] if 0 <= q < t.dims[N_CELLS]} - reached
-        edge = {q for q in edge if t.place[q, TERRAIN] != MAGIC or t.table[agent, CAN_ENTER]}
+        alive = [p for p in edge if t.place[p, L.TERRAIN] != T.LAVA]
+        edge = {int(q) for p in alive for q in t.place[p, :4] if 0 <= q < t.dims[L.N_CELLS]} - reached
+        edge = {q for q in edge if t.place[q, L.TERRAIN] != T.MAGIC or t.table[agent, L.CAN_ENTER]}
         reached |= edge
         steps += 1
     return reached

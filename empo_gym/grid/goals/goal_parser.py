@@ -1,6 +1,6 @@
 """How a world file writes one goal: a cell, a rectangle, a predicate, several goals together, or a class of the user's.
 
-Whatever cannot be meant is an error of one sentence that names the place and the mend: a wall as a cell, a door where there is
+Whatever cannot be meant is an error of one sentence that names the place and the fix: a wall as a cell, a door where there is
 none, a key that is not on the map.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from empo_gym.grid.dynamics.layout import DISABLED_BY
 from empo_gym.grid.goals.goals import (
-    ENABLED,
     FIXTURE_GOALS,
     AgentAt,
     Alive,
@@ -29,7 +29,8 @@ from empo_gym.grid.goals.goals import (
     is_called,
 )
 from empo_gym.grid.map.parser import GridSpec
-from empo_gym.grid.map.tiles import MOVABLE, PORTABLE, SOLID, Tile, WorldError, colour_of, nearest
+from empo_gym.grid.map.tiles import MOVABLE, PORTABLE, SOLID, Tile, WorldError, color_of, nearest
+from empo_gym.util.arguments import is_integer
 from empo_gym.util.imports import ImportRefused, Kind
 from empo_gym.util.wording import shown
 from empo_gym.worlds.goals import Goal, ReachCell, ReachRect
@@ -160,7 +161,7 @@ def _fixture(spec: GridSpec, entry: Mapping[Any, Any], place: str) -> Goal:
 
 def _enabled(spec: GridSpec, entry: Mapping[Any, Any], place: str) -> Goal:
     button = entry.get("object")
-    present = [name for name in ENABLED if any(tile.type == name for row in spec.ground for tile in row)]
+    present = [name for name in DISABLED_BY if any(tile.type == name for row in spec.ground for tile in row)]
     if button not in present:
         raise WorldError(f"'{place}': 'object' must be a button of this world ({_listed(present)}), not {shown(button)}.")
     return Enabled(str(button))
@@ -206,16 +207,16 @@ def _check_keys(entry: Mapping[Any, Any], keys: Sequence[str], place: str) -> No
 
 
 def _thing(spec: GridSpec, entry: Mapping[Any, Any], kinds: Sequence[str], place: str) -> tuple[str, str | None]:
-    """Read the type and colour of an object that is on the map or in a box."""
+    """Read the type and color of an object that is on the map or in a box."""
     kind, given = entry.get("object"), entry.get("color")
     if kind not in kinds:
         raise WorldError(f"'{place}': 'object' must be one of {', '.join(kinds)}, not {shown(kind)}.")
-    color = colour_of(given) if isinstance(given, str) else None
+    color = color_of(given) if isinstance(given, str) else None
     if given is not None and color is None:
         raise WorldError(f"'{place}': {shown(given)} is no color; name red, green, blue, purple, yellow or grey.")
     tiles = [tile for thing, _, _ in spec.objects for tile in _with_contents(thing)]
     if not any(is_called(tile, str(kind), color) for tile in tiles):
-        names = dict.fromkeys(" ".join(word for word in (tile.colour, tile.type) if word) for tile in tiles)
+        names = dict.fromkeys(" ".join(word for word in (tile.color, tile.type) if word) for tile in tiles)
         wanted = f"{color} {kind}" if color else kind
         raise WorldError(f"'{place}': this world has no {wanted}; it has {_listed(list(names))}.")
     return str(kind), color
@@ -228,7 +229,7 @@ def _with_contents(tile: Tile) -> list[Tile]:
 def _agent(spec: GridSpec, entry: Mapping[Any, Any], place: str) -> str:
     """Read an agent, given by name or by its number in map reading order."""
     agent, names = entry["agent"], spec.names
-    if isinstance(agent, int) and not isinstance(agent, bool) and 0 <= agent < len(names):
+    if is_integer(agent) and 0 <= agent < len(names):
         return names[agent]
     if agent not in names:
         raise WorldError(
@@ -298,8 +299,7 @@ def _numbers(value: Any) -> tuple[int, ...] | None:
     if len(value) == 2 and all(isinstance(part, (list, tuple)) for part in value):
         corners = [_numbers(part) if len(part) == 2 and not isinstance(part[0], (list, tuple)) else None for part in value]
         return corners[0] + corners[1] if None not in corners else None  # type: ignore[operator]
-    whole = all(isinstance(part, int) and not isinstance(part, bool) for part in value)
-    return tuple(value) if whole and value else None
+    return tuple(value) if value and all(map(is_integer, value)) else None
 
 
 def _whole(word: str) -> bool:

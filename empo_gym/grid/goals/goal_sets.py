@@ -9,6 +9,7 @@ from typing import Any
 from empo_gym.grid.goals.goal_parser import KEYS, read_goal, try_goal
 from empo_gym.grid.map.parser import GridSpec
 from empo_gym.grid.map.tiles import WorldError
+from empo_gym.util.arguments import is_number
 from empo_gym.util.wording import shown
 from empo_gym.worlds.goals import Goal, GoalSet, ReachCell
 
@@ -89,6 +90,6 @@ def _weighted(spec: GridSpec, entry: Any, place: str) -> tuple[Goal, float]:
     if not isinstance(entry, Mapping) or "weight" not in entry:
         return read_goal(spec, entry, place), 1.0
     weight = entry["weight"]
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0.0 < weight <= sys.float_info.max:
+    if not is_number(weight) or not 0.0 < weight <= sys.float_info.max:
         raise WorldError(f"'{place}': the weight must be a positive number, not {shown(weight)}.")
     return read_goal(spec, {key: value for key, value in entry.items() if key != "weight"}, place), float(weight)

@@ -15,14 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.grid.dynamics.layout import (
-    CONTROL_ENABLED,
-    KILL_ENABLED,
-    LOCKED,
-    N_CELLS,
-    OPEN,
-    PAUSE_ENABLED,
-)
+from empo_gym.grid.dynamics import layout as L
 from empo_gym.grid.map.tiles import Tile
 from empo_gym.grid.state.decode import Reading
 from empo_gym.grid.statics import Grid
@@ -31,12 +24,11 @@ from empo_gym.worlds.goals import Goal, ReachCell, ReachRect
 Cells = list[tuple[int, int]]
 Truths = NDArray[np.bool_]
 Region = ReachCell | ReachRect
-ENABLED = {"kill_button": KILL_ENABLED, "pause_switch": PAUSE_ENABLED, "control_button": CONTROL_ENABLED}
 # Per goal type: the objects that it may be about, and when it holds of the state of such an object.
 FIXTURE_GOALS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
-    "door_open": (("door",), lambda state: state == OPEN),
-    "door_closed": (("door",), lambda state: state != OPEN),
-    "door_locked": (("door",), lambda state: state == LOCKED),
+    "door_open": (("door",), lambda state: state == L.OPEN),
+    "door_closed": (("door",), lambda state: state != L.OPEN),
+    "door_locked": (("door",), lambda state: state == L.LOCKED),
     "bush_trampled": (("bush",), lambda state: state == 0),
     "magic_wall_active": (("magic_wall",), lambda state: state == 1),
     "switch_on": (("pause_switch",), lambda state: state == 1),
@@ -86,15 +78,15 @@ def agent_number(world: Grid, agent: str | None, human: int) -> int:
 
 def lies_in(world: Grid, region: Region, locations: NDArray[np.int32]) -> Truths:
     """Return for each location of an agent or object whether it is a cell of the region."""
-    inside = np.zeros(int(world.layout.tables.dims[N_CELLS]) + len(world.agents) + 2, dtype=np.bool_)
+    inside = np.zeros(int(world.layout.tables.dims[L.N_CELLS]) + len(world.agents) + 2, dtype=np.bool_)
     places = [world.layout.place_of.get(cell, -1) for cell in cells_of(region, world)]
-    inside[[p for p in places if 0 <= p < world.layout.tables.dims[N_CELLS]]] = True
+    inside[[p for p in places if 0 <= p < world.layout.tables.dims[L.N_CELLS]]] = True
     return inside[locations]
 
 
 def is_called(tile: Tile, kind: str, color: str | None) -> bool:
-    """Return whether an object is of a type and, where one is given, of a colour."""
-    return tile.type == kind and color in (None, tile.colour)
+    """Return whether an object is of a type and, where one is given, of a color."""
+    return tile.type == kind and color in (None, tile.color)
 
 
 def _words(*words: str | None) -> str:
@@ -164,12 +156,12 @@ class Enabled(GridGoal):
 
     def holds(self, world: Grid, states: Any, human: int) -> Truths:
         """Compare the flag."""
-        return reading_of(world, states).enabled(ENABLED[self.object])
+        return reading_of(world, states).enabled(L.DISABLED_BY[self.object])
 
 
 @dataclass(frozen=True)
 class Holds(GridGoal):
-    """An agent has an object of a type, and of a colour where one is given, in its hands."""
+    """An agent has an object of a type, and of a color where one is given, in its hands."""
 
     object: str
     color: str | None = None
@@ -213,7 +205,7 @@ class AgentAt(GridGoal):
 
 @dataclass(frozen=True)
 class ObjectAt(GridGoal):
-    """An object of a type, and of a colour where one is given, lies in a cell or rectangle."""
+    """An object of a type, and of a color where one is given, lies in a cell or rectangle."""
 
     object: str
     region: Region

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from empo_gym.grid.map.tiles import WorldError
+from empo_gym.util.arguments import is_integer
 from empo_gym.util.wording import shown
 
 SIZES = ("width", "height", "grid_size")
@@ -67,7 +68,7 @@ def _size(mapping: Mapping[str, Any], width: int | None = None, height: int | No
     sizes = []
     for key, other, default in (("width", pair[0], width), ("height", pair[1], height)):
         given = [value for value in (mapping.get(key), other) if value is not None]
-        if not all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= _LARGEST_ROOM for n in given):
+        if not all(is_integer(n) and 1 <= n <= _LARGEST_ROOM for n in given):
             raise WorldError(f"'{key}' must be a number of cells up to {_LARGEST_ROOM}, not {shown(given[0])}.")
         if len(set(given)) > 1:
             raise WorldError(f"'{key}' and 'grid_size' say {given[0]} and {given[1]}; keep one of them.")

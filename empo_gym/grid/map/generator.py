@@ -8,13 +8,13 @@ a step finds no sound place the draft is thrown away, and the next one goes on w
 
 from __future__ import annotations
 
-import difflib
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from empo_gym.util.wording import shown
+from empo_gym.util.arguments import integer
+from empo_gym.util.wording import shown, suggestion
 
 Cell = tuple[int, int]
 
@@ -24,9 +24,9 @@ GROUND = {"bush": "Bu", "unsteady_ground": "Un"}
 KINDS = (*DOORS, *OBSTACLES, *GROUND)
 _COLOURED = ("ball", "box")
 _COLOURS = "rgbpye"
-_CLOSED, _LOCKED, _KEYS = (tuple(letter + colour for colour in _COLOURS) for letter in "CLK")
+_CLOSED, _LOCKED, _KEYS = (tuple(letter + color for color in _COLOURS) for letter in "CLK")
 _FIXED = ("We", "La")
-_PORTABLE = (*_KEYS, *(letter + colour for letter in "BX" for colour in _COLOURS))
+_PORTABLE = (*_KEYS, *(letter + color for letter in "BX" for color in _COLOURS))
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 _DRAFTS = 300
 GOALS_PER_HUMAN = 3
@@ -107,7 +107,7 @@ def generate(
     :param objects: how many of each kind, ``{"rock": 2, "locked_door": 1}``, or a list of kinds; a locked door brings its key.
         The kinds are door, locked_door, wall, lava, rock, block, ball, box, bush and unsteady_ground; two rocks and a door if
         not given
-    :param seed: a whole number
+    :param seed: an integer
     :param n_goals: number of possible goals, the same for all humans; at least three per human
     :param max_steps: horizon, ``4 (width + height)`` if not given
     :param actions: name of an action set, chosen by what there is on the map if not given
@@ -115,15 +115,15 @@ def generate(
     """
     counts = _counts({"rock": 2, "door": 1} if objects is None else objects)
     for name, number, least in (("width", width, 4), ("height", height, 4), ("humans", humans, 1), ("robots", robots, 1)):
-        _check_number(name, number, least)
+        integer(name, number, least)
     if width * height > MAX_CELLS:
         raise ValueError(f"A map of {width} x {height} has more than {MAX_CELLS:,} cells; make it smaller.")
     if humans + robots + sum(counts.values()) > width * height:
         raise ValueError(f"{_wish(width, height, humans, robots, counts, n_goals)}; make it larger or ask for less.")
-    _check_number("n_goals", n_goals, 1)
-    _check_number("seed", seed, None)
+    integer("n_goals", n_goals, 1)
+    integer("seed", seed, None)
     max_steps = 4 * (width + height) if max_steps is None else max_steps
-    _check_number("max_steps", max_steps, 1)
+    integer("max_steps", max_steps, 1)
     if actions not in (None, "object", "full") and set(counts) & set(DOORS):
         raise ValueError(f"Doors need actions that open them; leave out actions={actions!r} or take 'object'.")
     rng = random.Random(seed)
@@ -143,26 +143,16 @@ def _wish(width: int, height: int, humans: int, robots: int, counts: Mapping[str
     return f"A {width} x {height} map has no place for {humans} humans, {robots} robots, {wanted} and {n_goals} goals"
 
 
-def _check_number(name: str, number: Any, least: int | None) -> None:
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise ValueError(f"{name} must be a whole number, not {shown(number)}.")
-    if least is not None and number < least:
-        raise ValueError(f"{name} must be at least {least}, not {number}.")
-
-
 def _counts(objects: Mapping[str, int] | Sequence[str]) -> dict[str, int]:
     if not isinstance(objects, Mapping | Sequence) or isinstance(objects, str):
         raise ValueError(f"objects is a mapping of kinds to numbers or a list of kinds, not {shown(objects)}.")
     given = objects if isinstance(objects, Mapping) else {kind: list(objects).count(kind) for kind in objects}
     for kind, number in given.items():
         if kind not in KINDS:
-            raise ValueError(f"There is no kind {kind!r}; did you mean {_nearest(kind)!r}? The kinds are {', '.join(KINDS)}.")
-        _check_number(f"objects[{kind!r}]", number, 0)
+            hint = suggestion(kind, KINDS, cutoff=0)
+            raise ValueError(f"There is no kind {kind!r}; {hint} The kinds are {', '.join(KINDS)}.")
+        integer(f"objects[{kind!r}]", number, 0)
     return {kind: given[kind] for kind in KINDS if given.get(kind)}
-
-
-def _nearest(kind: object) -> str:
-    return difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.0)[0]
 
 
 def _fill(draft: _Draft, humans: int, robots: int, counts: Mapping[str, int]) -> None:

@@ -1,7 +1,7 @@
 """From the mapping of a world file to a static world: every key checked, every code read, every default filled in.
 
 Nothing is guessed: an unknown key or code, a ragged map or a value of the wrong kind is an error of one sentence that names
-the place and the mend. Cells are named ``x,y``, columns from the left and rows from the top, both counted from 0.
+the place and the fix. Cells are named ``x,y``, columns from the left and rows from the top, both counted from 0.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from empo_gym.grid.map.conventions import SIZES, check_sizes, rng_of, role_of, room, tell_roles
-from empo_gym.grid.map.tiles import DIRECTIONS, EMPTY, MOVABLE, Tile, WorldError, colour_of, nearest, tile_of
+from empo_gym.grid.map.tiles import BARE, DIRECTIONS, MOVABLE, Tile, WorldError, color_of, nearest, tile_of
 from empo_gym.theory import Theory
+from empo_gym.util.arguments import is_integer, is_number
 from empo_gym.util.imports import NO_IMPORTS, Imports
 from empo_gym.util.wording import shown
 
@@ -81,14 +82,14 @@ class Start:
 
     :param x: column
     :param y: row
-    :param colour: colour name
+    :param color: color name
     :param role: ``"robot"`` or ``"human"``
     :param direction: 0 = east, 1 = south, 2 = west, 3 = north
     """
 
     x: int
     y: int
-    colour: str
+    color: str
     role: Literal["robot", "human"]
     direction: int
 
@@ -149,29 +150,29 @@ def parse(mapping: Mapping[str, Any], imports: Imports = NO_IMPORTS) -> GridSpec
 
     :param mapping: keys and values of a world file
     :param imports: the classes that it may name
-    :raises WorldError: naming the place and the mend
+    :raises WorldError: naming the place and the fix
     """
     _check_keys(mapping)
     rows = _rows(mapping["map"]) if mapping.get("map") is not None else room(mapping)
     check_sizes(mapping, len(rows[0]), len(rows))
     tiles = _tiles(rows, _boolean(mapping, "legacy_codes", False))
-    colours = [tile.colour or "grey" for row in tiles for tile in row if tile.type == "agent"]
-    if len(colours) > MOST_AGENTS:
-        raise WorldError(f"The map has {len(colours):,} agents, more than {MOST_AGENTS:,}.")
-    roles = _roles(mapping, colours)
+    colors = [tile.color or "grey" for row in tiles for tile in row if tile.type == "agent"]
+    if len(colors) > MOST_AGENTS:
+        raise WorldError(f"The map has {len(colors):,} agents, more than {MOST_AGENTS:,}.")
+    roles = _roles(mapping, colors)
     actions = _actions(mapping, tiles)
     cells = [(tile, x, y) for y, row in enumerate(tiles) for x, tile in enumerate(row)]
     places = [(x, y) for tile, x, y in cells if tile.type == "agent"]
     headings = _orientations(mapping.get("orientations"), len(places), rng_of(mapping))
     robots = tuple(role == "robot" for role in roles)
     return GridSpec(
-        ground=tuple(tuple(EMPTY if tile.type in ("agent", *MOVABLE) else tile for tile in row) for row in tiles),
-        agents=tuple(Start(x, y, c, r, d) for (x, y), c, r, d in zip(places, colours, roles, headings, strict=True)),
+        ground=tuple(tuple(BARE if tile.type in ("agent", *MOVABLE) else tile for tile in row) for row in tiles),
+        agents=tuple(Start(x, y, c, r, d) for (x, y), c, r, d in zip(places, colors, roles, headings, strict=True)),
         objects=tuple((tile, x, y) for tile, x, y in cells if tile.type in MOVABLE),
         actions=actions,
         max_steps=_max_steps(mapping.get("max_steps")),
-        pushers=robots if mapping.get("can_push_rocks") is None else _selected(mapping, "can_push_rocks", colours),
-        magicians=_selected(mapping, "can_enter_magic_walls", colours),
+        pushers=robots if mapping.get("can_push_rocks") is None else _selected(mapping, "can_push_rocks", colors),
+        magicians=_selected(mapping, "can_enter_magic_walls", colors),
         rocks_can_kill=_boolean(mapping, "rocks_can_kill", False),
         probabilities={key: _probability(mapping, key) for key in _PROBABILITIES},
         theory=_theory(mapping),
@@ -233,59 +234,59 @@ def _tiles(rows: list[list[str]], legacy: bool) -> list[list[Tile]]:
     return tiles
 
 
-def _roles(mapping: Mapping[str, Any], colours: list[str]) -> list[Literal["robot", "human"]]:
-    humans = _picks(mapping, "humans", colours)
-    robots = _picks(mapping, "robots", colours)
+def _roles(mapping: Mapping[str, Any], colors: list[str]) -> list[Literal["robot", "human"]]:
+    humans = _picks(mapping, "humans", colors)
+    robots = _picks(mapping, "robots", colors)
     roles: list[Literal["robot", "human"]] = []
-    for i, colour in enumerate(colours):
-        # A number is about one agent and therefore beats a colour; a colour in the file beats the default.
-        votes = [(i in picks, colour in picks) for picks in (humans, robots)]
+    for i, color in enumerate(colors):
+        # A number is about one agent and therefore beats a color; a color in the file beats the default.
+        votes = [(i in picks, color in picks) for picks in (humans, robots)]
         if votes[0] != votes[1]:
             roles.append("human" if votes[0] > votes[1] else "robot")
         elif any(votes[0]):
-            raise WorldError(f"Agent {i} ({colour}) is named in 'humans' and in 'robots'; keep it in one of them.")
+            raise WorldError(f"Agent {i} ({color}) is named in 'humans' and in 'robots'; keep it in one of them.")
         else:
-            roles.append(role_of(colour))
-    tell_roles(colours, [i in humans | robots or colour in humans | robots for i, colour in enumerate(colours)])
+            roles.append(role_of(color))
+    tell_roles(colors, [i in humans | robots or color in humans | robots for i, color in enumerate(colors)])
     if "human" not in roles:
         raise WorldError("The world has no human; put an agent Ay on the map or name an agent in 'humans'.")
     return roles
 
 
-def _picks(mapping: Mapping[str, Any], key: str, colours: list[str]) -> set[int | str]:
-    """Read a list of agents, given by number or colour."""
+def _picks(mapping: Mapping[str, Any], key: str, colors: list[str]) -> set[int | str]:
+    """Read a list of agents, given by number or color."""
     value = mapping.get(key)
     words = [] if value is None or value is False else list(value) if isinstance(value, (list, tuple)) else [value]
     picks: set[int | str] = set()
     for word in words:
         for part in _parts(word):
-            if isinstance(part, int) and not isinstance(part, bool) and 0 <= part < len(colours):
+            if is_integer(part) and 0 <= part < len(colors):
                 picks.add(part)
-            elif isinstance(part, str) and colour_of(part):
-                picks.add(str(colour_of(part)))
+            elif isinstance(part, str) and color_of(part):
+                picks.add(str(color_of(part)))
             else:
                 raise WorldError(
-                    f"'{key}' names {shown(part)}; name agents by colour (r g b p y e) or number (0 to {len(colours) - 1})."
+                    f"'{key}' names {shown(part)}; name agents by color (r g b p y e) or number (0 to {len(colors) - 1})."
                 )
     return picks
 
 
 def _parts(word: Any) -> list[Any]:
-    """Take apart a text of several colours or numbers, such as ``"ye"`` or ``"yellow, grey"``."""
+    """Take apart a text of several colors or numbers, such as ``"ye"`` or ``"yellow, grey"``."""
     if not isinstance(word, str):
         return [word]
     parts: list[Any] = []
     for piece in word.replace(",", " ").split():
-        letters = colour_of(piece) is None and all(colour_of(letter) for letter in piece)
+        letters = color_of(piece) is None and all(color_of(letter) for letter in piece)
         parts += list(piece) if letters else [int(piece) if piece.isdecimal() and len(piece) < 10 else piece]
     return parts
 
 
-def _selected(mapping: Mapping[str, Any], key: str, colours: list[str]) -> tuple[bool, ...]:
+def _selected(mapping: Mapping[str, Any], key: str, colors: list[str]) -> tuple[bool, ...]:
     if mapping.get(key) is True:
-        return (True,) * len(colours)
-    picks = _picks(mapping, key, colours)
-    return tuple(i in picks or colour in picks for i, colour in enumerate(colours))
+        return (True,) * len(colors)
+    picks = _picks(mapping, key, colors)
+    return tuple(i in picks or color in picks for i, color in enumerate(colors))
 
 
 def _actions(mapping: Mapping[str, Any], tiles: list[list[Tile]]) -> tuple[str, ...]:
@@ -313,7 +314,7 @@ def _orientations(value: Any, n_agents: int, rng: np.random.Generator) -> list[i
 
 
 def _direction(word: Any, i: int) -> int:
-    if isinstance(word, int) and not isinstance(word, bool) and 0 <= word < 4:
+    if is_integer(word) and 0 <= word < 4:
         return word
     text = word.lower() if isinstance(word, str) else ""
     if text in ("east", "south", "west", "north"):
@@ -330,15 +331,11 @@ def _direction(word: Any, i: int) -> int:
 def _max_steps(value: Any) -> int | None:
     if value is None:
         return None
-    if not _is_whole(value) or value < 1:
-        raise WorldError(f"'max_steps' must be a whole number of at least 1, not {shown(value)}; leave it out for no horizon.")
+    if not is_integer(value) or value < 1:
+        raise WorldError(f"'max_steps' must be an integer of at least 1, not {shown(value)}; leave it out for no horizon.")
     if value >= _TOO_MANY:
         raise WorldError(f"'max_steps' is {shown(value)}, more than {_TOO_MANY - 1:,}; leave it out for no horizon.")
     return value
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _boolean(mapping: Mapping[str, Any], key: str, default: bool) -> bool:
@@ -350,7 +347,7 @@ def _boolean(mapping: Mapping[str, Any], key: str, default: bool) -> bool:
 
 def _probability(mapping: Mapping[str, Any], key: str) -> float:
     value = mapping.get(key, _PROBABILITIES[key])
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
+    if not is_number(value) or not 0.0 <= value <= 1.0:
         raise WorldError(f"'{key}' must be a number from 0 to 1, not {shown(value)}.")
     return float(value)
 
@@ -374,12 +371,12 @@ def _observation(mapping: Mapping[str, Any]) -> dict[str, Any]:
             if given.get(key) is not None:
                 _boolean(given, key, False)
         size, seed = given.get("agent_view_size"), given.get("seed")
-        if size is not None and not (_is_whole(size) and size >= 3 and size % 2):
+        if size is not None and not (is_integer(size) and size >= 3 and size % 2):
             raise WorldError(f"'agent_view_size' must be an odd number of at least 3, not {shown(size)}.")
         if size is not None and size > LARGEST_VIEW:
             raise WorldError(f"'agent_view_size' is {shown(size)}; the largest is {LARGEST_VIEW}.")
-        if seed is not None and not _is_whole(seed):
-            raise WorldError(f"'seed' must be a whole number, not {shown(seed)}.")
+        if seed is not None and not is_integer(seed):
+            raise WorldError(f"'seed' must be an integer, not {shown(seed)}.")
     return options
 
 

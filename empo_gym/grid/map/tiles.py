@@ -20,20 +20,52 @@ SIDES = {"n": "north", "s": "south", "w": "west", "e": "east", "a": "all"}
 PUSHABLE = ("block", "rock")
 PORTABLE = ("key", "ball", "box")
 MOVABLE = PUSHABLE + PORTABLE
-SOLID = ("wall", "kill_button", "pause_switch", "disabling_switch", "control_button")
+BLOCK, ROCK, KEY, BALL, BOX = range(5)
+"""Positions in ``MOVABLE``."""
 
-_PLAIN = {
-    "..": "empty",
-    "Bl": "block",
-    "Ro": "rock",
-    "La": "lava",
-    "Un": "unsteady_ground",
-    "Bu": "bush",
-    "Ki": "kill_button",
-    "Pa": "pause_switch",
-    "CB": "control_button",
-    "Sw": "floor_switch",
+# Terrains, what compiled rules know of the ground. Those up to LAVA can be entered and pushed onto, those from KILL on are
+# solid.
+EMPTY, TILE, UNSTEADY, LAVA, DOOR, BUSH, MAGIC, KILL, PAUSE, DISABLE, CONTROL = range(11)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What there is to know of a type of tile, but for its picture (``rendering/tiles.py``) and its rules (``dynamics/``).
+
+    :param number: in planes: Minigrid's number of the object if it has one, else from 11 on
+    :param text: its letters in pictures made of text; one letter is followed by that of the color
+    :param terrain: the terrain of such a cell; -1 for walls and for what moves
+    :param code: its code on maps, if that says neither color nor side
+    """
+
+    number: int
+    text: str
+    terrain: int = -1
+    code: str = ""
+
+
+KINDS = {
+    "empty": Kind(1, "..", EMPTY, ".."),
+    "wall": Kind(2, "##"),
+    "block": Kind(11, "Bl", code="Bl"),
+    "rock": Kind(12, "Ro", code="Ro"),
+    "lava": Kind(9, "~~", LAVA, "La"),
+    "unsteady_ground": Kind(14, "::", UNSTEADY, "Un"),
+    "bush": Kind(15, "%%", BUSH, "Bu"),
+    "kill_button": Kind(17, "!K", KILL, "Ki"),
+    "pause_switch": Kind(18, "!P", PAUSE, "Pa"),
+    "disabling_switch": Kind(19, "??", DISABLE),
+    "control_button": Kind(20, "!C", CONTROL, "CB"),
+    "floor_switch": Kind(13, "__", TILE, "Sw"),
+    "magic_wall": Kind(16, "??", MAGIC),
+    "door": Kind(4, "??", DOOR),
+    "goal": Kind(8, "[]", TILE),
+    "key": Kind(5, "k"),
+    "ball": Kind(6, "o"),
+    "box": Kind(7, "x"),
 }
+SOLID = ("wall", *(name for name, kind in KINDS.items() if kind.terrain >= KILL))
+_PLAIN = {kind.code: name for name, kind in KINDS.items() if kind.code}
 _DISABLING = {"dK": "kill_button", "dP": "pause_switch", "dC": "control_button"}
 _COLOURED = {"A": "agent", "K": "key", "B": "ball", "X": "box", "L": "door", "C": "door", "O": "door", "G": "goal"}
 _DOOR_STATES = {"O": "open", "C": "closed", "L": "locked"}
@@ -42,7 +74,7 @@ _SYNONYMS = {"Ps": "Pa", "Dk": "dK", "Dp": "dP", "DC": "dC"}
 
 
 class WorldError(ValueError):
-    """A world file, description or action that does not fit; one sentence that names the place and the mend."""
+    """A world file, description or action that does not fit; one sentence that names the place and the fix."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +82,18 @@ class Tile:
     """What one code of a map puts into a cell.
 
     :param type: name of the object, as in the description of a state
-    :param colour: colour name, for objects that have one
+    :param color: color name, for objects that have one
     :param state: ``open``, ``closed`` or ``locked`` (doors); side of entry (magic walls); what a disabling switch disables
     :param contains: what lies in a box
     """
 
     type: str
-    colour: str | None = None
+    color: str | None = None
     state: str | None = None
     contains: Tile | None = None
 
 
-EMPTY = Tile("empty")
+BARE = Tile("empty")
 WALL = Tile("wall")
 
 
@@ -73,8 +105,8 @@ def nearest(word: object, words: Sequence[str]) -> str:
 
 def all_codes() -> list[str]:
     """Return every two-letter code, walls as ``We``, without the synonyms."""
-    coloured = [kind + colour for kind in _COLOURED for colour in COLOURS]
-    return ["We", *_PLAIN, *_DISABLING, *("M" + side for side in SIDES), *coloured]
+    colored = [kind + color for kind in _COLOURED for color in COLOURS]
+    return ["We", *_PLAIN, *_DISABLING, *("M" + side for side in SIDES), *colored]
 
 
 def tile_of(code: str, legacy: bool = False) -> Tile:
@@ -94,7 +126,7 @@ def tile_of(code: str, legacy: bool = False) -> Tile:
             raise WorldError(
                 f"unknown code {shown(code)}; a code has two letters, and only a box may be followed by a key, ball or box"
             )
-        return Tile("box", box.colour, None, content)
+        return Tile("box", box.color, None, content)
     if legacy and head == "Kb":
         return Tile("kill_button")
     head = _SYNONYMS.get(head, head)
@@ -121,7 +153,7 @@ def _simple_tile(code: str) -> Tile | None:
 
 
 def _box_codes() -> list[str]:
-    return ["X" + colour for colour in COLOURS]
+    return ["X" + color for color in COLOURS]
 
 
 def _content(code: str, legacy: bool) -> Tile | None:
@@ -138,6 +170,6 @@ def _nearest(code: str) -> str:
     return folded[0] if folded else nearest(code, codes)
 
 
-def colour_of(word: str) -> str | None:
-    """Return the colour name of a colour letter or name, None if it is neither."""
+def color_of(word: str) -> str | None:
+    """Return the color name of a color letter or name, None if it is neither."""
     return COLOURS.get(word) or (word if word in COLOURS.values() else {"gray": "grey"}.get(word))

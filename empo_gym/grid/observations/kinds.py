@@ -1,51 +1,59 @@
-"""The kinds of observations of a grid world, by their names."""
+"""The kinds of observations of a grid world: one row each, so that a further kind is a module and a row."""
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
 
 import gymnasium as gym
-import numpy as np
 from numpy.typing import NDArray
 
 from empo_gym.grid.map.tiles import WorldError
-from empo_gym.grid.observations import symbolic
 from empo_gym.grid.statics import Grid
 from empo_gym.util.wording import shown
 
-SEEN = ("rgb", "partial")
-"""Kinds that need pictures, or planes already made; few runs want any, so their modules are imported when asked for."""
+
+class GridObservation(NamedTuple):
+    """Where a kind of observation is made. Few runs want pictures, so modules are imported when their kind is asked for.
+
+    :param module: where its two functions are
+    :param observe: name of (world, n states, t or n times) -> array (n, ...)
+    :param space: name of world -> the space of one observation
+    """
+
+    module: str
+    observe: str
+    space: str
 
 
-def observe(world: Grid, states: NDArray[np.int32], t: Any, kind: str) -> NDArray[Any]:
+KINDS = {
+    "features": GridObservation("empo_gym.grid.observations.symbolic", "features", "feature_space"),
+    "planes": GridObservation("empo_gym.grid.observations.symbolic", "planes", "plane_space"),
+    "rgb": GridObservation("empo_gym.grid.observations.rgb", "pictures", "picture_space"),
+    "partial": GridObservation("empo_gym.grid.observations.partial", "partial_views", "partial_space"),
+}
+
+
+def observe(world: Grid, states: NDArray[Any], t: Any, kind: str) -> NDArray[Any]:
     """Return the observations of n states, see :meth:`empo_gym.grid.world.GridWorld.observe`."""
-    _check(kind)
-    if kind == "rgb":
-        from empo_gym.grid.observations import rgb
-
-        return rgb.pictures(world, states, t)
-    if kind == "partial":
-        from empo_gym.grid.observations import partial
-
-        return partial.partial_views(world, states, t)
-    return symbolic.observe(world, states, t, kind)
+    return _functions(_known(kind))[0](world, states, t)
 
 
 def space(world: Grid, kind: str) -> gym.spaces.Box:
     """Return the space of one observation."""
-    _check(kind)
-    if kind == "rgb":
-        from empo_gym.grid.observations import rgb
-
-        return rgb.picture_space(world)
-    if kind == "partial":
-        from empo_gym.grid.observations import partial
-
-        return partial.partial_space(world)
-    return symbolic.space(world, kind)
+    return _functions(_known(kind))[1](world)
 
 
-def _check(kind: str) -> None:
-    known = (*symbolic.KINDS, *SEEN)
-    if kind not in known:
-        raise WorldError(f"A grid world has no observation {shown(kind)}, only {', '.join(map(repr, known))}.")
+def _known(kind: str) -> str:
+    if kind not in tuple(KINDS):
+        raise WorldError(f"A grid world has no observation {shown(kind)}, only {', '.join(map(repr, KINDS))}.")
+    return kind
+
+
+@cache
+def _functions(kind: str) -> tuple[Callable[..., NDArray[Any]], Callable[[Grid], gym.spaces.Box]]:
+    row = KINDS[kind]
+    module = importlib.import_module(row.module)
+    return getattr(module, row.observe), getattr(module, row.space)

@@ -1,7 +1,7 @@
 """What a network sees of a state: a flat vector of features, or planes in the shape of the map.
 
 Features are the 0-1 codes of everything that can vary: columns and rows of agents and objects, directions, life, who carries
-what, states of doors and buttons. Planes begin with Minigrid's object, colour and state numbers of each cell, followed for
+what, states of doors and buttons. Planes begin with Minigrid's object, color and state numbers of each cell, followed for
 each agent by its heading + 1, its status (1 acts, 2 paused, 3 dead), what it carries and which action is forced on it, where
 these can vary. Where there is a horizon T, t/T is the last feature, or the last plane.
 """
@@ -15,34 +15,16 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.grid.dynamics import layout as L
 from empo_gym.grid.dynamics.kernel import kernel
-from empo_gym.grid.dynamics.layout import (
-    BUSH,
-    CONTROL,
-    DISABLED_BY,
-    DOOR,
-    FIRST_SWITCH,
-    KILL,
-    KILL_ENABLED,
-    LOC,
-    MAGIC,
-    N_AGENTS,
-    N_CELLS,
-    PAUSE,
-    PAUSE_ENABLED,
-    STATE,
-    TERRAIN,
-    Layout,
-)
+from empo_gym.grid.dynamics.layout import Layout
+from empo_gym.grid.map import tiles as T
 from empo_gym.grid.map.tiles import Tile
 from empo_gym.grid.state.decode import Reading
 from empo_gym.grid.statics import Grid
 
-KINDS = ("features", "planes")
-# Minigrid's numbers of objects, colours and door states; our own objects continue behind them.
-OBJECT_NUMBERS = {"empty": 1, "wall": 2, "door": 4, "key": 5, "ball": 6, "box": 7, "goal": 8, "lava": 9}
-_OWN = ("block", "rock", "floor_switch", "unsteady_ground", "bush", "magic_wall", "kill_button", "pause_switch")
-OBJECT_NUMBERS |= {name: 11 + k for k, name in enumerate((*_OWN, "disabling_switch", "control_button"))}
+# Minigrid's numbers of objects and colors; our own objects continue behind them.
+OBJECT_NUMBERS = {name: kind.number for name, kind in T.KINDS.items()}
 COLOUR_NUMBERS = {"red": 0, "green": 1, "blue": 2, "purple": 3, "yellow": 4, "grey": 5}
 
 
@@ -76,9 +58,9 @@ def feature_code(layout: Layout) -> FeatureCode:
 
 def _code_of(layout: Layout, register: int, radix: int) -> NDArray[np.float32]:
     """Return the (radix, width) code of one component."""
-    d = layout.tables.dims
-    n = int(d[N_AGENTS])
-    if register < n or d[LOC] <= register < d[STATE]:
+    dims = layout.tables.dims
+    n = int(dims[L.N_AGENTS])
+    if register < n or dims[L.LOC] <= register < dims[L.STATE]:
         return _location_code(layout, radix)
     if n <= register < 2 * n:
         return np.eye(4, dtype=np.float32)
@@ -88,7 +70,7 @@ def _code_of(layout: Layout, register: int, radix: int) -> NDArray[np.float32]:
 
 def _location_code(layout: Layout, radix: int) -> NDArray[np.float32]:
     """One-hot column and row for a cell; who carries an object, and whether it is in a box; all zeros when it is gone."""
-    n_cells, n_agents = int(layout.tables.dims[N_CELLS]), int(layout.tables.dims[N_AGENTS])
+    n_cells, n_agents = int(layout.tables.dims[L.N_CELLS]), int(layout.tables.dims[L.N_AGENTS])
     cells = layout.cells[:n_cells]
     parts = [(cells[:, k, None] == np.unique(cells[:, k])).astype(np.float32) for k in range(2)]
     code = np.zeros((radix, sum(part.shape[1] for part in parts)), dtype=np.float32)
@@ -109,18 +91,13 @@ def encode(states, ones, first, features):
                 features[n, ones[row, k]] = 1.0
 
 
-def observe(world: Grid, states: NDArray[np.int32], t: Any, kind: str) -> NDArray[Any]:
-    """Return the observations of n states, see :meth:`empo_gym.grid.world.GridWorld.observe`."""
-    elapsed = np.zeros(len(states), dtype=np.float32)
-    if world.horizon is not None and t is not None:
-        elapsed[:] = np.asarray(t, dtype=np.float32) / np.float32(world.horizon)
-    return _features(world, states, elapsed) if kind == "features" else _planes(world, states, elapsed)
+def feature_space(world: Grid) -> gym.spaces.Box:
+    """Return the space of one vector of features."""
+    return gym.spaces.Box(0.0, 1.0, (world.feature_code.n_features + (world.horizon is not None),), np.float32)
 
 
-def space(world: Grid, kind: str) -> gym.spaces.Box:
-    """Return the space of one observation; planes are float32, so that nobody takes them for a picture."""
-    if kind == "features":
-        return gym.spaces.Box(0.0, 1.0, (world.feature_code.n_features + (world.horizon is not None),), np.float32)
+def plane_space(world: Grid) -> gym.spaces.Box:
+    """Return the space of one map of planes; they are float32, so that nobody takes them for a picture."""
     highest = np.array(_highest(world), dtype=np.float32)
     high = np.broadcast_to(highest, (world.height, world.width, len(highest))).copy()
     return gym.spaces.Box(np.zeros_like(high), high, dtype=np.float32)
@@ -130,32 +107,34 @@ def _highest(world: Grid) -> list[int]:
     """The largest number of each plane: who codes numbers as categories has one for each."""
     layout, n_actions = world.layout, len(world.spec.actions)
     things, state = max(OBJECT_NUMBERS.values()), max(OBJECT_NUMBERS.values())  # a box's state is what it contains
-    if (layout.tables.place[:, TERRAIN] == CONTROL).any():
+    if (layout.tables.place[:, L.TERRAIN] == T.CONTROL).any():
         state = max(state, (1 + world.n_robots * n_actions) * (1 + world.n_robots) - 1)
     of_agent = [n for n, wanted in zip((4, 3, len(layout.objects), n_actions), _agent_planes(world), strict=True) if wanted]
     time = [] if world.horizon is None else [1]
     return [things, max(COLOUR_NUMBERS.values()), state, *of_agent * len(world.agents), *time]
 
 
-def _features(world: Grid, states: NDArray[np.int32], elapsed: NDArray[np.float32]) -> NDArray[np.float32]:
+def features(world: Grid, states: NDArray[np.int32], t: Any) -> NDArray[np.float32]:
+    """Return the (n, n_features) features of n states at the time or times ``t``, 0 if None."""
     code = world.feature_code
-    timed = world.horizon is not None
-    features = np.zeros((len(states), code.n_features + timed), dtype=np.float32)
-    encode(states, code.ones, code.first, features)
-    if timed:
-        features[:, -1] = elapsed
-    return features
+    seen = np.zeros((len(states), code.n_features + (world.horizon is not None)), dtype=np.float32)
+    encode(states, code.ones, code.first, seen)
+    if world.horizon is not None and t is not None:
+        seen[:, -1] = np.asarray(t, dtype=np.float32) / np.float32(world.horizon)
+    return seen
 
 
-def _planes(world: Grid, states: NDArray[np.int32], elapsed: NDArray[np.float32]) -> NDArray[np.float32]:
+def planes(world: Grid, states: NDArray[np.int32], t: Any) -> NDArray[np.float32]:
+    """Return the (n, height, width, n_planes) planes of n states at the time or times ``t``, 0 if None."""
     reading = Reading(world.layout, states)
-    planes = np.zeros((len(states), *space(world, "planes").shape), dtype=np.float32)
-    _draw_ground(world, reading, planes)
-    _draw_objects(world, reading, planes)
-    _draw_agents(world, reading, planes)
-    if world.horizon is not None:
-        planes[..., -1] = elapsed[:, None, None]
-    return planes
+    seen = np.zeros((len(states), *plane_space(world).shape), dtype=np.float32)
+    _draw_ground(world, reading, seen)
+    _draw_objects(world, reading, seen)
+    _draw_agents(world, reading, seen)
+    if world.horizon is not None and t is not None:
+        elapsed = np.asarray(t, dtype=np.float32) / np.float32(world.horizon)
+        seen[..., -1] = elapsed[..., None, None]
+    return seen
 
 
 def _draw_ground(world: Grid, reading: Reading, planes: NDArray[np.float32]) -> None:
@@ -163,21 +142,21 @@ def _draw_ground(world: Grid, reading: Reading, planes: NDArray[np.float32]) -> 
     for y, row in enumerate(world.spec.ground):
         for x, tile in enumerate(row):
             planes[:, y, x, 0] = OBJECT_NUMBERS[tile.type]
-            planes[:, y, x, 1] = _colour_number(tile)
+            planes[:, y, x, 1] = _color_number(tile)
             if tile.type == "disabling_switch":
-                planes[:, y, x, 2] = reading.enabled(DISABLED_BY[str(tile.state)])
-    for p, terrain in enumerate(layout.tables.place[:, TERRAIN].tolist()):
+                planes[:, y, x, 2] = reading.enabled(L.DISABLED_BY[str(tile.state)])
+    for p, terrain in enumerate(layout.tables.place[:, L.TERRAIN].tolist()):
         x, y = layout.cells[p]
         state = reading.standing(p)
-        if terrain in (DOOR, MAGIC):
+        if terrain in (T.DOOR, T.MAGIC):
             planes[:, y, x, 2] = state
-        elif terrain == BUSH:
+        elif terrain == T.BUSH:
             planes[:, y, x, 0] = np.where(state == 1, OBJECT_NUMBERS["bush"], OBJECT_NUMBERS["empty"])
-        elif terrain == KILL:
-            planes[:, y, x, 2] = reading.enabled(KILL_ENABLED)
-        elif terrain == PAUSE:
-            planes[:, y, x, 2] = state + 2 * reading.enabled(PAUSE_ENABLED)
-        elif terrain == CONTROL:
+        elif terrain == T.KILL:
+            planes[:, y, x, 2] = reading.enabled(L.KILL_ENABLED)
+        elif terrain == T.PAUSE:
+            planes[:, y, x, 2] = state + 2 * reading.enabled(L.PAUSE_ENABLED)
+        elif terrain == T.CONTROL:
             planes[:, y, x, 2] = state * (1 + world.n_robots) + reading.waiting(p)
 
 
@@ -188,7 +167,7 @@ def _draw_objects(world: Grid, reading: Reading, planes: NDArray[np.float32]) ->
         planes[:, y, x, :3] = _numbers(tile)
     for k, tile in enumerate(layout.objects):
         where = reading.location(k)
-        lying = np.flatnonzero(where < layout.tables.dims[N_CELLS])
+        lying = np.flatnonzero(where < layout.tables.dims[L.N_CELLS])
         x, y = layout.cells[where[lying]].T
         planes[lying, y, x, :3] = _numbers(tile)
 
@@ -212,15 +191,15 @@ def _agent_planes(world: Grid) -> tuple[bool, bool, bool, bool]:
     """Which planes every agent has: heading, status, what it carries, forced action."""
     layout = world.layout
     n, slots = len(world.agents), layout.codec.slot
-    mortal = bool(((slots >= 2 * n) & (slots < 3 * n)).any()) or int(layout.tables.dims[FIRST_SWITCH]) >= 0
+    mortal = bool(((slots >= 2 * n) & (slots < 3 * n)).any()) or int(layout.tables.dims[L.FIRST_SWITCH]) >= 0
     portable = any(tile.type in ("key", "ball", "box") for tile in layout.objects)
     return True, mortal, portable, bool(((slots >= 4 * n) & (slots < 5 * n)).any())
 
 
 def _numbers(tile: Tile) -> tuple[int, int, int]:
-    return OBJECT_NUMBERS[tile.type], _colour_number(tile), OBJECT_NUMBERS[tile.contains.type] if tile.contains else 0
+    return OBJECT_NUMBERS[tile.type], _color_number(tile), OBJECT_NUMBERS[tile.contains.type] if tile.contains else 0
 
 
-def _colour_number(tile: Tile) -> int:
-    """Minigrid's colour number; its walls are grey and its lava has colour 0, as everything else without a colour."""
-    return COLOUR_NUMBERS["grey"] if tile.type == "wall" else COLOUR_NUMBERS[tile.colour] if tile.colour else 0
+def _color_number(tile: Tile) -> int:
+    """Minigrid's color number; its walls are grey and its lava has color 0, as everything else without a color."""
+    return COLOUR_NUMBERS["grey"] if tile.type == "wall" else COLOUR_NUMBERS[tile.color] if tile.color else 0

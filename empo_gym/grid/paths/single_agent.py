@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.grid.dynamics import layout as L
 from empo_gym.grid.dynamics.dynamics import Dynamics
-from empo_gym.grid.dynamics.layout import AGENT, KILL, LOC, N_AGENTS, N_CELLS, STATE, TERRAIN, WAIT, build_layout
+from empo_gym.grid.dynamics.layout import build_layout
+from empo_gym.grid.map import tiles as T
 from empo_gym.grid.paths.walking import Walker
 from empo_gym.grid.state.decode import Reading
 from empo_gym.grid.statics import Grid
@@ -24,7 +26,7 @@ from empo_gym.worlds.world import Successors
 _BLOCKS_OF_AGENTS = 6
 
 
-class Alone:
+class SingleAgentView:
     """A human's own part of a grid world.
 
     :param world: the whole world
@@ -41,15 +43,15 @@ class Alone:
         self._dynamics = Dynamics(self._own)
         self.n_actions, self.n_places = len(spec.actions), len(self._own.cells)
         slots, d = self._own.codec.slot, self._own.tables.dims
-        n = int(self._whole.tables.dims[N_AGENTS])
+        n = int(self._whole.tables.dims[L.N_AGENTS])
         inside = slots < _BLOCKS_OF_AGENTS
         self._register = np.where(inside, slots * n + self._agent, slots + _BLOCKS_OF_AGENTS * (n - 1))
         self._component = np.array([self._whole.component_of.get(r, -1) for r in self._register.tolist()], dtype=np.intp)
         self._constant = self._whole.codec.start[self._register].astype(np.int32)
-        self._located = (slots >= d[LOC]) & (slots < d[STATE])
-        self._waiting = (slots >= d[WAIT]) & (slots < d[AGENT])
+        self._located = (slots >= d[L.LOC]) & (slots < d[L.STATE])
+        self._waiting = (slots >= d[L.WAIT]) & (slots < d[L.AGENT])
         # Where a thing is, as the human sees it: what others carry is gone; last comes inside a box.
-        locations = np.arange(self._whole.tables.dims[N_CELLS] + n + 2)
+        locations = np.arange(self._whole.tables.dims[L.N_CELLS] + n + 2)
         n_cells = len(locations) - n - 2
         locations[n_cells + n :] += 1 - n
         locations[n_cells : n_cells + n] = n_cells + 1
@@ -58,7 +60,7 @@ class Alone:
         self.place_at = np.full((spec.height, spec.width), -1, dtype=np.int64)
         for (x, y), p in self._own.place_of.items():
             self.place_at[y, x] = p
-        self.radices = np.where(self._located, d[N_CELLS] + 3, self._own.radices)
+        self.radices = np.where(self._located, d[L.N_CELLS] + 3, self._own.radices)
 
     def project(self, states: NDArray[Any]) -> NDArray[np.int32]:
         """Return what of n states of the whole world concerns the human: (n, n_own_components)."""
@@ -90,7 +92,7 @@ class Alone:
         :param own: (n, n_own_components)
         :param whole: (n_components,) a state that says what the others do
         """
-        n_cells, n = (int(self._whole.tables.dims[k]) for k in (N_CELLS, N_AGENTS))
+        n_cells, n = (int(self._whole.tables.dims[k]) for k in (L.N_CELLS, L.N_AGENTS))
         slots = self._whole.codec.slot.tolist()
         lifted = np.repeat(np.asarray(whole, dtype=np.int32)[None], len(own), axis=0)
         for component, register in enumerate(self._register.tolist()):
@@ -126,7 +128,7 @@ class Alone:
         while queue:
             p = queue.popleft()
             for q in place[p, :4].tolist():
-                if q >= 0 and place[q, TERRAIN] < KILL and away[q] > away[p] + 1:
+                if q >= 0 and place[q, L.TERRAIN] < T.KILL and away[q] > away[p] + 1:
                     away[q] = away[p] + 1
                     queue.append(q)
         return away

@@ -14,45 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from empo_gym.grid.dynamics import layout as L
 from empo_gym.grid.dynamics.kernel import kernel
-from empo_gym.grid.dynamics.layout import (
-    ACTIONS_AT,
-    BLOCK,
-    BUSH,
-    CAN_ENTER,
-    CAN_PUSH,
-    CLOSED,
-    COLOUR,
-    DETAIL,
-    DOOR,
-    DROP,
-    ENTER_BUSH,
-    FORWARD,
-    KEY,
-    KILL,
-    KIND,
-    LAVA,
-    LEFT,
-    LOC,
-    LOCKED,
-    MAGIC,
-    MOVE,
-    N_ACTIONS,
-    N_CELLS,
-    N_OBJECTS,
-    N_PLACES,
-    OPEN,
-    PICKUP,
-    RIGHT,
-    ROCK,
-    SIDE,
-    STATE,
-    TERRAIN,
-    TOGGLE,
-    UNSTEADY,
-    VERB,
-    Layout,
-)
+from empo_gym.grid.dynamics.layout import Layout
+from empo_gym.grid.map import tiles as T
 from empo_gym.util.threads import Spares
 
 UNKNOWN = 1 << 30
@@ -65,50 +30,52 @@ SEARCH, LEADS, ALL_THERE_IS, NOWHERE = range(4)
 
 
 @kernel
-def entrance_costs(t, reg, opens, cost):
+def entrance_costs(tables, reg, opens, cost):
     """Write what it costs the human to enter each place; ``opens`` is 2 for somebody who can open doors, else 0."""
-    d = t.dims
-    for p in range(d[N_PLACES]):
-        cost[p] = entrance(t, p, t.place[p, TERRAIN], reg[d[STATE] + p], opens)
-    for k in range(d[N_OBJECTS]):
-        where = reg[d[LOC] + k]
-        if where < d[N_CELLS]:
-            kind = t.table[1 + k, KIND]
+    dims = tables.dims
+    for p in range(dims[L.N_PLACES]):
+        cost[p] = entrance(tables, p, tables.place[p, L.TERRAIN], reg[dims[L.STATE] + p], opens)
+    for k in range(dims[L.N_OBJECTS]):
+        where = reg[dims[L.LOC] + k]
+        if where < dims[L.N_CELLS]:
+            kind = tables.table[1 + k, L.KIND]
             cost[where] = (
-                CHANGING if kind == BLOCK or (kind == ROCK and t.table[0, CAN_PUSH]) or (kind > ROCK and opens) else 0
+                CHANGING
+                if kind == T.BLOCK or (kind == T.ROCK and tables.table[0, L.CAN_PUSH]) or (kind > T.ROCK and opens)
+                else 0
             )
-        elif where == d[N_CELLS] and t.table[1 + k, KIND] == KEY:
-            for p in range(d[N_PLACES]):
+        elif where == dims[L.N_CELLS] and tables.table[1 + k, L.KIND] == T.KEY:
+            for p in range(dims[L.N_PLACES]):
                 if (
-                    t.place[p, TERRAIN] == DOOR
-                    and reg[d[STATE] + p] == LOCKED
-                    and t.place[p, DETAIL] == t.table[1 + k, COLOUR]
+                    tables.place[p, L.TERRAIN] == T.DOOR
+                    and reg[dims[L.STATE] + p] == L.LOCKED
+                    and tables.place[p, L.DETAIL] == tables.table[1 + k, L.COLOUR]
                 ):
                     cost[p] = 2
 
 
 @kernel
-def entrance(t, place, terrain, state, opens):
+def entrance(tables, place, terrain, state, opens):
     """Return what it costs to enter a place where no object is."""
-    if terrain == DOOR:
-        return 1 if state == OPEN else opens if state == CLOSED else 0
-    if terrain == BUSH:
-        return 1 if state == 0 or t.chance[ENTER_BUSH] > 0.0 else 0
-    if terrain == LAVA:
+    if terrain == T.DOOR:
+        return 1 if state == L.OPEN else opens if state == L.CLOSED else 0
+    if terrain == T.BUSH:
+        return 1 if state == 0 or tables.chance[L.ENTER_BUSH] > 0.0 else 0
+    if terrain == T.LAVA:
         return DEADLY
-    if terrain == MAGIC:
-        return CHANGING if t.table[0, CAN_ENTER] else 0
-    return (CHANGING if opens else 0) if terrain >= KILL else 1
+    if terrain == T.MAGIC:
+        return CHANGING if tables.table[0, L.CAN_ENTER] else 0
+    return (CHANGING if opens else 0) if terrain >= T.KILL else 1
 
 
 @kernel
-def is_inert(t, reg, cost, opens, here, seen, queue):
+def is_inert(tables, reg, cost, opens, here, seen, queue):
     """Write which places the human can walk to; return whether it can change nothing wherever it walks, by hand or foot."""
-    d = t.dims
-    for p in range(d[N_PLACES]):
+    dims = tables.dims
+    for p in range(dims[L.N_PLACES]):
         seen[p] = False
-    for k in range(d[N_OBJECTS]):
-        if reg[d[LOC] + k] == d[N_CELLS]:
+    for k in range(dims[L.N_OBJECTS]):
+        if reg[dims[L.LOC] + k] == dims[L.N_CELLS]:
             return False
     seen[here] = True
     queue[0] = here
@@ -116,12 +83,12 @@ def is_inert(t, reg, cost, opens, here, seen, queue):
     while done < count:
         place = queue[done]
         done += 1
-        terrain = t.place[place, TERRAIN]
+        terrain = tables.place[place, L.TERRAIN]
         # Unsteady ground leads aside, which distances of walking do not know.
-        if terrain == UNSTEADY or (terrain == DOOR and opens):
+        if terrain == T.UNSTEADY or (terrain == T.DOOR and opens):
             return False
         for side in range(4):
-            to = t.place[place, side]
+            to = tables.place[place, side]
             if to < 0 or seen[to]:
                 continue
             if cost[to] == CHANGING or cost[to] == 2:
@@ -134,23 +101,23 @@ def is_inert(t, reg, cost, opens, here, seen, queue):
 
 
 @kernel
-def nearest(t, near, seen, target):
+def nearest(tables, near, seen, target):
     """Write which of the seen places are the nearest to a goal."""
     least = UNKNOWN
-    for p in range(t.dims[N_PLACES]):
+    for p in range(tables.dims[L.N_PLACES]):
         if seen[p] and near[p] < least:
             least = near[p]
-    for p in range(t.dims[N_PLACES]):
+    for p in range(tables.dims[L.N_PLACES]):
         target[p] = seen[p] and near[p] == least
 
 
 @kernel
-def reach(t, cost, is_goal, here, heading, n_headings, margin, away, bucket):
+def reach(tables, cost, is_goal, here, heading, n_headings, margin, away, bucket):
     """Write the distances to the goal of all poses that are not further than the human's own by more than a margin.
 
     A pose is place * n_headings + heading. Returns the human's distance.
     """
-    n_places = t.dims[N_PLACES]
+    n_places = tables.dims[L.N_PLACES]
     count0, count1, count2 = 0, 0, 0
     for pose in range(n_places * n_headings):
         away[pose] = UNKNOWN
@@ -166,7 +133,7 @@ def reach(t, cost, is_goal, here, heading, n_headings, margin, away, bucket):
             if pose // n_headings == here and entrance <= 0:
                 entrance = 1
             for way in range(4):
-                before = pose_before(t, cost, pose, way, n_headings, here)
+                before = pose_before(tables, cost, pose, way, n_headings, here)
                 length = 1 if n_headings == 4 and way > 0 else entrance
                 if before >= 0 and length > 0 and away[pose] == level and away[before] > level + length:
                     away[before] = level + length
@@ -182,7 +149,7 @@ def reach(t, cost, is_goal, here, heading, n_headings, margin, away, bucket):
 
 
 @kernel
-def pose_before(t, cost, pose, way, n_headings, here):
+def pose_before(tables, cost, pose, way, n_headings, here):
     """Return a pose from which one action may lead to this one, -1 for none.
 
     Without headings, somebody comes from any side; with them, from behind (way 0) or by a turn (ways 1 and 3).
@@ -190,52 +157,52 @@ def pose_before(t, cost, pose, way, n_headings, here):
     place, side = pose // n_headings, pose % n_headings
     if n_headings == 4 and way > 0:
         return place * 4 + ((side + way) & 3) if way != 2 else -1
-    before = t.place[place, (side + 2) & 3 if n_headings == 4 else way]
+    before = tables.place[place, (side + 2) & 3 if n_headings == 4 else way]
     return before * n_headings + side if before >= 0 and (cost[before] > 0 or before == here) else -1
 
 
 @kernel
-def after_action(t, a, reg, cost, here, heading, n_headings, away, loss):
+def after_action(tables, a, reg, cost, here, heading, n_headings, away, loss):
     """Return the expected distance after an action; what has no effect on walking counts as standing still."""
-    verb, side = t.table[t.dims[ACTIONS_AT] + a, VERB], t.table[t.dims[ACTIONS_AT] + a, SIDE]
+    verb, side = tables.table[tables.dims[L.ACTIONS_AT] + a, L.VERB], tables.table[tables.dims[L.ACTIONS_AT] + a, L.SIDE]
     now = float(away[here * n_headings + heading])
-    if verb == LEFT or verb == RIGHT:
-        return min(float(away[here * n_headings + ((heading + (3 if verb == LEFT else 1)) & 3)]), now + loss)
-    if verb != FORWARD and verb != MOVE and verb != TOGGLE:
+    if verb == L.LEFT or verb == L.RIGHT:
+        return min(float(away[here * n_headings + ((heading + (3 if verb == L.LEFT else 1)) & 3)]), now + loss)
+    if verb != L.FORWARD and verb != L.MOVE and verb != L.TOGGLE:
         return now
-    ahead = t.place[here, heading if n_headings == 4 else side]
+    ahead = tables.place[here, heading if n_headings == 4 else side]
     if ahead < 0:
         return now
     beyond = min(float(away[ahead * n_headings + heading]), now + loss)
-    if verb == TOGGLE:
+    if verb == L.TOGGLE:
         # An open door in front is closed by it, a closed one opened.
-        if t.place[ahead, TERRAIN] == DOOR and cost[ahead] == 1 and beyond < now:
+        if tables.place[ahead, L.TERRAIN] == T.DOOR and cost[ahead] == 1 and beyond < now:
             return now + 1.0
         return min(now, beyond + 1.0) if cost[ahead] == 2 else now
     if cost[ahead] == 1:
-        stands = t.place[ahead, TERRAIN] == BUSH and reg[t.dims[STATE] + ahead] == 1
-        chance = t.chance[ENTER_BUSH] if stands else 1.0
+        stands = tables.place[ahead, L.TERRAIN] == T.BUSH and reg[tables.dims[L.STATE] + ahead] == 1
+        chance = tables.chance[L.ENTER_BUSH] if stands else 1.0
         return chance * beyond + (1.0 - chance) * now
     # Pushing may spoil the way back.
     return now + loss if cost[ahead] < 0 else now
 
 
 @kernel
-def look_ahead(t, reg, g, here, heading, goal, how, cost, target, seen, away, bucket):
+def look_ahead(tables, reg, g, here, heading, goal, how, cost, target, seen, away, bucket):
     """Find out how far the goal is, or what is nearest to it; return the distance and what it means."""
     is_goal, near, is_exact = goal
     n_headings, opens, _, detour, can_change, wants_exact = how
-    for p in range(t.dims[N_PLACES]):
+    for p in range(tables.dims[L.N_PLACES]):
         target[p] = is_goal[g, p]
-    now = reach(t, cost, target, here, heading, n_headings, detour + 1, away, bucket)
+    now = reach(tables, cost, target, here, heading, n_headings, detour + 1, away, bucket)
     asked = now == UNKNOWN or (can_change and wants_exact)
-    if not is_exact[g] or (asked and not is_inert(t, reg, cost, opens, here, seen, bucket[0])):
+    if not is_exact[g] or (asked and not is_inert(tables, reg, cost, opens, here, seen, bucket[0])):
         return now, LEADS if now < UNKNOWN else SEARCH
     if now < UNKNOWN:
         return now, ALL_THERE_IS
-    nearest(t, near[g], seen, target)
-    now = reach(t, cost, target, here, heading, n_headings, detour + 1, away, bucket)
-    return now, ALL_THERE_IS if near[g, here] < t.dims[N_PLACES] else NOWHERE
+    nearest(tables, near[g], seen, target)
+    now = reach(tables, cost, target, here, heading, n_headings, detour + 1, away, bucket)
+    return now, ALL_THERE_IS if near[g, here] < tables.dims[L.N_PLACES] else NOWHERE
 
 
 @kernel
@@ -250,7 +217,7 @@ def block(cost, others):
 
 
 @kernel
-def walk(t, slot, reg, own, goals, goal, others, how, cost, target, seen, away, bucket, ahead, kind):
+def walk(tables, slot, reg, own, goals, goal, others, how, cost, target, seen, away, bucket, ahead, kind):
     """Write how far the goal is after each of the human's actions, at most ``detour`` further than now, and what that means.
 
     ``others`` are the places + 1 of others nearby: they are walked around if that costs at most ``patience`` steps.
@@ -265,15 +232,15 @@ def walk(t, slot, reg, own, goals, goal, others, how, cost, target, seen, away, 
             reg[slot[c]] = own[i, c]
         here = reg[0]
         heading = reg[1] if n_headings == 4 else 0
-        entrance_costs(t, reg, opens, cost)
-        now, kind[i] = look_ahead(t, reg, goals[i], here, heading, goal, how, cost, target, seen, away, bucket)
+        entrance_costs(tables, reg, opens, cost)
+        now, kind[i] = look_ahead(tables, reg, goals[i], here, heading, goal, how, cost, target, seen, away, bucket)
         if 0 < now < UNKNOWN and block(cost, others[i]):
-            around = reach(t, cost, target, here, heading, n_headings, detour + 1, away, bucket)
+            around = reach(tables, cost, target, here, heading, n_headings, detour + 1, away, bucket)
             if around > now + patience:
-                entrance_costs(t, reg, opens, cost)
-                reach(t, cost, target, here, heading, n_headings, detour + 1, away, bucket)
-        for a in range(t.dims[N_ACTIONS]):
-            ahead[i, a] = after_action(t, a, reg, cost, here, heading, n_headings, away, detour)
+                entrance_costs(tables, reg, opens, cost)
+                reach(tables, cost, target, here, heading, n_headings, detour + 1, away, bucket)
+        for a in range(tables.dims[L.N_ACTIONS]):
+            ahead[i, a] = after_action(tables, a, reg, cost, here, heading, n_headings, away, detour)
 
 
 class _Room(NamedTuple):
@@ -300,19 +267,19 @@ class Walker:
     ) -> None:
         t = layout.tables
         self._layout = layout
-        verbs = set(t.table[int(t.dims[ACTIONS_AT]) :, VERB].tolist())
-        self._n_headings = 4 if LEFT in verbs else 1
-        terrain = t.place[:, TERRAIN]
+        verbs = set(t.table[int(t.dims[L.ACTIONS_AT]) :, L.VERB].tolist())
+        self._n_headings = 4 if L.LEFT in verbs else 1
+        terrain = t.place[:, L.TERRAIN]
         # Who dies on its goal attains it, and who can turn one way only walks otherwise than is counted here.
-        is_exact = ~(goal_places & (terrain == LAVA)).any(axis=1) & (MOVE in verbs or RIGHT in verbs)
+        is_exact = ~(goal_places & (terrain == T.LAVA)).any(axis=1) & (L.MOVE in verbs or L.RIGHT in verbs)
         self._goal = (goal_places, near, is_exact)
         self.near = near
-        irregular = np.isin(terrain, (UNSTEADY, DOOR)) | (terrain >= MAGIC)
+        irregular = np.isin(terrain, (T.UNSTEADY, T.DOOR)) | (terrain >= T.MAGIC)
         #: Whether all that the human can ever do is walk.
         self.only_walks = not irregular.any() and not any(
-            self._can_move(t, kind) for kind in t.table[1:, KIND][: t.dims[N_OBJECTS]]
+            self._can_move(t, kind) for kind in t.table[1:, L.KIND][: t.dims[L.N_OBJECTS]]
         )
-        self._limits = (2 if verbs & {PICKUP, DROP, TOGGLE} else 0, patience, detour)
+        self._limits = (2 if verbs & {L.PICKUP, L.DROP, L.TOGGLE} else 0, patience, detour)
         self._rooms = Spares(self._new_room)
 
     def _new_room(self) -> _Room:
@@ -329,7 +296,7 @@ class Walker:
 
     @staticmethod
     def _can_move(t: Any, kind: int) -> bool:
-        return kind == BLOCK or kind > ROCK or bool(t.table[0, CAN_PUSH])
+        return kind == T.BLOCK or kind > T.ROCK or bool(t.table[0, L.CAN_PUSH])
 
     def __call__(
         self, own: NDArray[np.int32], goals: NDArray[np.int64], others: NDArray[np.int64], wants_exact: bool
@@ -340,7 +307,7 @@ class Walker:
         :param wants_exact: whether to find out, even where walking leads to the goal, whether it is all that the human can do
         """
         layout = self._layout
-        ahead = np.zeros((len(own), int(layout.tables.dims[N_ACTIONS])))
+        ahead = np.zeros((len(own), int(layout.tables.dims[L.N_ACTIONS])))
         kind = np.zeros(len(own), dtype=np.int64)
         how = (self._n_headings, *self._limits, not self.only_walks, wants_exact)
         room = self._rooms.take()

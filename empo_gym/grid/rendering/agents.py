@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from empo_gym.grid.rendering.tiles import COLOURS, Canvas, Colour, Mask, paint_minigrid, shade
+from empo_gym.grid.rendering.tiles import COLOURS, Canvas, Color, Mask, paint_minigrid, shade
 
-DARK: Colour = (30, 30, 36)
-LAMP: Colour = (120, 220, 255)
+DARK: Color = (30, 30, 36)
+LAMP: Color = (120, 220, 255)
 _TURNED = {"e": (1, 0), "s": (0, 1), "w": (-1, 0), "n": (0, -1)}
-_SHADES: dict[str, tuple[Colour, ...]] = {
+_SHADES: dict[str, tuple[Color, ...]] = {
     "yellow": (COLOURS["yellow"], (255, 150, 60), (182, 226, 92), (255, 186, 178), (250, 240, 160)),
     "grey": (COLOURS["grey"], (122, 184, 214), (196, 160, 204), (150, 196, 162), (214, 206, 190)),
 }
@@ -27,17 +27,17 @@ class AgentLook:
     """All that shows of an agent.
 
     :param role: ``"human"`` or ``"robot"``
-    :param colour: body colour
+    :param color: body color
     :param direction: ``"e"``, ``"s"``, ``"w"``, ``"n"``, or None where the state has no directions
     :param number: the digits on the body, empty for none
     :param alive: False for a dead agent
     :param paused: True for an agent that is paused
     :param forced: True for an agent whose next action is forced
-    :param carrying: (type, colour) of what is in its hands
+    :param carrying: (type, color) of what is in its hands
     """
 
     role: str
-    colour: Colour
+    color: Color
     direction: str | None = None
     number: str = ""
     alive: bool = True
@@ -46,17 +46,17 @@ class AgentLook:
     carrying: tuple[str, str] | None = None
 
 
-def agent_colour(colour: str, rank: int) -> Colour:
-    """Return the body colour of the ``rank``-th agent of a map colour: each has a shade of its own."""
-    shades = _SHADES.get(colour)
+def agent_color(color: str, rank: int) -> Color:
+    """Return the body color of the ``rank``-th agent of a map color: each has a shade of its own."""
+    shades = _SHADES.get(color)
     if shades is not None:
         return shades[rank % len(shades)]
-    return shade(COLOURS[colour], (1.0, 1.35, 0.72, 1.6, 0.55)[rank % 5])
+    return shade(COLOURS[color], (1.0, 1.35, 0.72, 1.6, 0.55)[rank % 5])
 
 
 def paint_agent(canvas: Canvas, look: AgentLook) -> None:
     """Paint an agent over what is on the canvas."""
-    body = look.colour if look.alive else _drained(look.colour)
+    body = look.color if look.alive else _drained(look.color)
     paint = _paint_human if look.role == "human" else _paint_robot
     paint(canvas, body, look)
     if not look.alive:
@@ -72,7 +72,7 @@ def paint_agent(canvas: Canvas, look: AgentLook) -> None:
         canvas.paint(bolt, (255, 230, 90))
 
 
-def _paint_human(canvas: Canvas, body: Colour, look: AgentLook) -> None:
+def _paint_human(canvas: Canvas, body: Color, look: AgentLook) -> None:
     outline = _human_shape(canvas, look.direction, 0.0)
     canvas.paint(outline, shade(body, 0.35))
     canvas.paint(_human_shape(canvas, look.direction, 0.04), body)
@@ -96,7 +96,7 @@ def _human_shape(canvas: Canvas, direction: str | None, inset: float) -> Mask:
     return head | nose
 
 
-def _paint_robot(canvas: Canvas, body: Colour, look: AgentLook) -> None:
+def _paint_robot(canvas: Canvas, body: Color, look: AgentLook) -> None:
     lamp = LAMP if look.alive else _drained(LAMP)
     dx, dy = _TURNED[look.direction or "s"]
     wheels = canvas.rounded(0.12, 0.2, 0.88, 0.8, 0.06) if dx == 0 else canvas.rounded(0.2, 0.12, 0.8, 0.88, 0.06)
@@ -123,29 +123,29 @@ def _eyes(canvas: Canvas, direction: str, ahead: float, aside: float, r: float) 
     return canvas.disc(x - aside * dy, y + aside * dx, r) | canvas.disc(x + aside * dy, y - aside * dx, r)
 
 
-def _paint_number(canvas: Canvas, look: AgentLook, colour: Colour) -> None:
+def _paint_number(canvas: Canvas, look: AgentLook, color: Color) -> None:
     """Write the number on the back, or on a badge at the lower left of those who show their face."""
     if not look.number:
         return
     if look.direction is not None:
         dx, dy = _TURNED[look.direction]
-        canvas.paint(canvas.text(look.number, 0.5 - 0.12 * dx, 0.5 - 0.12 * dy, 0.26), colour)
+        canvas.paint(canvas.text(look.number, 0.5 - 0.12 * dx, 0.5 - 0.12 * dy, 0.26), color)
         return
     canvas.paint(canvas.disc(0.23, 0.77, 0.2), DARK)
     canvas.paint(canvas.disc(0.23, 0.77, 0.17), (240, 242, 246))
     canvas.paint(canvas.text(look.number, 0.23, 0.77, 0.2 if len(look.number) == 1 else 0.15), DARK)
 
 
-def _drained(colour: Colour) -> Colour:
-    grey = sum(colour) / 3
-    mixed = [0.45 * (0.3 * c + 0.7 * grey) for c in colour]
+def _drained(color: Color) -> Color:
+    grey = sum(color) / 3
+    mixed = [0.45 * (0.3 * c + 0.7 * grey) for c in color]
     return (int(mixed[0]), int(mixed[1]), int(mixed[2]))
 
 
-def _paint_carried(canvas: Canvas, kind: str, colour: str) -> None:
+def _paint_carried(canvas: Canvas, kind: str, color: str) -> None:
     """A small picture of the thing on a plate at the lower right."""
     small = Canvas(max(canvas.side // 6, 6), DARK)
-    paint_minigrid(small, kind, colour)
+    paint_minigrid(small, kind, color)
     plate = canvas.rounded(0.5, 0.5, 0.99, 0.99, 0.08)
     canvas.paint(plate, (236, 238, 242))
     inner = canvas.rounded(0.53, 0.53, 0.96, 0.96, 0.06)

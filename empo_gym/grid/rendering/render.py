@@ -1,7 +1,7 @@
 """Pictures of a grid world's state: as an array of pixels, and as text.
 
 A picture is made from the world's static ground and from ``world.describe(state)``, so whatever shows in it is in the state.
-Tiles are painted once per look and kept. A frame with a flag marks the goal that a human has now, in the colour of that human;
+Tiles are painted once per look and kept. A frame with a flag marks the goal that a human has now, in the color of that human;
 in text, brackets do.
 """
 
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from empo_gym.grid.goals.goals import cells_of
-from empo_gym.grid.map.tiles import Tile
+from empo_gym.grid.map.tiles import KINDS, Tile
 from empo_gym.grid.rendering import tiles as art
-from empo_gym.grid.rendering.agents import AgentLook, agent_colour, paint_agent
-from empo_gym.grid.rendering.tiles import Canvas, Colour, shade
+from empo_gym.grid.rendering.agents import AgentLook, agent_color, paint_agent
+from empo_gym.grid.rendering.tiles import Canvas, Color, shade
 from empo_gym.grid.statics import Grid
 
 TILE_SIZE = 32
@@ -61,34 +61,34 @@ def render_ground(world: Grid, tile_size: int = TILE_SIZE) -> np.ndarray:
     return np.concatenate([np.concatenate([tile(ground, (), None) for ground in row], axis=1) for row in world.map])
 
 
-def agent_colours(world: Grid) -> list[Colour]:
-    """Return every agent's colour in map reading order: shades tell agents of one map colour apart."""
+def agent_colors(world: Grid) -> list[Color]:
+    """Return every agent's color in map reading order: shades tell agents of one map color apart."""
     ranks: dict[str, int] = {}
-    colours = []
+    colors = []
     for start in world.spec.agents:
-        rank = ranks.get(start.colour, 0)
-        ranks[start.colour] = rank + 1
-        colours.append(agent_colour(start.colour, rank))
-    return colours
+        rank = ranks.get(start.color, 0)
+        ranks[start.color] = rank + 1
+        colors.append(agent_color(start.color, rank))
+    return colors
 
 
-def human_colours(world: Grid) -> list[Colour]:
-    """Return the humans' colours."""
-    return [c for c, start in zip(agent_colours(world), world.spec.agents, strict=True) if start.role == "human"]
+def human_colors(world: Grid) -> list[Color]:
+    """Return the humans' colors."""
+    return [c for c, start in zip(agent_colors(world), world.spec.agents, strict=True) if start.role == "human"]
 
 
 def agent_looks(world: Grid, description: Mapping[str, Any]) -> dict[Cell, AgentLook]:
     """Return who is to be seen in which cell; agents are numbered within their role where there are several."""
-    starts, colours = world.spec.agents, agent_colours(world)
+    starts, colors = world.spec.agents, agent_colors(world)
     looks: dict[Cell, AgentLook] = {}
     counts = {role: sum(start.role == role for start in starts) for role in ("human", "robot")}
     seen = {"human": 0, "robot": 0}
-    for start, colour, agent in zip(starts, colours, description["agents"], strict=True):
+    for start, color, agent in zip(starts, colors, description["agents"], strict=True):
         number = str(seen[start.role]) if counts[start.role] > 1 else ""
         seen[start.role] += 1
         look = AgentLook(
             role=start.role,
-            colour=colour,
+            color=color,
             direction=agent.get("dir"),
             number=number,
             alive=agent.get("alive", True),
@@ -132,55 +132,15 @@ def _painted(tile_size: int, ground: Tile, things: tuple[Thing, ...], look: Agen
     art.paint_floor(canvas)
     states = [dict(thing) for thing in things]
     mutable = next((thing for thing in states if thing["type"] == ground.type), {})
-    _paint_ground(canvas, ground, mutable)
+    art.paint_ground(canvas, ground, mutable)
     for thing in states:
         if thing["type"] != ground.type:
-            _paint_thing(canvas, thing)
+            art.paint_thing(canvas, thing)
     if look is not None:
         paint_agent(canvas, look)
     image = canvas.image()
     image.setflags(write=False)
     return image
-
-
-def _paint_ground(canvas: Canvas, ground: Tile, now: Mapping[str, Any]) -> None:
-    """Paint the ground of a cell; ``now`` holds what of it can change."""
-    kind = ground.type
-    if kind in ("empty", "floor"):
-        return
-    if kind == "door":
-        is_open = now.get("open", ground.state == "open")
-        is_locked = now.get("locked", ground.state == "locked")
-        art.paint_minigrid(canvas, "door", ground.colour or "grey", is_open=is_open, is_locked=is_locked)
-    elif kind == "lava":
-        art.paint_minigrid(canvas, "lava", "red")
-    elif kind == "goal":
-        art.paint_tile(canvas, art.COLOURS[ground.colour or "green"])
-    elif kind == "bush":
-        (art.paint_trampled_bush if now.get("trampled") else art.paint_bush)(canvas)
-    elif kind == "magic_wall":
-        art.paint_magic_wall(canvas, (ground.state or "all")[0], now.get("active", True))
-    elif kind in _GROUNDS:
-        _GROUNDS[kind](canvas)
-    else:
-        art.paint_device(canvas, kind, ground.state, now)
-
-
-_GROUNDS = {
-    "wall": art.paint_wall,
-    "unsteady_ground": art.paint_unsteady,
-    "floor_switch": art.paint_switch,
-}
-
-
-def _paint_thing(canvas: Canvas, thing: Mapping[str, Any]) -> None:
-    kind = thing["type"]
-    if kind == "rock":
-        art.paint_rock(canvas)
-    elif kind == "block":
-        art.paint_block(canvas)
-    else:
-        art.paint_minigrid(canvas, kind, thing.get("color") or "grey")
 
 
 def mark_goal(world: Grid, image: np.ndarray, goal: Any, human: int, tile_size: int) -> None:
@@ -189,19 +149,19 @@ def mark_goal(world: Grid, image: np.ndarray, goal: Any, human: int, tile_size: 
     The cells where the human wants to be get a frame and a flag; cells that another goal is about (a door that is to be open,
     a place where somebody else is to be) get a broken frame. Frames of several humans lie inside each other.
     """
-    colour, width = human_colours(world)[human], max(1, tile_size // 16)
+    color, width = human_colors(world)[human], max(1, tile_size // 16)
     gap = 1 + human * (width + 1)
     corners = goal_corners(goal)
     if corners is None:
         for x, y in cells_of(goal, world):
-            _frame(_inside(image, (x, y, x, y), tile_size, gap), colour, width, max(2, tile_size // 6))
+            _frame(_inside(image, (x, y, x, y), tile_size, gap), color, width, max(2, tile_size // 6))
         return
     inside = _inside(image, corners, tile_size, gap)
-    _frame(inside, colour, width, inside.size)
+    _frame(inside, color, width, inside.size)
     flag = max(4, tile_size // 3)
     rows_, columns_ = np.mgrid[:flag, :flag]
     cloth = columns_ <= flag - 1 - 2 * np.abs(rows_ - flag / 2 + 0.5)
-    inside[width : width + flag, width : width + flag][cloth] = shade(colour, 0.9)
+    inside[width : width + flag, width : width + flag][cloth] = shade(color, 0.9)
 
 
 def _inside(image: np.ndarray, corners: tuple[int, int, int, int], tile_size: int, gap: int) -> np.ndarray:
@@ -210,12 +170,12 @@ def _inside(image: np.ndarray, corners: tuple[int, int, int, int], tile_size: in
     return image[y1 * tile_size + gap : (y2 + 1) * tile_size - gap, x1 * tile_size + gap : (x2 + 1) * tile_size - gap]
 
 
-def _frame(part: np.ndarray, colour: Colour, width: int, dash: int) -> None:
+def _frame(part: np.ndarray, color: Color, width: int, dash: int) -> None:
     """Draw a frame along the edges, in dashes of some length with gaps as long."""
     rows, columns = np.mgrid[: part.shape[0], : part.shape[1]]
     upright = (columns < width) | (columns >= part.shape[1] - width)
     level = (rows < width) | (rows >= part.shape[0] - width)
-    part[(level & (columns // dash % 2 == 0)) | (upright & (rows // dash % 2 == 0))] = colour
+    part[(level & (columns // dash % 2 == 0)) | (upright & (rows // dash % 2 == 0))] = color
 
 
 def goal_corners(goal: Any) -> tuple[int, int, int, int] | None:
@@ -229,24 +189,6 @@ def goal_corners(goal: Any) -> tuple[int, int, int, int] | None:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-_LETTERS = {
-    "empty": "..",
-    "floor": "..",
-    "wall": "##",
-    "lava": "~~",
-    "unsteady_ground": "::",
-    "goal": "[]",
-    "bush": "%%",
-    "floor_switch": "__",
-    "rock": "Ro",
-    "block": "Bl",
-    "key": "k",
-    "ball": "o",
-    "box": "x",
-    "kill_button": "!K",
-    "pause_switch": "!P",
-    "control_button": "!C",
-}
 _DISABLES = {"kill_button": "dK", "pause_switch": "dP", "control_button": "dC"}
 
 
@@ -255,7 +197,7 @@ def render_text(world: Grid, state: Any, goals: Sequence[Any] | None = None) -> 
 
     Agents are ``H`` or ``R`` with their heading (``> v < ^``, ``*`` where there are none, ``x`` if dead); where somebody
     stands, the ground is not seen. Brackets stand around the cells that the humans' goals are about. Keys, balls and boxes
-    carry the letter of their colour as on maps (``e`` is grey), doors are ``D`` (locked), ``d`` (closed) and ``'`` (open) with
+    carry the letter of their color as on maps (``e`` is grey), doors are ``D`` (locked), ``d`` (closed) and ``'`` (open) with
     it; magic walls are ``?`` with the side that lets in (``a`` for all), ``?#`` when solid. Where there are several humans or
     robots, agents have their number instead of the letter, and lines below say who they are.
 
@@ -302,19 +244,19 @@ def _letters(ground: Tile, things: tuple[Thing, ...], look: AgentLook | None) ->
     if ground.type == "door":
         now = next((thing for thing in states if thing["type"] == "door"), {})
         is_open, is_locked = now.get("open", ground.state == "open"), now.get("locked", ground.state == "locked")
-        return ("'" if is_open else "D" if is_locked else "d") + _initial(ground.colour)
+        return ("'" if is_open else "D" if is_locked else "d") + _initial(ground.color)
     if ground.type == "magic_wall":
         is_active = all(thing.get("active", True) for thing in states if thing["type"] == "magic_wall")
         return "?" + ((ground.state or "all")[0] if is_active else "#")
     if ground.type == "disabling_switch":
         return _DISABLES[str(ground.state)]
     for thing in states:
-        letters = _LETTERS.get(thing["type"], "??")
+        letters = KINDS[thing["type"]].text
         if thing["type"] != ground.type:
             return letters if len(letters) == 2 else letters + _initial(thing.get("color"))
-    return _LETTERS.get(ground.type, "??")
+    return KINDS[ground.type].text
 
 
-def _initial(colour: str | None) -> str:
-    """Return the letter of a colour on maps."""
-    return "e" if colour in (None, "grey") else str(colour)[0]
+def _initial(color: str | None) -> str:
+    """Return the letter of a color on maps."""
+    return "e" if color in (None, "grey") else str(color)[0]

@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from empo_gym.grid.map.tiles import Tile
+
 Mask = np.ndarray
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 SUPERSAMPLING = 3
-FLOOR: Colour = (27, 29, 34)
-LINE: Colour = (58, 61, 68)
-WALL: Colour = (104, 107, 114)
-COLOURS: dict[str, Colour] = {
+FLOOR: Color = (27, 29, 34)
+LINE: Color = (58, 61, 68)
+WALL: Color = (104, 107, 114)
+COLOURS: dict[str, Color] = {
     "red": (226, 74, 66),
     "green": (92, 196, 104),
     "blue": (84, 140, 240),
@@ -47,15 +49,15 @@ _FONT = {
 class Canvas:
     """A square picture that shapes are painted on; coordinates are fractions of its side, y downwards."""
 
-    def __init__(self, tile_size: int, background: Colour = FLOOR) -> None:
+    def __init__(self, tile_size: int, background: Color = FLOOR) -> None:
         self.side = tile_size * SUPERSAMPLING
         self.pixels = np.empty((self.side, self.side, 3), dtype=np.float64)
         self.pixels[:] = background
         self.x, self.y = _grid(self.side)
 
-    def paint(self, mask: Mask, colour: Colour | np.ndarray, opacity: float = 1.0) -> None:
-        """Mix ``colour`` into the pixels of ``mask``."""
-        self.pixels[mask] += opacity * (np.asarray(colour, dtype=np.float64) - self.pixels[mask])
+    def paint(self, mask: Mask, color: Color | np.ndarray, opacity: float = 1.0) -> None:
+        """Mix ``color`` into the pixels of ``mask``."""
+        self.pixels[mask] += opacity * (np.asarray(color, dtype=np.float64) - self.pixels[mask])
 
     def rect(self, x1: float, y1: float, x2: float, y2: float) -> Mask:
         """Pixels of an upright rectangle."""
@@ -85,7 +87,7 @@ class Canvas:
         return inside
 
     def text(self, digits: str, cx: float, cy: float, height: float) -> Mask:
-        """Pixels of a number, centred."""
+        """Pixels of a number, centered."""
         dot = height / 5
         left = cx - dot * (4 * len(digits) - 1) / 2
         mask = np.zeros_like(self.x, dtype=bool)
@@ -106,14 +108,14 @@ class Canvas:
 
 @lru_cache(maxsize=4)
 def _grid(side: int) -> tuple[np.ndarray, np.ndarray]:
-    centres = (np.arange(side) + 0.5) / side
-    x, y = np.meshgrid(centres, centres)
+    centers = (np.arange(side) + 0.5) / side
+    x, y = np.meshgrid(centers, centers)
     return x, y
 
 
-def shade(colour: Colour, factor: float) -> Colour:
+def shade(color: Color, factor: float) -> Color:
     """Darker (factor < 1) or, towards white, lighter (factor > 1)."""
-    c = np.asarray(colour, dtype=float)
+    c = np.asarray(color, dtype=float)
     mixed = c * factor if factor <= 1 else c + (255 - c) * (factor - 1)
     return (int(mixed[0]), int(mixed[1]), int(mixed[2]))
 
@@ -189,11 +191,11 @@ def paint_trampled_bush(canvas: Canvas) -> None:
         canvas.paint(canvas.segment(x, 0.8, x + lean, 0.66, 0.02), (58, 104, 58))
 
 
-def paint_tile(canvas: Canvas, colour: Colour) -> None:
-    """Coloured ground: a goal tile."""
-    canvas.paint(canvas.rect(0.031, 0.031, 1, 1), shade(colour, 0.42))
+def paint_tile(canvas: Canvas, color: Color) -> None:
+    """Colored ground: a goal tile."""
+    canvas.paint(canvas.rect(0.031, 0.031, 1, 1), shade(color, 0.42))
     frame = canvas.rect(0.1, 0.1, 0.93, 0.93) & ~canvas.rect(0.16, 0.16, 0.87, 0.87)
-    canvas.paint(frame, shade(colour, 0.85))
+    canvas.paint(frame, shade(color, 0.85))
 
 
 def paint_switch(canvas: Canvas) -> None:
@@ -249,15 +251,15 @@ def paint_device(canvas: Canvas, kind: str, disables: str | None, now: Mapping[s
         canvas.paint(canvas.segment(0.16, 0.84, 0.84, 0.16, 0.028), (30, 30, 36))
 
 
-def paint_minigrid(canvas: Canvas, kind: str, colour: str, *, is_open: bool = False, is_locked: bool = False) -> None:
+def paint_minigrid(canvas: Canvas, kind: str, color: str, *, is_open: bool = False, is_locked: bool = False) -> None:
     """Paint what Minigrid paints for a key, ball, box, door or lava."""
     from minigrid.core import world_object  # imports pygame, so only where a picture is wanted
 
     makers: dict[str, Callable[[], world_object.WorldObj]] = {
-        "key": lambda: world_object.Key(colour),
-        "ball": lambda: world_object.Ball(colour),
-        "box": lambda: world_object.Box(colour),
-        "door": lambda: world_object.Door(colour, is_open, is_locked),
+        "key": lambda: world_object.Key(color),
+        "ball": lambda: world_object.Ball(color),
+        "box": lambda: world_object.Box(color),
+        "door": lambda: world_object.Door(color, is_open, is_locked),
         "lava": world_object.Lava,
     }
     obj = makers[kind]()
@@ -270,7 +272,42 @@ def paint_minigrid(canvas: Canvas, kind: str, colour: str, *, is_open: bool = Fa
     if kind == "lava":
         canvas.paint(solid, pixels)
         return
-    # Minigrid paints in pure screen colours, black included; ours, which suit the other tiles, take their place.
-    pure = world_object.COLORS[colour].astype(np.float64)
+    # Minigrid paints in pure screen colors, black included; ours, which suit the other tiles, take their place.
+    pure = world_object.COLORS[color].astype(np.float64)
     strength = np.clip(pixels @ pure / (pure @ pure), 0.0, 1.0)[:, None]
-    canvas.paint(solid, strength * np.asarray(COLOURS[colour]) + (1 - strength) * np.asarray(FLOOR))
+    canvas.paint(solid, strength * np.asarray(COLOURS[color]) + (1 - strength) * np.asarray(FLOOR))
+
+
+def _paint_door(canvas: Canvas, tile: Tile, now: Mapping[str, Any]) -> None:
+    is_open, is_locked = now.get("open", tile.state == "open"), now.get("locked", tile.state == "locked")
+    paint_minigrid(canvas, "door", tile.color or "grey", is_open=is_open, is_locked=is_locked)
+
+
+_GROUNDS: dict[str, Callable[[Canvas, Tile, Mapping[str, Any]], None]] = {
+    "empty": lambda canvas, tile, now: None,
+    "wall": lambda canvas, tile, now: paint_wall(canvas),
+    "unsteady_ground": lambda canvas, tile, now: paint_unsteady(canvas),
+    "floor_switch": lambda canvas, tile, now: paint_switch(canvas),
+    "door": _paint_door,
+    "lava": lambda canvas, tile, now: paint_minigrid(canvas, "lava", "red"),
+    "goal": lambda canvas, tile, now: paint_tile(canvas, COLOURS[tile.color or "green"]),
+    "bush": lambda canvas, tile, now: (paint_trampled_bush if now.get("trampled") else paint_bush)(canvas),
+    "magic_wall": lambda canvas, tile, now: paint_magic_wall(canvas, (tile.state or "all")[0], now.get("active", True)),
+}
+_THINGS = {"rock": paint_rock, "block": paint_block}
+
+
+def paint_ground(canvas: Canvas, tile: Tile, now: Mapping[str, Any]) -> None:
+    """Paint the ground of a cell; ``now`` holds what of it can change."""
+    if tile.type in _GROUNDS:
+        _GROUNDS[tile.type](canvas, tile, now)
+    else:
+        paint_device(canvas, tile.type, tile.state, now)
+
+
+def paint_thing(canvas: Canvas, thing: Mapping[str, Any]) -> None:
+    """Paint a movable object of a description."""
+    if thing["type"] in _THINGS:
+        _THINGS[thing["type"]](canvas)
+    else:
+        paint_minigrid(canvas, thing["type"], thing.get("color") or "grey")

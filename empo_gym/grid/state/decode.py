@@ -11,7 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.grid.dynamics.layout import FLAG, LOC, N_AGENTS, N_CELLS, PAUSED, STATE, WAIT, Layout
+from empo_gym.grid.dynamics import layout as L
+from empo_gym.grid.dynamics.layout import Layout
 
 Column = NDArray[np.int32]
 
@@ -26,7 +27,7 @@ class Reading:
     def __init__(self, layout: Layout, states: NDArray[np.int32]) -> None:
         self._layout, self._states = layout, states
         self._dims = layout.sizes
-        self.n_agents: int = self._dims[N_AGENTS]
+        self.n_agents: int = self._dims[L.N_AGENTS]
 
     def column(self, register: int) -> Column:
         """Return the (n,) values of a register, whether it can vary or not."""
@@ -57,24 +58,24 @@ class Reading:
 
     def paused(self) -> NDArray[np.bool_]:
         """Return whether the robots are paused."""
-        return self.column(self._dims[FLAG] + PAUSED) == 1
+        return self.column(self._dims[L.FLAG] + L.PAUSED) == 1
 
     def location(self, thing: int) -> Column:
         """Return where a thing is: a place below ``n_cells``, then its carriers, then gone, then inside a box."""
-        return self.column(self._dims[LOC] + thing)
+        return self.column(self._dims[L.LOC] + thing)
 
     def carried(self, thing: int, agent: int) -> NDArray[np.bool_]:
         """Return whether a thing is in the hands of an agent."""
-        return self.location(thing) == self._dims[N_CELLS] + agent
+        return self.location(thing) == self._dims[L.N_CELLS] + agent
 
     def standing(self, place: int) -> Column:
         """Return the state of what stands on a place: door, bush, magic wall, switch, or what a button recorded."""
-        return self.column(self._dims[STATE] + place)
+        return self.column(self._dims[L.STATE] + place)
 
     def waiting(self, place: int) -> Column:
         """Return the robot that a control button waits for, plus 1; 0 for none."""
-        return self.column(self._dims[WAIT] + place)
+        return self.column(self._dims[L.WAIT] + place)
 
     def enabled(self, flag: int) -> NDArray[np.bool_]:
         """Return whether the buttons of a flag are enabled."""
-        return self.column(self._dims[FLAG] + flag) == 1
+        return self.column(self._dims[L.FLAG] + flag) == 1

@@ -8,32 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from empo_gym.grid.dynamics.layout import (
-    BUSH,
-    CONTROL,
-    CONTROL_ENABLED,
-    DOOR,
-    KILL,
-    KILL_ENABLED,
-    LOCKED,
-    MAGIC,
-    N_CELLS,
-    OPEN,
-    PAUSE,
-    PAUSE_ENABLED,
-    TERRAIN,
-)
+from empo_gym.grid.dynamics import layout as L
+from empo_gym.grid.map import tiles as T
 from empo_gym.grid.map.tiles import DIRECTIONS, Tile
 from empo_gym.grid.state.decode import Reading
 from empo_gym.grid.statics import Grid
 
 FIXTURES = {
-    DOOR: "door",
-    BUSH: "bush",
-    MAGIC: "magic_wall",
-    KILL: "kill_button",
-    PAUSE: "pause_switch",
-    CONTROL: "control_button",
+    T.DOOR: "door",
+    T.BUSH: "bush",
+    T.MAGIC: "magic_wall",
+    T.KILL: "kill_button",
+    T.PAUSE: "pause_switch",
+    T.CONTROL: "control_button",
 }
 
 
@@ -45,7 +32,7 @@ def describe(world: Grid, state: NDArray[np.int32]) -> dict[str, Any]:
 
 
 def _agents(world: Grid, reading: Reading, where: list[int]) -> list[dict[str, Any]]:
-    layout, n_cells = world.layout, int(world.layout.tables.dims[N_CELLS])
+    layout, n_cells = world.layout, int(world.layout.tables.dims[L.N_CELLS])
     hands = {w - n_cells: k for k, w in enumerate(where) if n_cells <= w < n_cells + reading.n_agents}
     agents = []
     for k in range(reading.n_agents):
@@ -69,15 +56,15 @@ def _agents(world: Grid, reading: Reading, where: list[int]) -> list[dict[str, A
 def thing_of(tile: Tile) -> dict[str, Any]:
     """Return how descriptions call a movable object."""
     thing: dict[str, Any] = {"type": tile.type}
-    if tile.colour:
-        thing["color"] = tile.colour
+    if tile.color:
+        thing["color"] = tile.color
     if tile.contains:
         thing["contains"] = thing_of(tile.contains)
     return thing
 
 
 def _objects(world: Grid, reading: Reading, where: list[int]) -> list[dict[str, Any]]:
-    layout, n_cells = world.layout, int(world.layout.tables.dims[N_CELLS])
+    layout, n_cells = world.layout, int(world.layout.tables.dims[L.N_CELLS])
     objects = [thing_of(tile) | {"x": x, "y": y} for tile, x, y in layout.fixed]
     for tile, w in zip(layout.objects, where, strict=True):
         if w < n_cells:
@@ -87,7 +74,7 @@ def _objects(world: Grid, reading: Reading, where: list[int]) -> list[dict[str, 
             objects.append(thing_of(tile) | {"carried_by": layout.order[w - n_cells]})
         elif w == n_cells + reading.n_agents:
             objects.append(thing_of(tile) | {"gone": True})
-    for p, terrain in enumerate(layout.tables.place[:, TERRAIN].tolist()):
+    for p, terrain in enumerate(layout.tables.place[:, L.TERRAIN].tolist()):
         if terrain in FIXTURES:
             x, y = layout.cells[p].tolist()
             objects.append({"type": FIXTURES[terrain], "x": x, "y": y} | _fixture(world, reading, p, terrain))
@@ -98,20 +85,20 @@ def _fixture(world: Grid, reading: Reading, p: int, terrain: int) -> dict[str, A
     """Return what changes about the thing on a place."""
     layout = world.layout
     state = int(reading.standing(p)[0])
-    if terrain == DOOR:
-        return {"open": state == OPEN, "locked": state == LOCKED}
-    if terrain == BUSH:
+    if terrain == T.DOOR:
+        return {"open": state == L.OPEN, "locked": state == L.LOCKED}
+    if terrain == T.BUSH:
         return {"trampled": not state}
-    if terrain == MAGIC:
+    if terrain == T.MAGIC:
         return {"active": bool(state)}
-    if terrain == KILL:
-        return {"enabled": bool(reading.enabled(KILL_ENABLED)[0])}
-    if terrain == PAUSE:
-        return {"on": bool(state), "enabled": bool(reading.enabled(PAUSE_ENABLED)[0])}
+    if terrain == T.KILL:
+        return {"enabled": bool(reading.enabled(L.KILL_ENABLED)[0])}
+    if terrain == T.PAUSE:
+        return {"on": bool(state), "enabled": bool(reading.enabled(L.PAUSE_ENABLED)[0])}
     waits_for = int(reading.waiting(p)[0])
     robot, action = divmod(state - 1, len(world.spec.actions)) if state else (None, None)
     return {
-        "enabled": bool(reading.enabled(CONTROL_ENABLED)[0]),
+        "enabled": bool(reading.enabled(L.CONTROL_ENABLED)[0]),
         "agent": None if robot is None else layout.order[robot],
         "action": None if action is None else world.spec.actions[action],
         "waiting": bool(waits_for),

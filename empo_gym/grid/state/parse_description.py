@@ -7,28 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from empo_gym.grid.dynamics import layout as L
 from empo_gym.grid.dynamics.distributions import sort_equals
-from empo_gym.grid.dynamics.layout import (
-    CLOSED,
-    CONTROL_ENABLED,
-    FLAG,
-    KILL_ENABLED,
-    LOC,
-    LOCKED,
-    N_ACTIONS,
-    N_AGENTS,
-    N_CELLS,
-    ONLY_PAUSE,
-    OPEN,
-    PAUSE_ENABLED,
-    PAUSED,
-    STATE,
-    TERRAIN,
-    WAIT,
-)
 from empo_gym.grid.map.tiles import DIRECTIONS, MOVABLE, Tile, WorldError
 from empo_gym.grid.state.describe import FIXTURES, thing_of
 from empo_gym.grid.statics import Grid
+from empo_gym.util.arguments import is_integer
 from empo_gym.util.wording import shown
 
 
@@ -63,7 +47,7 @@ class _Reader:
 
     def read(self, agents: Any, objects: Any) -> tuple[int, ...]:
         """Return the state."""
-        n = self.d[N_AGENTS]
+        n = self.d[L.N_AGENTS]
         if not isinstance(agents, Sequence) or len(agents) != n or not all(isinstance(a, Mapping) for a in agents):
             raise WorldError(f"The description must list {n} agents in map reading order, each a mapping.")
         if not isinstance(objects, Sequence) or not all(isinstance(o, Mapping) for o in objects):
@@ -83,7 +67,7 @@ class _Reader:
         self.named[register] = name
 
     def _agent(self, k: int, agent: Mapping[str, Any]) -> None:
-        n, i = self.d[N_AGENTS], self.layout.order.index(k)
+        n, i = self.d[L.N_AGENTS], self.layout.order.index(k)
         name = f"agent {k}"
         known = ("x", "y", "dir", "alive", "paused", "carrying", "forced")
         for key in agent:
@@ -115,7 +99,7 @@ class _Reader:
             raise WorldError(f"{name}: this world has no further object {kind}; it has {self._inventory()}.")
         self.free.remove(matches[0])
         self._set(
-            self.d[LOC] + matches[0], self._location(name, thing, self.layout.objects[matches[0]]), f"{name}: where it is"
+            self.d[L.LOC] + matches[0], self._location(name, thing, self.layout.objects[matches[0]]), f"{name}: where it is"
         )
 
     def _location(self, name: str, thing: Mapping[str, Any], tile: Tile) -> int:
@@ -127,17 +111,17 @@ class _Reader:
         if given == ["gone"]:
             if tile.type != "box" or thing["gone"] is not True:
                 raise WorldError(f"{name}: only an opened box is 'gone', which then is true.")
-            return self.d[N_CELLS] + self.d[N_AGENTS]
+            return self.d[L.N_CELLS] + self.d[L.N_AGENTS]
         carrier = thing["carried_by"]
-        if tile.type in MOVABLE[:2] or isinstance(carrier, bool) or carrier not in range(self.d[N_AGENTS]):
+        if tile.type in MOVABLE[:2] or isinstance(carrier, bool) or carrier not in range(self.d[L.N_AGENTS]):
             raise WorldError(
-                f"{name}: 'carried_by' must be an agent's number below {self.d[N_AGENTS]}, and rocks and blocks stay down."
+                f"{name}: 'carried_by' must be an agent's number below {self.d[L.N_AGENTS]}, and rocks and blocks stay down."
             )
-        return self.d[N_CELLS] + self.layout.order.index(carrier)
+        return self.d[L.N_CELLS] + self.layout.order.index(carrier)
 
     def _contents(self) -> None:
         """Put what was not listed into the boxes that are not open."""
-        gone = self.d[N_CELLS] + self.d[N_AGENTS]
+        gone = self.d[L.N_CELLS] + self.d[L.N_AGENTS]
         while self.free:
             closed = [
                 tile.contains for k, tile in enumerate(self.layout.objects) if k not in self.free and self._at(k) != gone
@@ -152,7 +136,7 @@ class _Reader:
                 missing = thing_of(self.layout.objects[self.free[0]])
                 raise WorldError(f"The description lacks an object {missing}; this world has {self._inventory()}.")
             self.free.remove(k)
-            self._set(self.d[LOC] + k, gone + 1, "the content of a box")
+            self._set(self.d[L.LOC] + k, gone + 1, "the content of a box")
         for tile in {tile.contains for tile in self.layout.objects if tile.contains}:
             boxes = sum(t.contains == tile and self._at(k) != gone for k, t in enumerate(self.layout.objects))
             inside_now = sum(t == tile and self._at(k) == gone + 1 for k, t in enumerate(self.layout.objects))
@@ -160,33 +144,33 @@ class _Reader:
                 raise WorldError(f"{thing_of(tile)} is listed beside the box that still contains it; list one of them.")
 
     def _at(self, k: int) -> int:
-        return int(self.reg[self.d[LOC] + k])
+        return int(self.reg[self.d[L.LOC] + k])
 
     def _fixture(self, name: str, thing: Mapping[str, Any]) -> None:
         p = self._place_at(thing)
-        if p < 0 or FIXTURES.get(int(self.layout.tables.place[p, TERRAIN])) != thing["type"]:
+        if p < 0 or FIXTURES.get(int(self.layout.tables.place[p, L.TERRAIN])) != thing["type"]:
             raise WorldError(f"{name}: there is no {thing['type']} at {thing.get('x')},{thing.get('y')} in this world.")
         if p in self.fixtures:
             raise WorldError(f"{name}: the {thing['type']} at {thing['x']},{thing['y']} is described twice; keep one.")
         self.fixtures.add(p)
-        state, flag = self.d[STATE] + p, self.d[FLAG]
+        state, flag = self.d[L.STATE] + p, self.d[L.FLAG]
         match thing["type"]:
             case "door":
                 is_open, locked = self._truth(thing, "open", name), self._truth(thing, "locked", name)
                 if is_open and locked:
                     raise WorldError(f"{name}: a door is not open and locked at once.")
-                self._set(state, OPEN if is_open else LOCKED if locked else CLOSED, f"{name}: 'open' or 'locked'")
+                self._set(state, L.OPEN if is_open else L.LOCKED if locked else L.CLOSED, f"{name}: 'open' or 'locked'")
             case "bush":
                 self._set(state, 1 - self._truth(thing, "trampled", name), f"{name}: 'trampled'")
             case "magic_wall":
                 self._set(state, self._truth(thing, "active", name), f"{name}: 'active'")
             case "kill_button":
-                self._set_flag(flag + KILL_ENABLED, thing, name)
+                self._set_flag(flag + L.KILL_ENABLED, thing, name)
             case "pause_switch":
                 self._set(state, self._truth(thing, "on", name), f"{name}: 'on'")
-                self._set_flag(flag + PAUSE_ENABLED, thing, name)
+                self._set_flag(flag + L.PAUSE_ENABLED, thing, name)
             case "control_button":
-                self._set_flag(flag + CONTROL_ENABLED, thing, name)
+                self._set_flag(flag + L.CONTROL_ENABLED, thing, name)
                 self._control(name, thing, p)
 
     def _set_flag(self, register: int, thing: Mapping[str, Any], name: str) -> None:
@@ -207,16 +191,16 @@ class _Reader:
         if (robot is None) != (action is None):
             raise WorldError(f"{name}: 'agent' and 'action' are given together, or both are null.")
         if robot is not None:
-            code = 1 + self.layout.order.index(robot) * self.d[N_ACTIONS] + self._action(action, name)
-            self._set(self.d[STATE] + p, code, f"{name}: 'action'")
+            code = 1 + self.layout.order.index(robot) * self.d[L.N_ACTIONS] + self._action(action, name)
+            self._set(self.d[L.STATE] + p, code, f"{name}: 'action'")
         if bool(thing.get("waiting", waits_for is not None)) != (waits_for is not None):
             raise WorldError(f"{name}: 'waits_for' must name the robot exactly if 'waiting' is true.")
         if waits_for is not None:
-            self._set(self.d[WAIT] + p, 1 + self.layout.order.index(waits_for), f"{name}: 'waits_for'")
+            self._set(self.d[L.WAIT] + p, 1 + self.layout.order.index(waits_for), f"{name}: 'waits_for'")
 
     def _place(self, thing: Mapping[str, Any], name: str) -> int:
         p = self._place_at(thing)
-        if not 0 <= p < self.d[N_CELLS]:
+        if not 0 <= p < self.d[L.N_CELLS]:
             raise WorldError(
                 f"{name} is at {thing.get('x')},{thing.get('y')}, which is no cell of this world that can be entered."
             )
@@ -224,9 +208,7 @@ class _Reader:
 
     def _place_at(self, thing: Mapping[str, Any]) -> int:
         """Return the place that a description names, -1 if it is none."""
-        x, y = (
-            c if isinstance(c, (int, np.integer)) and not isinstance(c, bool) else -1 for c in (thing.get("x"), thing.get("y"))
-        )
+        x, y = (c if is_integer(c) else -1 for c in (thing.get("x"), thing.get("y")))
         return self.layout.place_of.get((int(x), int(y)), -1)
 
     def _truth(self, thing: Mapping[str, Any], key: str, name: str, default: bool | None = None) -> int:
@@ -244,7 +226,7 @@ class _Reader:
         return ", ".join(str(thing_of(tile)) for tile in self.layout.objects) or "no objects that move"
 
     def _check_hands(self, agents: Sequence[Mapping[str, Any]]) -> None:
-        carried = [self._at(k) - self.d[N_CELLS] for k in range(len(self.layout.objects))]
+        carried = [self._at(k) - self.d[L.N_CELLS] for k in range(len(self.layout.objects))]
         for k, agent in enumerate(agents):
             i = self.layout.order.index(k)
             hands = [thing_of(self.layout.objects[j]) for j, carrier in enumerate(carried) if carrier == i]
@@ -257,19 +239,19 @@ class _Reader:
         robots = self.layout.order[: self.world.n_robots]
         truths = {k: self._truth(agent, "paused", f"agent {k}", False) for k, agent in enumerate(agents)}
         paused = {truths[k] for k in robots}
-        register = self.d[FLAG] + PAUSED
+        register = self.d[L.FLAG] + L.PAUSED
         if len(paused) > 1 or any(truth for k, truth in truths.items() if k not in robots):
             raise WorldError("'paused' must be the same for all robots, and humans are never paused.")
-        if self.d[ONLY_PAUSE] >= 0:
-            if paused and paused != {int(self.reg[self.d[STATE] + self.d[ONLY_PAUSE]])}:
+        if self.d[L.ONLY_PAUSE] >= 0:
+            if paused and paused != {int(self.reg[self.d[L.STATE] + self.d[L.ONLY_PAUSE]])}:
                 raise WorldError("The robots must be 'paused' exactly if the pause switch is 'on'.")
         elif paused:
             self._set(register, paused.pop(), "'paused' of the robots")
 
     def _check_places(self) -> None:
-        n = self.d[N_AGENTS]
+        n = self.d[L.N_AGENTS]
         agents, things = self.reg[:n].tolist(), [self._at(k) for k in range(len(self.layout.objects))]
-        lying = [p for p in things if p < self.d[N_CELLS]]
+        lying = [p for p in things if p < self.d[L.N_CELLS]]
         living = [p for i, p in enumerate(agents) if self.reg[2 * n + i]]
         for places, what in (
             (agents, "Two agents"),

@@ -158,7 +158,7 @@ class EmpoPolicy(BasePolicy):
         targets: Mapping[str, np.ndarray],
         masks: Mapping[str, np.ndarray],
         rates: Mapping[str, float],
-        emphasis: np.ndarray | None = None,
+        sample_weights: np.ndarray | None = None,
     ) -> dict[str, float]:
         """
         One step of the networks that have targets; the others stay as they are.
@@ -167,12 +167,12 @@ class EmpoPolicy(BasePolicy):
         :param targets: by quantity (batch, n_outputs) values
         :param masks: by quantity (batch,) where the values are known to be all equal, and only that is to be learned
         :param rates: by quantity the learning rate
-        :param emphasis: (batch,) further weights of the losses, of mean 1
+        :param sample_weights: (batch,) further weights of the losses, of mean 1
         :return: by quantity the mean loss of an output, before the step: of tables the squared error
         """
         weights = self.loss_weights(pairs)
-        if emphasis is not None:
-            weights = weights * th.as_tensor(emphasis, dtype=weights.dtype, device=weights.device)
+        if sample_weights is not None:
+            weights = weights * th.as_tensor(sample_weights, dtype=weights.dtype, device=weights.device)
         shared = max(rates.values(), default=0.0)
         for group in self.optimizer.param_groups:
             group["lr"] = rates.get(group["name"], shared if group["name"] == "encoder" else 0.0)

@@ -12,9 +12,11 @@ import numpy as np
 import torch as th
 from torch import nn
 
+from empo_gym.model.pair_index import PairIndex
 from empo_gym.worlds.goal_maps import goal_cells
 from empo_gym.worlds.goals import GoalSet
 from empo_sb3.empo.networks.transforms import Transform
+from empo_sb3.empo.quantities import TABLE
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,17 @@ class WorldSizes:
             raise ValueError("EMPO learns worlds with a horizon; give the world one, or solve it with mode='stationary'")
         n_goals = tuple(len(goals) for goals in model.goal_sets)
         robots, humans = tuple(model.action_shape[: model.n_robots]), tuple(model.action_shape[model.n_robots :])
-        return cls(model.n_states, model.horizon, n_goals, robots, humans, goal_features(model.goal_sets))
+        return cls(model.pair_index.capacity, model.horizon, n_goals, robots, humans, goal_features(model.goal_sets))
 
     @property
     def n_pairs(self) -> int:
         """Number of (t, state) pairs in which somebody acts."""
-        return self.horizon * self.n_states
+        return self.pair_index.number(self.horizon, 0)
+
+    @property
+    def pair_index(self) -> PairIndex:
+        """Numbers of pairs (t, state)."""
+        return PairIndex(self.n_states)
 
     @property
     def n_robot_joint(self) -> int:
@@ -58,10 +65,9 @@ class WorldSizes:
 
     def n_outputs(self, quantity: str) -> int:
         """Number of values of a quantity in one (t, state): V_h^e has one per goal of each human, side by side."""
-        humans = len(self.n_goals)
         if quantity == "q_h_m":
             return sum(n_goals * n_actions for n_goals, n_actions in zip(self.n_goals, self.human_shape, strict=True))
-        return {"v_h_e": sum(self.n_goals), "x_h": humans, "u_r": 1, "q_r": self.n_robot_joint, "v_r": 1}[quantity]
+        return TABLE[quantity].width(self)
 
 
 class QuantityNetwork(nn.Module):
@@ -88,7 +94,7 @@ class QuantityNetwork(nn.Module):
 
 def goal_features(goal_sets: Sequence[GoalSet]) -> tuple[tuple[float, ...], ...]:
     """
-    What each goal is: which human's (one unit each), then centre and extent of its cells, on the scale of all goals' cells.
+    What each goal is: which human's (one unit each), then center and extent of its cells, on the scale of all goals' cells.
 
     Goals that name no cells are told apart by one unit each instead.
     """

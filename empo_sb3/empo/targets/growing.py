@@ -5,7 +5,7 @@ a batch and nowhere else, and a target is kept until the next copy. Rows come fr
 :class:`~empo_gym.model.growing.GrowingModel`, observations from the world's batched ``observe``, the humans from their batched
 ``policies``. The equations, and what is known at the horizon, are the same.
 
-A pair is numbered ``t * CAPACITY + s``, with the number ``s`` of a state in the order of meeting.
+A pair is numbered by the model's ``pair_index``, with the number ``s`` of a state in the order of meeting.
 """
 
 import copy
@@ -14,23 +14,22 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from scipy.sparse import csr_matrix
 
 from empo_gym import equations
 from empo_gym.envs.human_policies import Humans
-from empo_gym.model.growing import Column, GrowingModel, goal_columns
+from empo_gym.model.growing import Column, GrowingModel
 from empo_gym.model.tabular import TabularModel
 from empo_gym.theory import Theory
 from empo_sb3.empo.networks.base_policy import EmpoPolicy
 from empo_sb3.empo.networks.quantity_network import QuantityNetwork
-from empo_sb3.empo.targets.tabular import Values, _joint, worth_by_human
+from empo_sb3.empo.quantities import READS
+from empo_sb3.empo.targets.pairs import PairTargets, Values, joint_policy
 
-CAPACITY = 1 << 32
 Copies = dict[str, dict[str, th.Tensor]]
 """The weights of target copies by quantity."""
 
 
-class Seen:
+class ObservationLookup:
     """What is seen of pairs, looked up by their numbers: it stands where packed learners have an array.
 
     :param model: whose states they are
@@ -41,12 +40,12 @@ class Seen:
         self._model, self._kind = model, kind
 
     def __getitem__(self, pairs: th.Tensor) -> th.Tensor:
-        t, s = np.divmod(pairs.cpu().numpy(), CAPACITY)
+        t, s = self._model.pair_index.split(pairs.cpu().numpy())
         seen = self._model.world.observe(self._model.states_of(s), t=t, kind=self._kind)
         return th.as_tensor(np.asarray(seen, dtype=np.float32), device=pairs.device)
 
 
-class MetPairs:
+class VisitCounter:
     """Visits of pairs, known as they are visited: what ``VisitCounts`` is where all pairs are known beforehand."""
 
     def __init__(self) -> None:
@@ -95,7 +94,7 @@ class MetPairs:
         return np.array([self._place.get(pair, -1) for pair in pairs.tolist()], dtype=np.int64)
 
 
-class Kept:
+class TargetCache:
     """Targets computed since something that they depend on changed, by pair: the networks' copies stand still in between."""
 
     def __init__(self) -> None:
@@ -145,7 +144,7 @@ class Kept:
         return {q: column.rows[rows] for q, column in self._columns.items()}
 
 
-class GrowingPairs:
+class GrowingPairs(PairTargets):
     """What targets of either phase share: successors of pairs, and target copies of networks.
 
     :param model: the states met so far
@@ -154,10 +153,8 @@ class GrowingPairs:
     """
 
     def __init__(self, model: GrowingModel, humans: Humans, theory: Theory) -> None:
-        assert model.horizon is not None
-        self.model, self.humans, self.theory, self.horizon = model, humans, theory, model.horizon
-        self.goal_slices = goal_columns(model.goal_sets)
-        self.kept, self.beta_r = Kept(), 0.0
+        self.model, self.humans, self.theory = model, humans, theory
+        self.kept, self.beta_r = TargetCache(), 0.0
         self._policy: EmpoPolicy | None = None
         self._copies: dict[str, QuantityNetwork] = {}
 
@@ -167,64 +164,36 @@ class GrowingPairs:
         world = self.model.world
         return self.model.add(world.initial_states()) if hasattr(world, "initial_states") else np.zeros(1, dtype=np.int64)
 
-    def ahead(self, pairs: np.ndarray) -> tuple[np.ndarray, csr_matrix]:
-        """
-        What follows from pairs.
-
-        :param pairs: (batch,) with t < horizon
-        :return: the numbers of all distinct successor pairs, and (batch * n_joint, n_successors) their probabilities
-        """
-        t, s = np.divmod(pairs, CAPACITY)
-        rows = self.model.rows(s)
-        per_pair = np.diff(rows.indptr[:: self.model.n_joint])
-        after, places = np.unique(rows.numbers + np.repeat((t + 1) * CAPACITY, per_pair), return_inverse=True)
-        shape = (len(pairs) * self.model.n_joint, len(after))
-        return after, csr_matrix((rows.probs, places.ravel(), rows.indptr), shape=shape)
-
-    def beyond(self, pairs: np.ndarray) -> np.ndarray:
+    def sample_successors(self, pairs: np.ndarray) -> np.ndarray:
         """One successor of each pair under a random joint action; the pair itself where the horizon comes first."""
-        t, s = np.divmod(pairs, CAPACITY)
+        t, s = self.model.pair_index.split(pairs)
         rows = self.model.rows(s)
         row = np.arange(len(pairs)) * self.model.n_joint + np.random.randint(self.model.n_joint, size=len(pairs))
         first, last = rows.indptr[row], rows.indptr[row + 1]
         entries = first + (np.random.random(len(pairs)) * (last - first)).astype(np.int64)
-        return np.where(t + 1 < self.horizon, (t + 1) * CAPACITY + rows.numbers[entries], pairs)
+        return np.where(t + 1 < self.horizon, self.model.pair_index.number(t + 1, rows.numbers[entries]), pairs)
 
-    def earlier(self, pairs: np.ndarray) -> np.ndarray:
+    def resample_times(self, pairs: np.ndarray) -> np.ndarray:
         """
         The states of pairs at times up to theirs: the world goes on from there as it does later.
 
         Exact humans know a state only from when on it can be reached; where they do not, the pair stays what it was.
         """
-        t, s = np.divmod(pairs, CAPACITY)
+        t, s = self.model.pair_index.split(pairs)
         before = np.random.randint(t + 1)
         states, known = self.model.states_of(s), np.ones(len(pairs), dtype=bool)
         for h in range(self.model.n_humans):
             known &= np.isclose(self.humans.policies(states, before, h).sum(axis=-1), 1.0).all(axis=-1)
-        return np.where(known, before, t) * CAPACITY + s
+        return self.model.pair_index.number(np.where(known, before, t), s)
 
     def achieved(self, pairs: np.ndarray) -> np.ndarray:
         """(n, sum of goals) whether the state of a pair belongs to each goal."""
-        return self.model.achieved(pairs % CAPACITY)
+        return self.model.achieved(self.model.pair_index.split(pairs)[1])
 
     def pairs_of(self, model: TabularModel, pairs: np.ndarray) -> np.ndarray:
         """Our numbers of a packed model's pairs."""
-        t, s = np.divmod(pairs, model.n_states)
-        return t * CAPACITY + self.model.add(model.states_of(s))
-
-    def outcome(self, expected: np.ndarray, h: int) -> np.ndarray:
-        """
-        What (1) and (6) read for one human.
-
-        :param expected: (batch, n_a_r, n_a_1, ..., n_a_H, columns)
-        :return: (batch, goals, own actions, others' joint actions, robots' joint actions)
-        """
-        goals, model = self.goal_slices[h], self.model
-        outcome = np.moveaxis(expected[..., goals], (-1, 2 + h, 1), (1, 2, -1))
-        return outcome.reshape(len(expected), goals.stop - goals.start, model.human_action_shape[h], -1, model.n_robot_joint)
-
-    def _expected(self, pairs: np.ndarray, rows: csr_matrix, outlook: np.ndarray) -> np.ndarray:
-        return (rows @ outlook).reshape(len(pairs), self.model.n_robot_joint, *self.model.human_action_shape, -1)
+        t, s = model.pair_index.split(pairs)
+        return self.model.pair_index.number(t, self.model.add(model.states_of(s)))
 
     # ---------------------------------------------------------------- target copies
 
@@ -273,10 +242,6 @@ class GrowingTargets(GrowingPairs):
         self._networks, self.beta_r = networks, beta_r
         self.renew(values, policy, quantities)
 
-    def last_step(self, pairs: np.ndarray) -> np.ndarray:
-        """Which pairs lie one step before the horizon, where all Q_r are known to be equal."""
-        return pairs // CAPACITY >= self.horizon - 1
-
     def values_at(self, pairs: np.ndarray, wanted: Mapping[str, Any] | tuple[str, ...]) -> Values:
         """
         Target copies of quantities in pairs, completed by the equations.
@@ -284,7 +249,7 @@ class GrowingTargets(GrowingPairs):
         :param wanted: of ``v_h_e`` (n, sum of goals), ``x_h`` (n, humans), ``u_r`` (n,), ``q_r``, ``pi_r`` (n, n_a_r),
             ``v_r`` (n,)
         """
-        theory, networks, t = self.theory, self._networks, pairs // CAPACITY
+        theory, networks, t = self.theory, self._networks, self.model.pair_index.split(pairs)[0]
         needed = _needed(set(wanted), networks)
         values = self._look(pairs, tuple(q for q in networks if q in needed))
         if "v_h_e" in values:
@@ -317,18 +282,10 @@ class GrowingTargets(GrowingPairs):
         return self.kept(pairs, reason, lambda new: self._compute(new, networks))
 
     def _compute(self, pairs: np.ndarray, networks: tuple[str, ...]) -> Values:
-        reads = {"v_h_e": ("pi_r",), "x_h": ("v_h_e",), "u_r": ("x_h",), "q_r": (), "v_r": ("u_r", "q_r", "pi_r")}
-        here = self.values_at(pairs, tuple({q for network in networks for q in reads[network]}))
-        targets: Values = {}
+        here = self.values_at(pairs, tuple({q for network in networks for q in READS[network]}))
         if "v_h_e" in networks or "q_r" in networks:
-            targets |= self._from_successors(pairs, networks, here)
-        if "x_h" in networks:
-            targets["x_h"] = self.power_of(here["v_h_e"])
-        if "u_r" in networks:
-            targets["u_r"] = equations.intrinsic_reward(here["x_h"], self.theory.xi, self.theory.eta)[:, None]
-        if "v_r" in networks:
-            targets["v_r"] = equations.robot_value(here["u_r"], here["pi_r"], here["q_r"])[:, None]
-        return targets
+            return self._from_successors(pairs, networks, here) | self.from_same_pair(networks, here)
+        return self.from_same_pair(networks, here)
 
     def compared(self, pairs: np.ndarray, networks: tuple[str, ...], values: Any = None, outlook: Any = None) -> Any:
         """As :meth:`empo_sb3.empo.targets.tabular.ModelTargets.compared`: full expectations are as they are."""
@@ -337,62 +294,26 @@ class GrowingTargets(GrowingPairs):
     def _from_successors(self, pairs: np.ndarray, networks: tuple[str, ...], here: Values) -> Values:
         """(4) and (6), which look one step ahead."""
         after, rows = self.ahead(pairs)
-        model, pi_h = self.model, self._pi_h(pairs)
+        pi_h = self.pi_h(pairs)
         pibar = self._mean_policies(pi_h)
         values = self.values_at(after, tuple({"v_h_e": "v_h_e", "q_r": "v_r"}[q] for q in networks if q in ("v_h_e", "q_r")))
         targets: Values = {}
         if "v_h_e" in networks:
-            expected, columns = self._expected(pairs, rows, self._credit(after, values)), []
-            for h in range(model.n_humans):
-                others = pibar[:h] + pibar[h + 1 :]
-                chance = _joint(others) if others else np.ones((len(pairs), 1))
-                outcome = self.outcome(expected, h)
-                columns.append(equations.goal_ability(outcome, pi_h[h], chance[:, None], here["pi_r"][:, None]))
-            targets["v_h_e"] = np.concatenate(columns, axis=1)
+            expected = self.expected(pairs, rows, self._credit(after, values))
+            targets["v_h_e"] = self.goal_ability(expected, pi_h, pibar, here["pi_r"])
         if "q_r" in networks:
-            v_r = (rows @ values["v_r"]).reshape(len(pairs), model.n_robot_joint, -1)
-            targets["q_r"] = equations.robot_q(v_r, _joint(pibar), self.theory.gamma_r)
+            v_r = (rows @ values["v_r"]).reshape(len(pairs), self.model.n_robot_joint, -1)
+            targets["q_r"] = equations.robot_q(v_r, joint_policy(pibar), self.theory.gamma_r)
         return targets
-
-    def power_of(self, v_h_e: np.ndarray) -> np.ndarray:
-        """(7) for all humans: (batch, sum of goals) to (batch, humans)."""
-        theory = self.theory
-        powers = [
-            equations.aggregate_ability(v_h_e[:, columns], goals.weights, theory.zeta, theory.x_h_min)
-            for columns, goals in zip(self.goal_slices, self.model.goal_sets, strict=True)
-        ]
-        return np.stack(powers, axis=1)
-
-    def robot_outlook(self, pairs: np.ndarray, novelty: Any) -> np.ndarray:
-        """
-        How novel successors are after each joint robot action, the humans acting as expected.
-
-        :param novelty: of pair numbers (n,) to (n,)
-        :return: (batch, n_a_r)
-        """
-        after, rows = self.ahead(pairs)
-        worth = (rows @ novelty(after)).reshape(len(pairs), self.model.n_robot_joint, -1)
-        return equations.robot_q(worth, _joint(self._pibar(pairs)), 1.0)
-
-    def human_outlook(self, pairs: np.ndarray, novelty: Any, pi_r: np.ndarray) -> list[np.ndarray]:
-        """
-        How novel successors are after each action of each human, everybody else acting as expected.
-
-        :param novelty: of pair numbers (n,) to (n,)
-        :param pi_r: (batch, n_a_r) what the robots do
-        :return: per human (batch, n_a_h)
-        """
-        after, rows = self.ahead(pairs)
-        return worth_by_human(self._expected(pairs, rows, novelty(after))[..., 0], self._pibar(pairs), pi_r)
 
     def _credit(self, after: np.ndarray, values: Values | None = None) -> np.ndarray:
         """The bracket of (6) in successors, (n, sum of goals)."""
         v_h_e = (values or self.values_at(after, ("v_h_e",)))["v_h_e"]
         return equations.attainment(self.achieved(after), v_h_e, self.theory.gamma_h)
 
-    def _pi_h(self, pairs: np.ndarray) -> list[np.ndarray]:
+    def pi_h(self, pairs: np.ndarray) -> list[np.ndarray]:
         """What the humans do for each goal: per human (batch, goals, n_a_h)."""
-        t, s = np.divmod(pairs, CAPACITY)
+        t, s = self.model.pair_index.split(pairs)
         states = self.model.states_of(s)
         return [self.humans.policies(states, t, h) for h in range(self.model.n_humans)]
 
@@ -400,15 +321,19 @@ class GrowingTargets(GrowingPairs):
         """What the humans do, goals unseen: per human (batch, n_a_h)."""
         return [np.einsum("bga,g->ba", p, g.pibar_weights) for p, g in zip(pi_h, self.model.goal_sets, strict=True)]
 
-    def _pibar(self, pairs: np.ndarray) -> list[np.ndarray]:
-        return self._mean_policies(self._pi_h(pairs))
+    def pibar(self, pairs: np.ndarray) -> list[np.ndarray]:
+        """What the humans do, goals unseen: per human (batch, n_a_h)."""
+        return self._mean_policies(self.pi_h(pairs))
 
 
 def _needed(wanted: set[str], networks: tuple[str, ...]) -> set[str]:
     """All quantities that some follow from: those with a network follow from nothing else."""
-    follows = {"pi_r": {"q_r"}, "x_h": {"v_h_e"}, "u_r": {"x_h"}, "v_r": {"u_r", "q_r", "pi_r"}}
     needed: set[str] = set()
     while wanted:
         needed |= wanted
-        wanted = {below for q in wanted if q not in networks for below in follows.get(q, ())} - needed
+        wanted = {below for q in wanted if q not in networks for below in READS[q]} - needed
     return needed
+
+
+MetPairs, Seen = VisitCounter, ObservationLookup
+"""Names in checkpoints of version 0.1."""

@@ -1,7 +1,7 @@
 """What the networks of phase 1 should say: the right-hand side of (1), from the model.
 
 Q_h^m has one column for each human, goal and own action, in C order; its rows are the live pairs of
-:mod:`empo_sb3.empo.targets.tabular`. Every pair teaches every goal of every human at once, so no goal has to be relabelled.
+:mod:`empo_sb3.empo.targets.tabular`. Every pair teaches every goal of every human at once, so no goal has to be relabeled.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from empo_gym.solution.solution import HumanPrior
 from empo_gym.theory import Theory
 from empo_gym.worlds.world import Agent
 from empo_sb3.empo.networks.base_policy import CHUNK, EmpoPolicy
-from empo_sb3.empo.targets.growing import CAPACITY, Copies, GrowingPairs
-from empo_sb3.empo.targets.tabular import PairTargets
+from empo_sb3.empo.targets.growing import Copies, GrowingPairs
+from empo_sb3.empo.targets.tabular import PackedPairs
 
 Q = "q_h_m"
 
@@ -52,7 +52,7 @@ def _of_one_human(human: Agent, theory: Theory, q_h_m: np.ndarray, holds: np.nda
 
 
 @dataclass(eq=False)
-class HumanTargets(PairTargets):
+class HumanTargets(PackedPairs):
     """
     The targets of phase 1 of one world and one theory.
 
@@ -93,11 +93,7 @@ class HumanTargets(PairTargets):
 
         :return: (batch, columns)
         """
-        expected = self._expected(pairs, outlook)
-        answers = []
-        for h in range(len(self.goal_slices)):
-            answers.append(equations.human_q(self._outcome(expected, h), self.belief).reshape(len(pairs), -1))
-        return np.concatenate(answers, axis=1)
+        return self.human_q(self._expected_of_all(pairs, outlook), self.belief)
 
     def as_prior(self, q_h_m: np.ndarray) -> HumanPrior:
         """
@@ -105,9 +101,9 @@ class HumanTargets(PairTargets):
 
         :param q_h_m: (n_live, columns) in the live pairs
         """
-        n_states, horizon = self.model.n_states, self._horizon
+        n_states, horizon = self.model.n_states, self.horizon
         policies, values = [], []
-        for (pi, v), n_actions in zip(self.policy_and_value(q_h_m, self.live), self._human_shape, strict=True):
+        for (pi, v), n_actions in zip(self.policy_and_value(q_h_m, self.live), self.model.human_action_shape, strict=True):
             pi_h = np.full((horizon * n_states, *pi.shape[1:]), 1.0 / n_actions)
             v_h_m = np.zeros(((horizon + 1) * n_states, v.shape[1]))
             pi_h[self.live], v_h_m[self.live] = pi, v
@@ -141,16 +137,14 @@ class GrowingHumanTargets(GrowingPairs):
 
     def _compute(self, pairs: np.ndarray) -> np.ndarray:
         after, rows = self.ahead(pairs)
-        expected = self._expected(pairs, rows, self._credit(after))
-        humans = [equations.human_q(self.outcome(expected, h), self.belief) for h in range(self.model.n_humans)]
-        return np.concatenate([q.reshape(len(pairs), -1) for q in humans], axis=1)
+        return self.human_q(self.expected(pairs, rows, self._credit(after)), self.belief)
 
     def _credit(self, after: np.ndarray) -> np.ndarray:
         """The bracket of (1) in successors, (n, sum of goals)."""
         achieved = self.achieved(after)
         answers = policy_and_value(self.model, self.theory, self._look(after, (Q,))[Q], achieved)
         v_h_m = np.concatenate([value for _, value in answers], axis=1)
-        v_h_m[after // CAPACITY == self.horizon] = 0.0
+        v_h_m[self.model.pair_index.split(after)[0] == self.horizon] = 0.0
         return equations.attainment(achieved, v_h_m, self.theory.gamma_h)
 
 
@@ -195,7 +189,7 @@ class LearnedHumans:
         targets = HumanTargets(model, self.theory)
         parts = []
         for first in range(0, len(targets.live), CHUNK):
-            t, s = np.divmod(targets.live[first : first + CHUNK], model.n_states)
+            t, s = model.pair_index.split(targets.live[first : first + CHUNK])
             parts.append(self._ask(model.states_of(s), t))
         return targets.as_prior(np.concatenate(parts))
 

@@ -16,7 +16,8 @@ from functools import cached_property
 
 import numpy as np
 
-from empo_sb3.empo.targets.tabular import ModelTargets, Values
+from empo_sb3.empo.targets.pairs import Values
+from empo_sb3.empo.targets.tabular import ModelTargets
 
 DEFAULT_SAMPLES = 1
 """Draws for each target where nobody says how many, and the joint actions cannot all be listed."""
@@ -118,9 +119,9 @@ class SampledTargets(ModelTargets):
     def of_batch(self, pairs: np.ndarray, networks: tuple[str, ...], values: Values, outlook: np.ndarray) -> Values:
         """The targets of a batch, as for the base class."""
         targets = super().of_batch(pairs, tuple(q for q in networks if q not in ("v_h_e", "q_r")), values, outlook)
-        pibar = [p[pairs] for p in self._pibar]
+        pibar = self.pibar(pairs)
         if "v_h_e" in networks:
-            pi_r, pi_h = values["pi_r"][pairs], [p[pairs] for p in self._pi_h]
+            pi_r, pi_h = values["pi_r"][pairs], self.pi_h(pairs)
 
             def goals_ahead(actions: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                 return self._drawn_ahead(pairs, actions, u), outlook[:, :-1]
@@ -142,12 +143,12 @@ class SampledTargets(ModelTargets):
     def _drawn_ahead(self, pairs: np.ndarray, actions: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Pair numbers of successors, (batch, n), under n joint actions for each pair."""
         model = self.model
-        t, s = np.divmod(pairs[:, None], model.n_states)
+        t, s = model.pair_index.split(pairs[:, None])
         joint = actions[..., 0]
-        for h, n_actions in enumerate(self._human_shape, start=1):
+        for h, n_actions in enumerate(model.human_action_shape, start=1):
             joint = joint * n_actions + actions[..., h]
         rows = s * model.n_joint + joint
         first, last = model.indptr[rows], model.indptr[rows + 1]
         low, high = self._cumulated[first], self._cumulated[last]
         entries = np.clip(np.searchsorted(self._cumulated, low + u * (high - low), side="right") - 1, first, last - 1)
-        return (t + 1) * model.n_states + model.indices[entries]
+        return model.pair_index.number(t + 1, model.indices[entries])

@@ -14,9 +14,10 @@ from empo_gym import equations
 from empo_gym.envs.human_policies import Humans
 from empo_gym.model.growing import GrowingModel
 from empo_gym.theory import Theory
-from empo_gym.util.arguments import check_whole
-from empo_sb3.empo.targets.growing import CAPACITY, GrowingPairs, GrowingTargets
+from empo_gym.util.arguments import integer
+from empo_sb3.empo.targets.growing import GrowingPairs, GrowingTargets
 from empo_sb3.empo.targets.human import GrowingHumanTargets
+from empo_sb3.empo.targets.pairs import Values
 from empo_sb3.empo.targets.sampled import (
     DEFAULT_SAMPLES,
     Ahead,
@@ -25,7 +26,6 @@ from empo_sb3.empo.targets.sampled import (
     sample_goal_ability,
     sample_robot_q,
 )
-from empo_sb3.empo.targets.tabular import Values
 
 MAX_LISTED = 4096
 """With more joint actions than these, the expectations over them are estimated from draws."""
@@ -38,7 +38,7 @@ def is_sampled(model: GrowingModel, n_samples: int | None) -> bool:
     :raises ValueError: if the number of draws is not an integer of at least 1
     """
     if n_samples is not None:
-        check_whole("target_samples", n_samples)
+        integer("target_samples", n_samples, 1)
     return n_samples is not None or model.n_joint > MAX_LISTED
 
 
@@ -47,12 +47,12 @@ class _DrawnPairs(GrowingPairs):
 
     n_samples: int
 
-    def beyond(self, pairs: np.ndarray) -> np.ndarray:
+    def sample_successors(self, pairs: np.ndarray) -> np.ndarray:
         """As the base class, from the world's own draws."""
-        model, (t, s) = self.model, np.divmod(pairs, CAPACITY)
+        model, (t, s) = self.model, self.model.pair_index.split(pairs)
         actions = np.stack([np.random.randint(n, size=len(pairs)) for n in model.action_shape], axis=1)
         reached = model.add(model.draw_successors(s, actions, np.random.random(len(pairs))))
-        return np.where(t + 1 < self.horizon, (t + 1) * CAPACITY + reached, pairs)
+        return np.where(t + 1 < self.horizon, model.pair_index.number(t + 1, reached), pairs)
 
     def _of_agents(self, actions: np.ndarray) -> np.ndarray:
         """(n, agents) from (..., 1 + humans), where the robots' joint action comes first."""
@@ -65,13 +65,13 @@ class _DrawnPairs(GrowingPairs):
 
         :param worth: from the numbers of pairs (n,) to (n, columns)
         """
-        t, s = np.divmod(pairs, CAPACITY)
+        t, s = self.model.pair_index.split(pairs)
 
         def ahead(actions: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             n = actions.shape[1]
             successors = self.model.draw_successors(np.repeat(s, n), self._of_agents(actions), u.ravel())
             numbers = self.model.look_up(successors)
-            after, rows = np.unique(np.repeat((t + 1) * CAPACITY, n) + numbers, return_inverse=True)
+            after, rows = np.unique(self.model.pair_index.number(np.repeat(t + 1, n), numbers), return_inverse=True)
             return rows.reshape(len(pairs), n), worth(after)
 
         return ahead
@@ -99,7 +99,7 @@ class SampledGrowingTargets(_DrawnPairs, GrowingTargets):
     def _from_successors(self, pairs: np.ndarray, networks: tuple[str, ...], here: Values) -> Values:
         """(4) and (6), which look one step ahead."""
         targets: Values = {}
-        pi_h = self._pi_h(pairs)
+        pi_h = self.pi_h(pairs)
         pibar = self._mean_policies(pi_h)
         if "v_h_e" in networks:
             ahead = self._drawn_ahead(pairs, self._credit)
@@ -109,16 +109,16 @@ class SampledGrowingTargets(_DrawnPairs, GrowingTargets):
             targets["q_r"] = self.theory.gamma_r * sample_robot_q(pibar, self.model.n_robot_joint, self.n_samples, ahead)
         return targets
 
-    def robot_outlook(self, pairs: np.ndarray, novelty: Any) -> np.ndarray:
+    def robot_outlook(self, pairs: np.ndarray, worth: Any) -> np.ndarray:
         """As the base class, from draws."""
-        ahead = self._drawn_ahead(pairs, lambda after: novelty(after)[:, None])
-        return sample_robot_q(self._pibar(pairs), self.model.n_robot_joint, self.n_samples, ahead)
+        ahead = self._drawn_ahead(pairs, lambda after: worth(after)[:, None])
+        return sample_robot_q(self.pibar(pairs), self.model.n_robot_joint, self.n_samples, ahead)
 
-    def human_outlook(self, pairs: np.ndarray, novelty: Any, pi_r: np.ndarray) -> list[np.ndarray]:
+    def human_outlook(self, pairs: np.ndarray, worth: Any, pi_r: np.ndarray) -> list[np.ndarray]:
         """As the base class, from draws."""
-        ahead = self._drawn_ahead(pairs, lambda after: novelty(after)[:, None])
-        by_human, worth = sample_by_own_action(pi_r, self._pibar(pairs), self.n_samples, ahead)
-        return [worth[rows, 0].mean(axis=1) for rows in by_human]
+        ahead = self._drawn_ahead(pairs, lambda after: worth(after)[:, None])
+        by_human, values = sample_by_own_action(pi_r, self.pibar(pairs), self.n_samples, ahead)
+        return [values[rows, 0].mean(axis=1) for rows in by_human]
 
 
 class SampledHumanTargets(_DrawnPairs, GrowingHumanTargets):
@@ -143,15 +143,15 @@ class SampledHumanTargets(_DrawnPairs, GrowingHumanTargets):
         return self._compute(pairs), 0.5
 
     def _compute(self, pairs: np.ndarray) -> np.ndarray:
-        model, (t, s) = self.model, np.divmod(pairs, CAPACITY)
+        model, (t, s) = self.model, self.model.pair_index.split(pairs)
         humans = draw_balanced(model.human_action_shape, len(pairs), self.n_samples)
         n_drawn, n_a_r = humans.shape[1], model.n_robot_joint
         robots = np.broadcast_to(np.arange(n_a_r)[:, None], (len(pairs), n_drawn, n_a_r, 1))
         asked = np.concatenate([robots, np.repeat(humans[:, :, None], n_a_r, axis=2)], axis=3)
         n_rows = n_drawn * n_a_r
         rows = model.successors_of(np.repeat(s, n_rows), self._of_agents(asked))
-        times = np.repeat(np.repeat((t + 1) * CAPACITY, n_rows), np.diff(rows.indptr))
-        after, places = np.unique(times + rows.numbers, return_inverse=True)
+        times = np.repeat(np.repeat(t + 1, n_rows), np.diff(rows.indptr))
+        after, places = np.unique(model.pair_index.number(times, rows.numbers), return_inverse=True)
         chances = csr_matrix((rows.probs, places.ravel(), rows.indptr), shape=(len(pairs) * n_rows, len(after)))
         worth = (chances @ self._credit(after)).reshape(len(pairs), n_drawn, n_a_r, -1)
         answers = []

@@ -5,12 +5,11 @@ phase 1, given their goals) and over the robots' joint actions; nothing is sampl
 *target copies* of the quantities, kept as arrays over all pairs:
 
 ``values["v_h_e"]`` (n_all, sum of goals), ``["x_h"]`` (n_all, humans), ``["u_r"]`` (n_all,), ``["q_r"]`` (n_all, n_a_r),
-``["v_r"]`` (n_all,), ``["pi_r"]`` (n_all, n_a_r), with row ``t * n_states + s`` and ``n_all = (horizon + 1) * n_states``.
+``["v_r"]`` (n_all,), ``["pi_r"]`` (n_all, n_a_r), with row ``pair_index.number(t, s)``, ``n_all = (horizon + 1) * n_states``.
 
 At the horizon V_h^e is 0 and V_r is ``terminal_v_r``; attainment on the last step counts, since it is credited on entering.
 """
 
-import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,17 +21,17 @@ from empo_gym import equations
 from empo_gym.model.tabular import TabularModel
 from empo_gym.solution.solution import EmpoSolution, HumanPrior
 from empo_gym.theory import Theory
-from empo_sb3.empo.quantities import NEUTRAL
+from empo_sb3.empo.quantities import NEUTRAL, READS
+from empo_sb3.empo.targets.pairs import PairTargets, Values, joint_policy
 
-Values = dict[str, np.ndarray]
 CHUNK = 1024
 """Pairs whose targets are computed together: their expectations over successors fit the processor's cache."""
 
 
 @dataclass(eq=False)
-class PairTargets:
+class PackedPairs(PairTargets):
     """
-    What targets of either phase share: pairs, goals, and expectations over successors.
+    The pairs of a packed world: all are known.
 
     :param model: the packed world
     """
@@ -42,60 +41,26 @@ class PairTargets:
     @cached_property
     def live(self) -> np.ndarray:
         """(n_live,) numbers of the reachable pairs in which somebody acts."""
-        return np.flatnonzero(self.model.reachable_pairs()[: self._horizon])
-
-    @cached_property
-    def goal_slices(self) -> tuple[slice, ...]:
-        """Where each human's goals lie among the columns of V_h^e."""
-        ends = np.cumsum([0, *(a.shape[1] for a in self.model.achieved)])
-        return tuple(slice(int(a), int(b)) for a, b in itertools.pairwise(ends))
-
-    @property
-    def _horizon(self) -> int:
-        assert self.model.horizon is not None
-        return self.model.horizon
+        return np.flatnonzero(self.model.reachable_pairs()[: self.horizon])
 
     @property
     def _n_all(self) -> int:
-        return (self._horizon + 1) * self.model.n_states
+        return self.model.pair_index.number(self.horizon + 1, 0)
 
     @cached_property
     def _achieved(self) -> np.ndarray:
         """(n_all, sum of goals) whether the state of a pair belongs to each goal."""
-        return np.tile(np.concatenate(self.model.achieved, axis=1), (self._horizon + 1, 1))
+        return np.tile(np.concatenate(self.model.achieved, axis=1), (self.horizon + 1, 1))
 
-    @cached_property
-    def _human_shape(self) -> tuple[int, ...]:
-        return self.model.action_shape[self.model.n_robots :]
-
-    def _expected(self, pairs: np.ndarray, outlook: np.ndarray) -> np.ndarray:
-        """Expectation over successors, (batch, n_a_r, n_a_1, ..., n_a_H, columns): one product with rows of the model."""
-        model, n_joint = self.model, self.model.n_joint
-        t, s = np.divmod(pairs, model.n_states)
-        row_ends = model.indptr[(s * n_joint)[:, None] + np.arange(n_joint + 1)]
-        first, counts = row_ends[:, 0], row_ends[:, -1] - row_ends[:, 0]
-        before = np.cumsum(counts) - counts
-        entries = np.arange(counts.sum()) + np.repeat(first - before, counts)
-        columns = model.indices[entries] + np.repeat((t + 1) * model.n_states, counts)
-        indptr = np.append((row_ends[:, :-1] - (first - before)[:, None]).ravel(), len(entries))
-        rows = csr_matrix((model.probs[entries], columns, indptr), shape=(len(pairs) * n_joint, len(outlook)))
-        return (rows @ outlook).reshape(len(pairs), model.n_robot_joint, *self._human_shape, -1)
-
-    def _outcome(self, expected: np.ndarray, h: int) -> np.ndarray:
-        """
-        What (1) and (6) read for one human.
-
-        :param expected: :meth:`_expected` of all goals' columns
-        :return: (batch, goals, own actions, others' joint actions, robots' joint actions)
-        """
-        goals = self.goal_slices[h]
-        outcome = np.moveaxis(expected[..., goals], (-1, 2 + h, 1), (1, 2, -1))
-        shape = (len(expected), goals.stop - goals.start, self._human_shape[h], -1, self.model.n_robot_joint)
-        return outcome.reshape(shape)
+    def _expected_of_all(self, pairs: np.ndarray, outlook: np.ndarray) -> np.ndarray:
+        """Expectation over successors, (batch, n_a_r, n_a_1, ..., n_a_H, columns), of what all pairs are worth."""
+        after, rows = self.successors(pairs)
+        shape = (len(pairs) * self.model.n_joint, len(outlook))
+        return self.expected(pairs, csr_matrix((rows.probs, after, rows.indptr), shape=shape), outlook)
 
 
 @dataclass(eq=False)
-class ModelTargets(PairTargets):
+class ModelTargets(PackedPairs):
     """
     The targets of one world, one human prior and one theory.
 
@@ -108,11 +73,13 @@ class ModelTargets(PairTargets):
     prior: HumanPrior
     theory: Theory
 
-    # ---------------------------------------------------------------- pairs
+    def pi_h(self, pairs: np.ndarray) -> list[np.ndarray]:
+        """As the prior says."""
+        return [p[pairs] for p in self._pi_h]
 
-    def last_step(self, pairs: np.ndarray) -> np.ndarray:
-        """Which pairs lie one step before the horizon, where all Q_r are known to be equal."""
-        return pairs >= (self._horizon - 1) * self.model.n_states
+    def pibar(self, pairs: np.ndarray) -> list[np.ndarray]:
+        """As the prior says."""
+        return [p[pairs] for p in self._pibar]
 
     @cached_property
     def _pi_h(self) -> tuple[np.ndarray, ...]:
@@ -132,7 +99,7 @@ class ModelTargets(PairTargets):
         widths |= {"q_r": self.model.n_robot_joint, "pi_r": self.model.n_robot_joint}
         shape = {q: (self._n_all, widths[q]) if q in widths else (self._n_all,) for q in NEUTRAL}
         values = {q: np.full(shape[q], neutral) for q, neutral in NEUTRAL.items()}
-        end = self._horizon * self.model.n_states
+        end = self.model.pair_index.number(self.horizon, 0)
         values["v_h_e"][end:] = 0.0
         values["v_r"][end:] = self.theory.terminal_v_r
         return values
@@ -167,7 +134,7 @@ class ModelTargets(PairTargets):
         np.maximum(values["x_h"], theory.x_h_min, out=values["x_h"])  # a network knows nothing of the floor
         if "u_r" not in networks:
             values["u_r"][live] = equations.intrinsic_reward(values["x_h"][live], theory.xi, theory.eta)
-        start = (self._horizon - 1) * self.model.n_states
+        start = self.model.pair_index.number(self.horizon - 1, 0)
         values["q_r"][start:] = theory.gamma_r * theory.terminal_v_r
         q_r = values["q_r"][live]
         pi_r = values["pi_r"][live] = equations.robot_policy(q_r, beta_r)
@@ -185,7 +152,7 @@ class ModelTargets(PairTargets):
 
     def as_solution(self, values: Values) -> EmpoSolution:
         """The planner's type: arrays over (t, state), 0 where a pair cannot be reached."""
-        horizon, n_states = self._horizon, self.model.n_states
+        horizon, n_states = self.horizon, self.model.n_states
         hidden = ~self.model.reachable_pairs().ravel()
         shown = {q: v.copy() for q, v in values.items()}
         for array in shown.values():
@@ -217,69 +184,22 @@ class ModelTargets(PairTargets):
         :param outlook: :meth:`outlook` of them
         :return: by quantity (batch, n_outputs)
         """
-        targets: Values = {}
+        here = {q: values[q][pairs] for network in networks for q in READS[network]}
+        targets = self.from_same_pair(networks, here)
         if "v_h_e" in networks or "q_r" in networks:
-            expected = self._expected(pairs, outlook)
+            expected, pibar = self._expected_of_all(pairs, outlook), self.pibar(pairs)
         if "v_h_e" in networks:
-            targets["v_h_e"] = self._goal_ability(pairs, expected[..., :-1], values["pi_r"][pairs])
-        if "x_h" in networks:
-            targets["x_h"] = self.power_of(values["v_h_e"][pairs])
-        if "u_r" in networks:
-            x_h = values["x_h"][pairs]
-            targets["u_r"] = equations.intrinsic_reward(x_h, self.theory.xi, self.theory.eta)[:, None]
+            targets["v_h_e"] = self.goal_ability(expected[..., :-1], self.pi_h(pairs), pibar, here["pi_r"])
         if "q_r" in networks:
-            everybody = _joint([p[pairs] for p in self._pibar])
             v_r_next = expected[..., -1].reshape(len(pairs), self.model.n_robot_joint, -1)
-            targets["q_r"] = equations.robot_q(v_r_next, everybody, self.theory.gamma_r)
-        if "v_r" in networks:
-            v_r = equations.robot_value(values["u_r"][pairs], values["pi_r"][pairs], values["q_r"][pairs])
-            targets["v_r"] = v_r[:, None]
-        return targets
+            targets["q_r"] = equations.robot_q(v_r_next, joint_policy(pibar), self.theory.gamma_r)
+        return {q: targets[q] for q in networks}
 
     def compared(
         self, pairs: np.ndarray, networks: tuple[str, ...], values: Values, outlook: np.ndarray
     ) -> tuple[Values, float]:
         """What targets are compared with to tell their variance, and what share of the mean squared distance that is."""
         return ModelTargets.of_batch(self, pairs, networks, values, outlook), 1.0
-
-    def robot_outlook(self, pairs: np.ndarray, worth: np.ndarray) -> np.ndarray:
-        """
-        What successors are worth after each joint robot action, the humans acting as expected.
-
-        :param worth: (n_all,) of each pair
-        :return: (batch, n_a_r)
-        """
-        expected = self._expected(pairs, worth[:, None]).reshape(len(pairs), self.model.n_robot_joint, -1)
-        return equations.robot_q(expected, _joint([p[pairs] for p in self._pibar]), 1.0)
-
-    def human_outlook(self, pairs: np.ndarray, worth: np.ndarray, pi_r: np.ndarray) -> list[np.ndarray]:
-        """
-        What successors are worth after each action of each human, everybody else acting as expected.
-
-        :param worth: (n_all,) of each pair
-        :param pi_r: (batch, n_a_r) what the robots do
-        :return: per human (batch, n_a_h)
-        """
-        return worth_by_human(self._expected(pairs, worth[:, None])[..., 0], [p[pairs] for p in self._pibar], pi_r)
-
-    def power_of(self, v_h_e: np.ndarray) -> np.ndarray:
-        """(7) for all humans: (batch, sum of goals) to (batch, humans)."""
-        theory = self.theory
-        powers = [
-            equations.aggregate_ability(v_h_e[:, columns], goals.weights, theory.zeta, theory.x_h_min)
-            for columns, goals in zip(self.goal_slices, self.model.goal_sets, strict=True)
-        ]
-        return np.stack(powers, axis=1)
-
-    def _goal_ability(self, pairs: np.ndarray, expected: np.ndarray, pi_r: np.ndarray) -> np.ndarray:
-        """(6) for all humans and goals, (batch, sum of goals)."""
-        marginals = [p[pairs] for p in self._pibar]
-        columns = []
-        for h in range(len(self.goal_slices)):
-            others = _joint(marginals[:h] + marginals[h + 1 :]) if len(marginals) > 1 else np.ones((len(pairs), 1))
-            pi_h = self._pi_h[h][pairs]
-            columns.append(equations.goal_ability(self._outcome(expected, h), pi_h, others[:, None], pi_r[:, None]))
-        return np.concatenate(columns, axis=1)
 
 
 class TargetCache:
@@ -317,29 +237,3 @@ class TargetCache:
                     self.kept.setdefault(q, np.zeros((n_all, found.shape[1])))[asked] = found
                     self.known[q][asked] = True
         return {q: self.kept[q][pairs] for q in networks}
-
-
-def _joint(marginals: list[np.ndarray]) -> np.ndarray:
-    """Product distribution in C order: (batch, n_1), (batch, n_2), ... to (batch, n_1 * n_2 * ...)."""
-    joint = marginals[0]
-    for marginal in marginals[1:]:
-        joint = (joint[:, :, None] * marginal[:, None, :]).reshape(len(joint), -1)
-    return joint
-
-
-def worth_by_human(expected: np.ndarray, pibar: list[np.ndarray], pi_r: np.ndarray) -> list[np.ndarray]:
-    """
-    Expectation over what everybody else does, for each human.
-
-    :param expected: (batch, n_a_r, n_a_1, ..., n_a_H) by everybody's actions
-    :param pibar: per human (batch, n_a_h)
-    :param pi_r: (batch, n_a_r)
-    :return: per human (batch, n_a_h)
-    """
-    by_humans = np.einsum("br,br...->b...", pi_r, expected)
-    found = []
-    for h in range(len(pibar)):
-        own = np.moveaxis(by_humans, 1 + h, 1).reshape(len(by_humans), by_humans.shape[1 + h], -1)
-        others = pibar[:h] + pibar[h + 1 :]
-        found.append((own * _joint(others)[:, None]).sum(axis=-1) if others else own[..., 0])
-    return found
