@@ -93,7 +93,7 @@ def test_an_uncertainty_source_of_ones_own_weighs_the_losses_of_empo_and_is_save
     seen = model.priorities.weighing.source.memory
     assert type(model.priorities.weighing.source).__name__ == "Novelty" and seen["n"] > 0
     model.save_checkpoint(tmp_path / "checkpoint")
-    assert EMPO.resume(tmp_path / "checkpoint", env).emphasis.weighing.source.memory == seen
+    assert EMPO.resume(tmp_path / "checkpoint", env).priorities.weighing.source.memory == seen
 
 
 def test_a_learning_rate_rule_of_ones_own_is_named_by_its_path_and_checked(module):
