@@ -1,6 +1,7 @@
 """rl-zoo3 with our algorithms: our wrapper, and the plain command from a checkout."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -148,12 +149,18 @@ def test_what_is_wrong_with_a_hyper_parameter_file_is_said(tmp_path, capsys, tex
         ("ppo", "learning_rate", -1.0, "lin_0.1"),
         ("dqn", "buffer_size", -3, 100),
         ("dqn", "gradient_steps", -2, -1),
+        ("dqn", "exploration_fraction", 2, 0.5),
+        ("dqn", "device", "nope", "cpu"),
+        ("sac", "tau", 2, 0.005),
+        ("sac", "ent_coef", -1, "auto_0.1"),
+        ("sac", "train_freq", [-1, "foo"], [1, "episode"]),
+        ("sac", "noise_type", "foo", "ornstein-uhlenbeck"),
     ],
 )
 def test_numbers_of_foreign_algorithms_have_ranges(tmp_path, algorithm, key, value, right):
     file = tmp_path / "mine.yml"
     file.write_text(yaml.safe_dump({"default": {key: value}}))
-    with pytest.raises(ValueError, match=f"^{file}, default: {key} must be .*, not {value}"):
+    with pytest.raises(ValueError, match=f"^{file}, default: {key} must be .*, not {re.escape(repr(value))}"):
         check_file(file, rl_zoo3.ALGOS[algorithm], {"CartPole-v1"})
     file.write_text(yaml.safe_dump({"default": {key: right}}))
     check_file(file, rl_zoo3.ALGOS[algorithm], {"CartPole-v1"})

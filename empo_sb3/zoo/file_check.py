@@ -34,10 +34,12 @@ from empo_sb3.common.ranges import (
     MAPPING,
     NOT_NEGATIVE,
     NUMBER,
+    SHARE,
     Kind,
     either,
     instance,
     integer,
+    optional,
     real,
     yaml_number,
 )
@@ -67,7 +69,21 @@ ZOO_TYPES: dict[str, Any] = {
     **dict.fromkeys(OBJECTS, Any),
 }
 """What rl-zoo3 itself reads, or changes before the algorithm sees it."""
-ZOO_RANGES = {"n_timesteps": real("[1, inf)"), "n_envs": COUNT, "frame_stack": COUNT, "noise_std": NOT_NEGATIVE}
+ZOO_RANGES = {
+    "n_timesteps": real("[1, inf)"),
+    "n_envs": COUNT,
+    "frame_stack": COUNT,
+    "noise_std": NOT_NEGATIVE,
+    "noise_type": optional(
+        Kind("text with 'normal' or 'ornstein-uhlenbeck'", lambda v: "normal" in v or "ornstein-uhlenbeck" in v)
+    ),
+}
+OFF_POLICY_RANGES = {
+    **OFF_POLICY_KINDS,
+    **dict.fromkeys(("gamma", "tau", "exploration_fraction", "exploration_initial_eps", "exploration_final_eps"), SHARE),
+    **dict.fromkeys(("target_update_interval", "policy_delay"), COUNT),
+    "ent_coef": either(NOT_NEGATIVE, instance("text such as auto or auto_0.1", str)),
+}
 NOT_FOR_FILES = ("self", "env", "_init_setup_model", "keywords", "args", "kwargs")
 BUILT_IN = ("observation_space", "action_space", "lr_schedule", "sizes", "networks", "self", "args", "kwargs")
 """Arguments of policies that the algorithm gives."""
@@ -171,11 +187,11 @@ def _check_value(place: str, key: Any, value: Any, known: Mapping[str, Any], all
 
 
 def _range_of(key: str, value: Any, algorithm: type) -> Kind:
-    """What the number of a key may be; anything where a constructor says it, and for what is no number."""
-    kinds = {OnPolicyAlgorithm: ON_POLICY_KINDS, OffPolicyAlgorithm: OFF_POLICY_KINDS}
+    """What the value of a key may be; anything where a constructor says it, and for text that is evaluated."""
+    kinds = {OnPolicyAlgorithm: ON_POLICY_KINDS, OffPolicyAlgorithm: OFF_POLICY_RANGES}
     own = next((known for base, known in kinds.items() if issubclass(algorithm, base)), {})
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return (ZOO_RANGES | {**own}).get(key, ANYTHING) if is_number else ANYTHING
+    is_evaluated = key in EVALUATED or (key in SCHEDULES and isinstance(value, str))
+    return ANYTHING if is_evaluated else (ZOO_RANGES | {**own}).get(key, ANYTHING)
 
 
 def _check_schedule(place: str, key: str, value: str) -> None:
