@@ -127,6 +127,12 @@ def test_a_random_world_keeps_the_contract_of_world_models():
     assert check_world(load_world(generate(7, 6, humans=2, objects={"rock": 1, "door": 1}, seed=1)), max_states=300).passed
 
 
+def test_numbers_of_numpy_make_the_same_world():
+    same = {"width": 7, "height": 6, "humans": 1, "robots": 1, "seed": 3, "n_goals": 2, "max_steps": 20}
+    found = generate(**{name: np.int64(number) for name, number in same.items()})
+    assert found == generate(**same) and yaml.safe_load(yaml.safe_dump(found)) == found
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

@@ -114,16 +114,14 @@ def generate(
     :raises ValueError: for a number that is out of range, an unknown kind, or more than fits
     """
     counts = _counts({"rock": 2, "door": 1} if objects is None else objects)
-    for name, number, least in (("width", width, 4), ("height", height, 4), ("humans", humans, 1), ("robots", robots, 1)):
-        integer(name, number, least)
+    width, height = integer("width", width, 4), integer("height", height, 4)
+    humans, robots = integer("humans", humans, 1), integer("robots", robots, 1)
     if width * height > MAX_CELLS:
         raise ValueError(f"A map of {width} x {height} has more than {MAX_CELLS:,} cells; make it smaller.")
     if humans + robots + sum(counts.values()) > width * height:
         raise ValueError(f"{_wish(width, height, humans, robots, counts, n_goals)}; make it larger or ask for less.")
-    integer("n_goals", n_goals, 1)
-    integer("seed", seed, None)
-    max_steps = 4 * (width + height) if max_steps is None else max_steps
-    integer("max_steps", max_steps, 1)
+    n_goals, seed = integer("n_goals", n_goals, 1), integer("seed", seed)
+    max_steps = integer("max_steps", 4 * (width + height) if max_steps is None else max_steps, 1)
     if actions not in (None, "object", "full") and set(counts) & set(DOORS):
         raise ValueError(f"Doors need actions that open them; leave out actions={actions!r} or take 'object'.")
     rng = random.Random(seed)
