@@ -30,7 +30,7 @@ def made_with(settings: Settings) -> dict[str, Any]:
     """
     module, expert = imported(settings.expert)
     home = sys.modules.get(getattr(expert, "__module__", None) or "", module)
-    return {"expert_code": code_of(module, home), "world": _world(settings.env), "versions": versions()}
+    return {"expert_code": code_of(*dict.fromkeys((module, home))), "world": _world(settings.env), "versions": versions()}
 
 
 def imported(path: str) -> tuple[ModuleType, Any]:

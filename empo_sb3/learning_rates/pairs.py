@@ -6,6 +6,7 @@ The table names what does not; every other pair multiplies. Kinds are what
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from stable_baselines3.common.utils import FloatSchedule
@@ -91,9 +92,18 @@ def check_own(callback: Owner, schedule: FloatSchedule, is_tuned: bool) -> None:
 
 
 def shape_of(schedule: FloatSchedule) -> str | None:
-    """The kind of a schedule of SB3: whether it ever exceeds its first value; None for a constant."""
+    """The kind of a schedule of SB3, see :func:`shape`."""
     rate = schedule.value_schedule
-    at = rate.at if isinstance(rate, LearningRate) else lambda share: schedule(1.0 - share)
+    return shape(rate.at if isinstance(rate, LearningRate) else lambda share: schedule(1.0 - share))
+
+
+def shape(at: Callable[[float], float]) -> str | None:
+    """
+    Whether a rate ever exceeds its first value.
+
+    :param at: from the share of the run that is done to the rate
+    :return: the kind of schedule, or None for a constant
+    """
     values = [at(i / 200) for i in range(201)]
     most, slack = max(values), 1e-9 * abs(values[0])  # rounding is no change
     if most - min(values) <= slack:

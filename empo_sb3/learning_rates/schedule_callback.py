@@ -10,6 +10,7 @@ from stable_baselines3.common.utils import FloatSchedule
 from empo_sb3.common.keywords import check_keywords
 from empo_sb3.common.named import find_class
 from empo_sb3.common.ranges import TOTAL
+from empo_sb3.learning_rates.pairs import shape
 from empo_sb3.learning_rates.rate_callback import RateCallback
 from empo_sb3.learning_rates.slots import ScaledSchedule
 from empo_sb3.schedules import Constant, InverseDecay, LearningRate, Linear, Piecewise, Schedule, SigmoidRamp, WarmupRampDecay
@@ -61,9 +62,7 @@ class LearningRateSchedule(RateCallback):
 
     @property
     def kind(self) -> str:
-        rate = self._rate()
-        values = [rate.at(i / 200) for i in range(201)]
-        return "rising schedule" if max(values) > values[0] else "schedule"
+        return shape(self._rate().at) or "schedule"
 
     def _rate(self) -> LearningRate:
         in_steps = self.schedule.reach > 1.0
