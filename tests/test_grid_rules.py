@@ -1,19 +1,13 @@
 """Every rule of grid worlds, one sentence each."""
 
-import importlib
 import json
-import re
-import shutil
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 from grid_play import Play
-from numba.core.dispatcher import Dispatcher
 
 from empo_gym.grid import WorldError, load_world
-from empo_gym.grid.dynamics import kernel as loader
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -347,35 +341,3 @@ def test_agents_that_meet_only_if_others_make_way_are_permuted_too():
     # The key lies behind the rock: only once it is taken can the third agent push, and only then is there room for the ball.
     chances = play.chances(lambda p: (p.cell(2)[0], p.agent(0)["carrying"] is None), a0="drop", a1="pickup", a2="forward")
     assert chances == pytest.approx({(1, True): 1 / 6, (1, False): 1 / 3, (0, False): 1 / 2})
-
-
-@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
-def test_compiled_rules_are_compiled_anew_when_any_file_of_the_grid_changes():
-    folder = Path(loader.__file__).parent.parent
-    stamps = {}
-    for path in (path for path in folder.rglob("*.py") if "dynamics.kernel import" in path.read_text(encoding="utf-8")):
-        module = f"empo_gym.grid.{path.parent.name}.{path.stem}"
-        members = vars(importlib.import_module(module)).values()
-        own = [one for one in members if isinstance(one, Dispatcher) and one.__module__ == module]
-        stamps |= {(path.stem, one.__name__): one._cache._cache_file._source_stamp for one in own}
-    assert {"turn", "interaction", "movement", "joint_outcomes", "walking", "symbolic"} < {name for name, _ in stamps}
-    assert set(stamps.values()) == {loader.stamp_of_sources(folder)}
-
-
-def test_the_stamp_of_compiled_code_changes_with_every_source_file(tmp_path):
-    folder = Path(shutil.copytree(Path(loader.__file__).parent.parent, tmp_path / "grid"))
-    stamps = [loader.stamp_of_sources(folder)]
-    for path in folder.rglob("*.py"):
-        path.write_text(path.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
-        stamps.append(loader.stamp_of_sources(folder))
-    assert len(set(stamps)) == len(stamps) > 40
-
-
-def test_private_numba_interfaces_are_used_in_one_file_for_versions_with_an_upper_bound():
-    root = Path(loader.__file__).parents[3]
-    private = re.compile(r"_nrt\b|_cache_file|_source_stamp|numba\.core")
-    found = {path.name for path in root.glob("empo_*/**/*.py") if private.search(path.read_text(encoding="utf-8"))}
-    assert found == {"kernel.py"}
-    least, most = re.search(r'"numba>=([\d.]+),<([\d.]+)"', (root / "setup.py").read_text(encoding="utf-8")).groups()
-    version = [tuple(map(int, text.split(".")[:2])) for text in (least, numba.__version__, most)]
-    assert version[0] <= version[1] < version[2]

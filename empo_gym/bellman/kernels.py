@@ -13,6 +13,7 @@ Sweeps write the states low .. high - 1 into arrays that hold just these; what t
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,13 @@ from numba import njit
 
 # numba looks the classes up here when it finds code that it compiled for an earlier version.
 from empo_gym.bellman.records import EXPECTED, WORST, Expectations, Rows  # noqa: F401
+from empo_gym.util.compiled import cached
 
 _BLOCK = 128  # (state, goal) pairs that are swept together: long loops within the first cache
 _TIE = 1e-12
 _TINY, _HUGE = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
 _LOOP: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-_FUSED: dict[str, Any] = {**_LOOP, "cache": True}
+_fused = cached(Path(__file__).parent, **_LOOP)
 
 
 # ------------------------------------------------------------------------------------------------------------ arithmetic
@@ -242,7 +244,7 @@ def _write_policies(n, held, resting, pi, policies):
             policies[j, a] = resting[a] if held[j] else pi[a, j]
 
 
-@njit(**_FUSED)
+@_fused
 def human_sweep(low, high, rows, achieved, continuation, expects, theory, layer):
     """Write (2) and (3) of one human, and the continuation of (1) for the layer before.
 
@@ -274,7 +276,7 @@ def human_sweep(low, high, rows, achieved, continuation, expects, theory, layer)
         _write_policies(n, held[to : to + n], resting, pi, policies[to : to + n])
 
 
-@njit(**_FUSED)
+@_fused
 def human_evaluation(low, high, rows, achieved, continuation, expects, gamma_h, layer):
     """Write (3) under the policies of ``layer``; all else as in :func:`human_sweep`."""
     pi_h, v_h_m, continuation_now = layer
@@ -293,7 +295,7 @@ def human_evaluation(low, high, rows, achieved, continuation, expects, gamma_h, 
                 continuation_now[i, g] = 1.0 if achieved[i, g] else gamma_h * value
 
 
-@njit(**_FUSED)
+@_fused
 def marginal_policy(pi_h, weights, first, pibar):
     """Write the mean over goals of ``pi_h`` (n, n_goals, n_a_h) into the columns of ``pibar`` from ``first`` on."""
     for s in range(pi_h.shape[0]):
@@ -305,7 +307,7 @@ def marginal_policy(pi_h, weights, first, pibar):
 
 
 # -------------------------------------------------------------------------------------------------------------- phase 2
-@njit(**_FUSED)
+@_fused
 def power_law(q_r, beta_r, pi_r):
     """Write (5); both (n, n_a_r)."""
     exponent, shift, weights = np.empty_like(q_r), np.empty_like(q_r), pi_r.reshape(-1)
@@ -327,7 +329,7 @@ def power_law(q_r, beta_r, pi_r):
             pi_r[i, r] /= total
 
 
-@njit(**_FUSED)
+@_fused
 def robot_sweep(low, high, rows, v_r_next, pibar, shape, gamma_r, beta_r, q_r, pi_r):
     """Write (4) and (5).
 
@@ -356,7 +358,7 @@ def robot_sweep(low, high, rows, v_r_next, pibar, shape, gamma_r, beta_r, q_r, p
     power_law(q_r, beta_r, pi_r)
 
 
-@njit(**_FUSED)
+@_fused
 def robot_chain(low, high, rows, pibar, shape, pi_r, weights):
     """Write the transition matrix under everybody's policy: ``weights`` of the entries of these states' rows, in order."""
     n_a_r, n_a_human = pi_r.shape[1], shape.prod()
@@ -370,7 +372,7 @@ def robot_chain(low, high, rows, pibar, shape, pi_r, weights):
                     weights[k] = pi_r[s - low, r] * joint[a] * rows.probs[k]
 
 
-@njit(**_FUSED)
+@_fused
 def robot_evaluation(low, high, n_joint, rows, weights, u_r, gamma_r, v_r, v_r_now):
     """Write (9) of these states under given policies, from ``v_r`` and ``u_r`` of all states and :func:`robot_chain`."""
     for s in range(low, high):
@@ -411,7 +413,7 @@ def _aggregate(low, high, ability, goals, zeta, powers):
         powers[i] = total
 
 
-@njit(**_FUSED)
+@_fused
 def ability_sweep(low, high, rows, achieved, continuation, human, policies, layer):
     """Write (6) and (7) of one human, and the continuation of (6) for the layer before.
 
@@ -443,7 +445,7 @@ def ability_sweep(low, high, rows, achieved, continuation, human, policies, laye
         layer.x_h[i, human.h] = max(powers[i], human.x_h_min)
 
 
-@njit(**_FUSED)
+@_fused
 def reward_sweep(x_h, xi, eta, q_r, pi_r, u_r, v_r):
     """Write (8) into ``u_r`` (n,) and (9) into ``v_r`` (n,); ``x_h`` (n, n_humans), ``q_r`` and ``pi_r`` (n, n_a_r)."""
     for i in range(u_r.shape[0]):

@@ -10,10 +10,10 @@ the linear equations; robots' choices make the map piecewise smooth, so this is 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import LinearOperator, gmres
@@ -21,11 +21,12 @@ from scipy.sparse.linalg import LinearOperator, gmres
 from empo_gym.bellman import kernels
 from empo_gym.bellman.backups import HumanPhase, rows_of
 from empo_gym.bellman.records import EXPECTED, WORST, Rows
+from empo_gym.util.compiled import cached
 
 Floats = NDArray[Any]
 _WEIGHTS_PER_ENTRY = 4  # of the transition matrix: goals take turns where all of their chains would need more memory
 _RESTART, _RESTARTS = 30, 10
-_LOOP: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "cache": True}
+_loop = cached(Path(__file__).parent, nogil=True, error_model="numpy", fastmath={"contract"})
 
 
 class Successors(NamedTuple):
@@ -50,7 +51,7 @@ class Successors(NamedTuple):
         return cls(begins, states)
 
 
-@njit(**_LOOP)
+@_loop
 def _successors(ends, indices, begins, states):
     """Write the distinct successors of each state; into an empty ``states``, count them in ``begins[1:]`` instead."""
     n_states = len(ends) - 1
@@ -68,7 +69,7 @@ def _successors(ends, indices, begins, states):
             begins[s + 1] = n
 
 
-@njit(**_LOOP)
+@_loop
 def _choose(r, j, mean, least, chosen):
     """Note per goal whether the robots' action ``r`` leads to less than all before."""
     for g in range(mean.shape[0]):
@@ -76,7 +77,7 @@ def _choose(r, j, mean, least, chosen):
         least[j, g] = min(mean[g], least[j, g])
 
 
-@njit(**_LOOP)
+@_loop
 def _fold_extreme(s, sign, rows, continuation, n_a_r, mean, folded, chosen):
     """Write per joint action of the humans and goal the least (sign 1) or largest (-1) mean continuation and the choice."""
     indptr, indices, probs = rows
@@ -98,7 +99,7 @@ def _fold_extreme(s, sign, rows, continuation, n_a_r, mean, folded, chosen):
     folded *= sign
 
 
-@njit(**_LOOP)
+@_loop
 def _tangent(s, folded, expects, pi_h, beta_h, nu_h, mean, q, slope):
     """Write what (3) grows by per growth of each own action's (1) into ``slope`` (n_a_h, n_goals); ``q`` alike is room.
 
@@ -122,7 +123,7 @@ def _tangent(s, folded, expects, pi_h, beta_h, nu_h, mean, q, slope):
             slope[a, g] = pi_h[s, g, a] + beta_h * slope[a, g] * (q[a, g] - mean[g] / chosen)
 
 
-@njit(**_LOOP)
+@_loop
 def _add_chosen(s, rows, mu, joint_of, chosen, slope, place, weights):
     """Add the rows of the robots' chosen actions, per goal."""
     indptr, indices, probs = rows
@@ -136,7 +137,7 @@ def _add_chosen(s, rows, mu, joint_of, chosen, slope, place, weights):
                     weights[place[indices[k]], g] += p * probs[k]
 
 
-@njit(**_LOOP)
+@_loop
 def _add_expected(s, rows, mu, joint_of, belief, slope, place, weights):
     """Add the rows of all of the robots' actions under a belief."""
     indptr, indices, probs = rows
@@ -150,7 +151,7 @@ def _add_expected(s, rows, mu, joint_of, belief, slope, place, weights):
                         weights[to, g] += p * slope[a, g]
 
 
-@njit(**_LOOP)
+@_loop
 def human_chain(rows, successors, continuation, expects, beta_h, nu_h, pi_h, weights):
     """Write by how much (3) grows per growth of the continuation of each successor.
 

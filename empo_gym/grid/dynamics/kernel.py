@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
-from numba.core.dispatcher import Dispatcher
 from numpy.typing import NDArray
+
+from empo_gym.util.compiled import WITHOUT_REFERENCES, cached
 
 TOP = 0
 # A literal 0 as an argument would make numba compile the function once more.
@@ -30,39 +28,14 @@ class Workspace(NamedTuple):
     mask: NDArray[np.uint64]
 
 
-# numba's private interfaces are used in this file only, and `setup.py` bounds the versions for which they are tested.
-# Kernels allocate nothing, and without counting references to arrays (_nrt) they run six times as fast.
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", **WITHOUT_REFERENCES}
+# Kernels and the constants that are compiled into them may lie anywhere in `grid/`.
+_GRID = Path(__file__).parent.parent
 
-
-def stamp_of_sources(folder: Path) -> str:
-    """Return a text that changes with any Python file below a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-# Kernels and the constants that are compiled into them may lie anywhere in `grid/`: no list could leave a file out.
-_STAMP = stamp_of_sources(Path(__file__).parent.parent)
-
-
-def _compiled(function: Callable[..., Any], **more: Any) -> Any:
-    dispatcher = njit(**_OPTIONS, **more)(function)
-    # numba compares only the function's own file with its cache; a change to what the function calls must count, too.
-    if isinstance(dispatcher, Dispatcher):
-        dispatcher._cache._cache_file._source_stamp = _STAMP  # type: ignore[attr-defined]
-    return dispatcher
-
-
-def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function for the types of its first call and keep the result on disk."""
-    return _compiled(function)
-
-
-def inlined(function: Callable[..., Any]) -> Any:
-    """Compile a function into its callers: passing dozens of arrays would take longer than the work that it does."""
-    return _compiled(function, forceinline=True)
+# Compile a function for the types of its first call and keep the result on disk.
+kernel = cached(_GRID, **_OPTIONS)
+# Compile a function into its callers: passing dozens of arrays would take longer than the work that it does.
+inlined = cached(_GRID, **_OPTIONS, forceinline=True)
 
 
 @inlined
